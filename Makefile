@@ -1,0 +1,36 @@
+.DEFAULT_GOAL := help
+.PHONY: help install check test demo serve lock
+PYTHON ?= python3
+SERVE ?= 1
+BIN := .venv/bin
+export OMP_WAIT_POLICY ?= PASSIVE
+
+help: ## show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: .venv/installed ## make .venv with the pinned versions and the package, editable
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+check: install ## ruff, format, mypy, the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_directions.py
+
+test: check ## everything that guards the project
+	$(BIN)/pytest -q
+
+demo: install ## real data to served, explained predictions (SERVE=0 ends instead of serving)
+	$(BIN)/journeycast demo $(if $(filter 0,$(SERVE)),--no-serve,--serve)
+
+serve: install ## serve the demo journey on loopback
+	$(BIN)/journeycast serve complete_journey
+
+lock: install ## write requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --quiet --extra demo --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock

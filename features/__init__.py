@@ -1,0 +1,1 @@
+"""Event histories to one vector per customer and cutoff."""

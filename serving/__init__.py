@@ -1,0 +1,1 @@
+"""Registered models to scores and reasons: batch and HTTP."""

@@ -1,0 +1,1 @@
+"""Vectors and labels to three registered models."""
