@@ -23,7 +23,10 @@ def _duration(text: Any) -> Any:
     found = re.fullmatch(r"(\d+)\s*([smhdw])", str(text).strip())
     if not found or int(found[1]) == 0:
         raise ValueError(f"{text!r} is not a duration; accepted: a whole number and one of s, m, h, d, w, such as 28d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    try:
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    except OverflowError:
+        raise ValueError(f"{text!r} is longer than any log; accepted: at most some years, such as 730d") from None
 
 
 def duration_text(length: timedelta) -> str:
@@ -43,19 +46,38 @@ def _zone(name: str) -> str:
     return name
 
 
+def _no_number(when: Any) -> Any:
+    """Refuse what pydantic would read as seconds since 1970: `observed_until: 2018`."""
+    if isinstance(when, int | float):
+        raise ValueError(f"{when!r} is not an instant; accepted: a date and time such as 2018-01-01T00:00:00Z")
+    return when
+
+
 def _utc(when: datetime) -> datetime:
     return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(duration_text)]
 Zone = Annotated[str, AfterValidator(_zone)]
-Instant = Annotated[datetime, AfterValidator(_utc)]
+Instant = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_utc)]  # without a zone: UTC
 Name = Annotated[str, Field(min_length=1)]
 JourneyName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+def _check_origin(table: Source | Profile) -> None:
+    """Exactly one origin, and every column mapped once."""
+    forms = [bool(table.file), bool(table.query and table.files), bool(table.query and table.database)]
+    if sum(forms) != 1 or (table.file and (table.query or table.files or table.database)):
+        raise ValueError("give exactly one of: file; query with files; query with database")
+    taken: dict[str, str] = {}
+    for name, column in table.columns.items():
+        if column in taken:
+            raise ValueError(f"column {column!r} is mapped to both {taken[column]!r} and {name!r}; map it once")
+        taken[column] = name
 
 
 class Source(_Model):
@@ -80,16 +102,9 @@ class Source(_Model):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        forms = [bool(self.file), bool(self.query and self.files), bool(self.query and self.database)]
-        if sum(forms) != 1 or (self.file and (self.query or self.files or self.database)):
-            raise ValueError("give exactly one of: file; query with files; query with database")
+        _check_origin(self)
         if self.event and ("event" in self.columns or self.types):
             raise ValueError("event gives every row one type; leave out types and the event column")
-        taken: dict[str, str] = {}
-        for name, column in self.columns.items():
-            if column in taken:
-                raise ValueError(f"column {column!r} is mapped to both {taken[column]!r} and {name!r}; map it once")
-            taken[column] = name
         named: dict[str, str] = {}
         for name, originals in self.types.items():
             for original in originals:
@@ -124,6 +139,11 @@ class Profile(_Model):
     columns: dict[Name, Name] = {}
     features: dict[Name, ProfileColumn] = {}
     segments: list[Name] = []
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        _check_origin(self)
+        return self
 
 
 class Rule(_Model):
@@ -281,7 +301,10 @@ class Campaign(_Model):
 
 
 class Journey(_Model):
-    """One business's definition: where its events are, what they mean, what to predict."""
+    """One business's definition: where its events are, what they mean, what to predict.
+
+    A property is a `number`, a `category`, or a `rating`: a number the customer gave when asked.
+    """
 
     journey: JourneyName
     description: str = ""
@@ -293,7 +316,7 @@ class Journey(_Model):
     business: list[Name] = []
     friction: list[Name] = []
     channels: list[Name] = []
-    properties: dict[Name, Literal["number", "category"]] = {}
+    properties: dict[Name, Literal["number", "category", "rating"]] = {}
     conversion: Name | None = None
     profile: Profile | None = None
     stages: Literal["by_event"] | dict[Name, Rule] = {}

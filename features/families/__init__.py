@@ -1,0 +1,1 @@
+"""The families of features: each module derives a tuple of features from a journey."""

@@ -1,0 +1,68 @@
+"""Campaigns: what the business sent, and whether the customer answered."""
+
+from __future__ import annotations
+
+import narwhals as nw
+
+from features.families.words import count, is_type, plain, ratio, spell, type_slugs
+from features.feature import Feature
+from features.instants import days, within
+from features.journey import Journey, duration_text
+
+
+def features(journey: Journey) -> tuple[Feature, ...]:
+    """Touches per window and type, days since, and the customer's events per touch.
+
+    A touch is never a sign that the customer is active.
+    """
+    if not journey.business:
+        return ()
+    touch = is_type(*journey.business)
+    age = nw.when(touch).then(nw.col("age"))
+    found = [
+        Feature(
+            "touch_recency_days",
+            "days since the business last contacted the customer",
+            "days",
+            "CAMPAIGN",
+            days(age.min()),
+            says="{value} since the last contact by the business",
+        ),
+        Feature(
+            "purchases_per_touch",
+            "purchases since the first contact, per contact",
+            "ratio",
+            "CAMPAIGN",
+            ratio(count(is_type(journey.conversion_event)), count(touch)),
+            says="{value} purchases per contact",
+        ),
+    ]
+    found += [
+        Feature(
+            f"touches_{duration_text(window)}",
+            f"contacts by the business in the last {spell(window)}",
+            "count",
+            "CAMPAIGN",
+            count(touch & within(window)),
+            empty=0.0,
+            says=f"{{value}} contacts by the business in the last {spell(window)}",
+        )
+        for window in journey.windows
+    ]
+    for name, slug in type_slugs(journey).items():
+        if name in journey.business and len(journey.business) > 1:
+            found.append(_per_type(name, slug, journey))
+    return tuple(found)
+
+
+def _per_type(name: str, slug: str, journey: Journey) -> Feature:
+    window = journey.windows[-1]
+    return Feature(
+        f"{slug}_{duration_text(window)}",
+        f"number of {plain(name)} contacts in the last {spell(window)}",
+        "count",
+        "CAMPAIGN",
+        count(is_type(name) & within(window)),
+        empty=0.0,
+        says=f"{plain(name)}: {{value}} in the last {spell(window)}",
+    )

@@ -1,0 +1,40 @@
+"""Habit: the days and hours the customer keeps, in the journey's clock only if that is UTC."""
+
+from __future__ import annotations
+
+import narwhals as nw
+
+from features.families.tables import activity
+from features.feature import Feature
+from features.journey import Journey
+from features.schema import DAY, TIME
+
+_HOUR = DAY // 24
+_THURSDAY = 3  # 1970-01-01, counting from Monday
+
+
+def features(journey: Journey) -> tuple[Feature, ...]:
+    """Share of weekends and evenings (UTC), the mean hour, and the sessions' size."""
+    own = activity(journey)
+    weekday, hour = (nw.col(TIME) // DAY + _THURSDAY) % 7, nw.col(TIME) // _HOUR % 24
+
+    def share(name: str, what: str, condition: nw.Expr) -> Feature:
+        value = nw.when(condition).then(nw.lit(1.0)).otherwise(nw.lit(0.0)).mean()
+        return Feature(
+            name, f"share of the events {what}", "share", "HABIT", value, of=own, says=f"{{value}} of the events {what}"
+        )
+
+    return (
+        share("weekend_share", "on Saturday or Sunday (UTC)", weekday >= 5),
+        share("evening_share", "from 18 to 24 hours (UTC)", hour >= 18),
+        share("morning_share", "from 6 to 12 hours (UTC)", (hour >= 6) & (hour < 12)),
+        Feature(
+            "last_weekday",
+            "weekday of the newest event (0: Monday, UTC)",
+            "number",
+            "HABIT",
+            nw.when(nw.col("back") == 0).then(weekday).max(),
+            of=own,
+            says="newest event on weekday {value}",
+        ),
+    )

@@ -1,0 +1,76 @@
+"""Recency and tenure: how long since, and since when."""
+
+from __future__ import annotations
+
+import narwhals as nw
+
+from features.families.tables import activity
+from features.families.words import is_type, plain, type_slugs
+from features.feature import EVENTS, Feature
+from features.instants import days
+from features.journey import Journey
+
+
+def features(journey: Journey) -> tuple[Feature, ...]:
+    """Days since the last event of each kind the customer causes, and days known."""
+    newest, oldest = days(nw.col("age").min()), days(nw.col("age").max())
+    found = [
+        Feature(
+            "recency_days",
+            "days since the customer last did anything",
+            "days",
+            "INACTIVE",
+            newest,
+            of=activity(journey),
+            says="{value} since the last sign of life",
+            usual="gap_days_median",
+        ),
+        Feature(
+            "tenure_days",
+            "days since the first known event",
+            "days",
+            "TENURE",
+            oldest,
+            of=EVENTS,
+            says="known for {value}",
+        ),
+    ]
+    for name, slug in type_slugs(journey).items():
+        if name in journey.business or name in journey.friction:
+            continue
+        bought = name == journey.conversion_event
+        age = nw.when(is_type(name)).then(nw.col("age"))
+        found.append(
+            Feature(
+                f"{slug}_recency_days",
+                f"days since the last {plain(name)}",
+                "days",
+                "OVERDUE" if bought else "INACTIVE",
+                days(age.min()),
+                says=f"{{value}} since the last {plain(name)}",
+                usual="purchase_gap_days_median" if bought else None,
+            )
+        )
+    return (*found, *_first_purchase(journey))
+
+
+def _first_purchase(journey: Journey) -> tuple[Feature, ...]:
+    bought = nw.when(is_type(journey.conversion_event)).then(nw.col("age"))
+    return (
+        Feature(
+            "purchase_tenure_days",
+            "days since the first purchase",
+            "days",
+            "TENURE",
+            days(bought.max()),
+            says="{value} since the first purchase",
+        ),
+        Feature(
+            "first_conversion_days",
+            "days from the first known event to the first purchase",
+            "days",
+            "STAGE",
+            days(nw.col("age").max() - bought.max()),
+            says="{value} from first contact to first purchase",
+        ),
+    )

@@ -1,0 +1,141 @@
+"""Spend, order value and refunds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import narwhals as nw
+
+from features.families.tables import conversions
+from features.families.words import ratio, spell
+from features.feature import EVENTS, Feature, Table
+from features.instants import days, within
+from features.journey import Journey, duration_text
+from features.schema import VALUE
+
+
+def features(journey: Journey) -> tuple[Feature, ...]:
+    """Money per window, per order and per month; its trend; what went back."""
+    orders = conversions(journey)
+    found: list[Feature] = []
+    for window in journey.windows:
+        found += [_spend(window, orders), _order_value(window, orders)]
+    return (*found, *_lifetime(orders), _trend(journey.windows[min(1, len(journey.windows) - 1)], orders), *_refunds())
+
+
+def _spend(window: timedelta, orders: Table) -> Feature:
+    return Feature(
+        f"spend_{duration_text(window)}",
+        f"money spent in the last {spell(window)}",
+        "money",
+        "SPEND",
+        nw.when(within(window)).then(nw.col(VALUE)).sum(),
+        empty=0.0,
+        of=orders,
+        says=f"spent {{value}} in the last {spell(window)}",
+    )
+
+
+def _order_value(window: timedelta, orders: Table) -> Feature:
+    return Feature(
+        f"order_value_{duration_text(window)}",
+        f"average order value (AOV) of the last {spell(window)}",
+        "money",
+        "ORDER_VALUE",
+        nw.when(within(window)).then(nw.col(VALUE)).mean(),
+        of=orders,
+        says=f"average order of {{value}} in the last {spell(window)}",
+        usual="order_value_median",
+    )
+
+
+def _lifetime(orders: Table) -> tuple[Feature, ...]:
+    value, newest = nw.col(VALUE), nw.when(nw.col("last")).then(nw.col(VALUE))
+    return (
+        Feature(
+            "order_value_median",
+            "the usual (median) order value",
+            "money",
+            "ORDER_VALUE",
+            value.median(),
+            of=orders,
+            says="usual order of {value}",
+        ),
+        Feature(
+            "order_value_max",
+            "the largest order",
+            "money",
+            "ORDER_VALUE",
+            value.max(),
+            of=orders,
+            says="largest order {value}",
+        ),
+        Feature(
+            "order_value_std",
+            "how much order values vary (standard deviation)",
+            "money",
+            "ORDER_VALUE",
+            value.std(),
+            of=orders,
+            says="orders vary by {value}",
+        ),
+        Feature(
+            "last_order_value",
+            "value of the newest order",
+            "money",
+            "ORDER_VALUE",
+            newest.max(),
+            of=orders,
+            says="last order of {value}",
+            usual="order_value_median",
+        ),
+        Feature(
+            "spend_per_day",
+            "money spent per day since the first purchase (at least one day)",
+            "money",
+            "SPEND",
+            value.sum() / days(nw.col("age").max()).clip(lower_bound=1.0),
+            empty=0.0,
+            of=orders,
+            says="spends {value} a day",
+        ),
+    )
+
+
+def _trend(window: timedelta, orders: Table) -> Feature:
+    now = nw.when(within(window)).then(nw.col(VALUE)).sum()
+    both = nw.when(within(2 * window)).then(nw.col(VALUE)).sum()
+    return Feature(
+        f"spend_trend_{duration_text(window)}",
+        f"share of the spend of the last two {spell(window)} that falls in the later ones",
+        "share",
+        "TREND",
+        ratio(now, both),
+        of=orders,
+        says=f"{{value}} of the spend of the last {spell(2 * window)} falls in the later half",
+    )
+
+
+def _refunds() -> tuple[Feature, ...]:
+    back = nw.col(VALUE) < 0
+    return (
+        Feature(
+            "refunds_count",
+            "number of events that gave money back",
+            "count",
+            "REFUNDS",
+            nw.when(back).then(nw.lit(1)).otherwise(nw.lit(0)).sum(),
+            empty=0.0,
+            of=EVENTS,
+            says="{value} refunds",
+        ),
+        Feature(
+            "refunds_share",
+            "money given back as a share of money received",
+            "share",
+            "REFUNDS",
+            ratio(nw.lit(0.0) - nw.when(back).then(nw.col(VALUE)).sum(), nw.when(~back).then(nw.col(VALUE)).sum()),
+            of=EVENTS,
+            says="{value} of the money went back",
+        ),
+    )

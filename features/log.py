@@ -1,0 +1,168 @@
+"""The event log: every source of a journey as one canonical table, and the journey met with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import polars as pl
+
+from features.canonical import (
+    REASONS,
+    Table,
+    canonical,
+    columns_of,
+    ordered,
+    without_repeated_ids,
+)
+from features.errors import InputError
+from features.journey import Journey
+from features.profile import read_profile
+from features.records import from_records
+from features.resolution import resolve
+from features.schema import CUSTOMER, EVENT_ID, KNOWN_AT, POSITION, TIME, to_microseconds
+from features.sources import origin, read_table
+
+__all__ = ["EventLog", "Origin", "from_records", "read", "write"]
+
+LATE = "at or after observed_until"
+EQUAL = "equal to another row in all columns"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One source's share of the log.
+
+    `rows` were usable; `first` and `last` are their times in microseconds (null: no rows);
+    `backwards` counts the rows that stand after a later event of the same customer.
+    """
+
+    name: str
+    rows: int
+    first: int | None
+    last: int | None
+    backwards: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventLog:
+    """The canonical log.
+
+    `events` has the columns of `features.schema` (times as int64 microseconds), `event_id` only
+    where a source gives it, then the declared properties (number: float64, category: string),
+    sorted by customer_id and position. `profile` has one row per customer; null: the journey has
+    none. `read` counts the rows read, `left_out` those not used by reason, `duplicates` those
+    equal to another in all columns (dropped only where the source says `drop_duplicates`),
+    `notes` tell what was converted.
+    """
+
+    events: pl.DataFrame
+    profile: pl.DataFrame | None = None
+    read: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    duplicates: int = 0
+    notes: list[str] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
+
+
+def read(journey: Journey, base: Path, threads: int | None = None) -> tuple[Journey, EventLog]:
+    """Read every source and resolve the journey with what is found.
+
+    Parameters
+    ----------
+    journey : Journey
+        As `features.definition.read` gives it.
+    base : Path
+        The folder relative paths start at.
+    threads : int, optional
+        DuckDB's threads; default: all.
+
+    Returns
+    -------
+    tuple of Journey and EventLog
+        The journey has `types`, `channels` and `observed_until` filled in.
+
+    Raises
+    ------
+    InputError
+        A source that cannot be read, an empty log, names the log does not know, a horizon longer
+        than the log.
+    """
+    tables = [_read_source(journey, number, base, threads) for number in range(len(journey.events))]
+    rows = pl.concat([table.rows for _, table, _ in tables], how="diagonal")
+    left_out: dict[str, int] = {}
+    for _, table, _ in tables:
+        for reason, count in table.left_out.items():
+            left_out[reason] = left_out.get(reason, 0) + count
+    duplicates = rows.height - rows.n_unique() + left_out.get(EQUAL, 0)
+    rows = _counted(rows, without_repeated_ids(rows), REASONS[EVENT_ID], left_out)
+    rows = _before_end(rows, journey, left_out)
+    _refuse_empty(rows, left_out)
+    events = ordered(rows)
+    log = EventLog(
+        events=events,
+        profile=read_profile(journey, base, threads),
+        read=sum(count for count, _, _ in tables),
+        left_out=left_out,
+        duplicates=duplicates,
+        notes=[note for _, table, _ in tables for note in table.notes],
+        origins=[where for _, _, where in tables],
+    )
+    return resolve(journey, events), log
+
+
+def write(events: pl.DataFrame, path: Path) -> None:
+    """The canonical log as Parquet that `read` reads again: times are timestamps in naive UTC.
+
+    The file appears whole or not at all.
+    """
+    times = [pl.col(name).cast(pl.Datetime("us")) for name in (TIME, KNOWN_AT)]
+    part = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        events.drop(POSITION, strict=False).with_columns(times).write_parquet(part)
+        part.replace(path)
+    except OSError as error:
+        raise InputError(str(path), f"cannot be written ({error.strerror})", "a file in a folder that exists") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read_source(journey: Journey, number: int, base: Path, threads: int | None) -> tuple[int, Table, Origin]:
+    source, place = journey.events[number], f"events.{number}"
+
+    def pick(names: list[str]) -> list[str]:
+        return list(columns_of(source, journey, names, place).values())
+
+    frame = read_table(source, base, pick, place, threads)
+    table = canonical(frame, source, journey, place)
+    if source.drop_duplicates:
+        table.rows = _counted(table.rows, table.rows.unique(keep="first", maintain_order=True), EQUAL, table.left_out)
+    return frame.height, table, _origin(table.rows, origin(source))
+
+
+def _origin(rows: pl.DataFrame, name: str) -> Origin:
+    before = pl.col(TIME).shift(1).over(CUSTOMER)
+    first, last, backwards = rows.select(
+        first=pl.col(TIME).min(), last=pl.col(TIME).max(), backwards=(pl.col(TIME) < before).sum()
+    ).row(0)
+    return Origin(name, rows.height, first, last, backwards)
+
+
+def _counted(before: pl.DataFrame, after: pl.DataFrame, reason: str, left_out: dict[str, int]) -> pl.DataFrame:
+    if after.height < before.height:
+        left_out[reason] = left_out.get(reason, 0) + before.height - after.height
+    return after
+
+
+def _before_end(rows: pl.DataFrame, journey: Journey, left_out: dict[str, int]) -> pl.DataFrame:
+    if journey.observed_until is None:
+        return rows
+    end = to_microseconds(journey.observed_until)
+    return _counted(rows, rows.filter(pl.col(TIME) < end), LATE, left_out)
+
+
+def _refuse_empty(rows: pl.DataFrame, left_out: dict[str, int]) -> None:
+    if rows.is_empty():
+        reasons = ", ".join(f"{count} rows with {reason}" for reason, count in left_out.items())
+        raise InputError("events", f"no usable event{': ' + reasons if reasons else '; the sources are empty'}")

@@ -1,0 +1,76 @@
+"""A journey met with its log: what it leaves open is filled in, what the log cannot bear is refused."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+
+from features.definition import did_you_mean
+from features.errors import InputError
+from features.journey import Journey, duration_text
+from features.schema import CHANNEL, EVENT, TIME, to_datetime
+
+MOST_CHANNELS = 8  # more would make features of channels nobody uses
+
+
+def resolve(journey: Journey, events: pl.DataFrame) -> Journey:
+    """The journey with `types`, `channels` and `observed_until` filled from a log that has rows.
+
+    Types and channels come the most frequent first. What the journey says itself stays.
+
+    Raises
+    ------
+    InputError
+        The journey names an event type that never occurs, or a horizon longer than the log.
+    """
+    found = _frequent(events[EVENT])
+    _refuse_unknown_types(journey, found)
+    newest = int(events[TIME].max())  # type: ignore[arg-type]
+    resolved = journey.model_copy(
+        update={
+            "types": journey.types or found,
+            "channels": journey.channels or _frequent(events[CHANNEL])[:MOST_CHANNELS],
+            "observed_until": journey.observed_until or to_datetime(newest + 1),
+        }
+    )
+    _refuse_long_horizons(resolved, int(events[TIME].min()))  # type: ignore[arg-type]
+    return resolved
+
+
+def _frequent(values: pl.Series) -> list[str]:
+    counted = values.drop_nulls().value_counts(name="rows")
+    names: list[str] = counted.sort(["rows", values.name], descending=[True, False])[values.name].to_list()
+    return names
+
+
+def _refuse_unknown_types(journey: Journey, found: list[str]) -> None:
+    """A listed type may be missing from the log (the check says so); one that a rule needs may not."""
+    unknown = [
+        (place, name)
+        for place, names in journey.named_types().items()
+        for name in sorted(names - set(found))
+        if place != "types"
+    ]
+    if not unknown:
+        return
+    said = [f"no event of type {name!r} occurs{did_you_mean(name, found)}" for _, name in unknown]
+    accepted = ", ".join(found[:30]) + (f" and {len(found) - 30} more" if len(found) > 30 else "")
+    do = "correct the name, or map it under events: types"
+    if len(unknown) == 1:
+        raise InputError(unknown[0][0], said[0], accepted, do)
+    lines = "".join(f"\n  {place}: {text}" for (place, _), text in zip(unknown, said, strict=True))
+    raise InputError("journey", f"{len(unknown)} event types never occur{lines}", accepted, do)
+
+
+def _refuse_long_horizons(journey: Journey, first: int) -> None:
+    span = timedelta(microseconds=journey.observed_until_microseconds - first)
+    for name in ("churn", "next_stage", "cltv"):
+        task = getattr(journey.tasks, name)
+        if task is not None and task.within > span:
+            raise InputError(
+                f"tasks.{name}",
+                f"the horizon of {duration_text(task.within)} is longer than the log, which spans {span.days} days",
+                f"at most {span.days}d; half of that leaves something to learn from",
+                "give a shorter horizon or a longer log",
+            )

@@ -1,0 +1,81 @@
+"""Judging a fitted task on the test block, beside the simple rules on the same rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.journey import Journey
+from features.labels import Task
+from features.schema import CUSTOMER
+from training.blocks import Blocks
+from training.contenders import rules
+from training.examples import Examples
+from training.fit import Fitted, margins
+from training.grades import Grade, grade
+from training.metrics import churn_metrics, cltv_metrics, log_losses, next_stage_metrics, tweedie_deviances
+from training.rules import best
+
+Array = NDArray[np.float64]
+LOSS = {"churn": "log loss", "next_stage": "log loss", "cltv": "Tweedie deviance"}
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """Metrics of the model and of every rule on the test block, and the grade."""
+
+    metrics: dict[str, float]
+    rules: dict[str, dict[str, float]]
+    grade: Grade
+    labels: Array
+    predicted: Array
+    losses: Array
+    customers: NDArray[Any]
+
+
+def losses(task: str, labels: Array, predicted: Array) -> Array:
+    """The task's proper loss per row."""
+    if task == "cltv":
+        return tweedie_deviances(np.maximum(labels, 0.0), predicted)
+    return log_losses(labels if task == "churn" else labels.astype(np.intp), predicted)
+
+
+def metrics(
+    task: str, labels: Array, predicted: Array, classes: list[str], fitted: Fitted | None = None
+) -> dict[str, float]:
+    """The task's metrics; with `fitted` those of CLTV's intervals too."""
+    if task == "churn":
+        return churn_metrics(labels, predicted)
+    if task == "next_stage":
+        return next_stage_metrics(labels.astype(np.intp), predicted, classes)
+    if fitted is None or fitted.intervals is None:
+        return cltv_metrics(labels, predicted)
+    return cltv_metrics(labels, predicted, *fitted.intervals.interval(predicted))
+
+
+def assess(
+    task: Task, journey: Journey, data: Examples, matrix: Array, blocks: Blocks, fitted: Fitted, columns: pl.DataFrame
+) -> Assessment:
+    """Judge on the test block; rules are fitted on every row before it whose horizon was over.
+
+    `columns` are the rules' columns, row by row those of `data`.
+    """
+    test = data.at(blocks.test)
+    before = data.at(tuple(sorted({*blocks.trees, *blocks.stop, *blocks.calibrate})))
+    labels, classes = data.labels[test], journey.stage_names
+    predicted = fitted.link.predict(margins(fitted.grown, matrix[test], 1))
+    predicted = predicted if data.task == "next_stage" else predicted[:, 0]
+    train_rows, test_rows = columns.filter(before), columns.filter(test)
+    answers = {r.name: r.fit(train_rows, data.labels[before])(test_rows) for r in rules(task, journey)}
+    rule_losses = {name: losses(data.task, labels, answer) for name, answer in answers.items()}
+    ours, strongest = losses(data.task, labels, predicted), best(rule_losses)
+    customers = data.rows.filter(test)[CUSTOMER].to_numpy()
+    graded = grade(ours, rule_losses[strongest], customers, strongest, LOSS[data.task])
+    found = {name: metrics(data.task, labels, answer, classes) for name, answer in answers.items()}
+    return Assessment(
+        metrics(data.task, labels, predicted, classes, fitted), found, graded, labels, predicted, ours, customers
+    )

@@ -1,0 +1,61 @@
+"""Vectors as the matrix a tree model reads: numbers as they are, categories as numbers.
+
+Categories become their position in a fixed list (the journey's own order where it has one), not
+LightGBM's categorical splits: batch explanations refuse those, and few categories need no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.feature import Feature
+
+CATEGORIES_AT_MOST = 64  # of a category learned from the training rows: the most frequent
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """The columns of the matrix and, for each category, its values in order."""
+
+    names: tuple[str, ...]
+    categories: dict[str, tuple[str, ...]]
+
+    def matrix(self, vectors: pl.DataFrame) -> NDArray[np.float64]:
+        """Shape (rows, features); nan: unknown, or a category never seen in training."""
+        columns = []
+        for name in self.names:
+            column = vectors[name]
+            if name in self.categories:
+                values = self.categories[name]
+                column = column.replace_strict(values, range(len(values)), default=None, return_dtype=pl.Float64)
+            columns.append(column.cast(pl.Float64).to_numpy())
+        return np.column_stack(columns) if columns else np.empty((len(vectors), 0))
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; `read` makes the same value of it."""
+        return {"names": list(self.names), "categories": {name: list(v) for name, v in self.categories.items()}}
+
+    @classmethod
+    def read(cls, written: dict[str, Any]) -> Self:
+        """The encoding that `to_json` wrote."""
+        return cls(tuple(written["names"]), {name: tuple(values) for name, values in written["categories"].items()})
+
+
+def fit_encoding(features: Sequence[Feature], vectors: pl.DataFrame) -> Encoding:
+    """The encoding of these features; categories without a given order: most frequent first."""
+    categories = {}
+    for feature in features:
+        if feature.unit == "category":
+            categories[feature.name] = feature.categories or _most_frequent(vectors[feature.name])
+    return Encoding(tuple(feature.name for feature in features), categories)
+
+
+def _most_frequent(column: pl.Series) -> tuple[str, ...]:
+    counts = column.drop_nulls().value_counts().sort(["count", column.name], descending=[True, False])
+    return tuple(counts[column.name].head(CATEGORIES_AT_MOST).to_list())

@@ -1,0 +1,122 @@
+"""Examples: vectors at rolling cutoffs with each task's labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.catalogue import catalogue
+from features.cutoffs import usable
+from features.errors import InputError
+from features.feature import build
+from features.instants import KEYS
+from features.journey import Journey
+from features.labels import LABEL, eligible, label, population, tasks
+from features.log import EventLog
+from features.schema import CUSTOMER, CUTOFF, TIME
+
+Array = NDArray[np.float64]
+CUTOFFS_AT_ONCE = 4  # bounds the memory of one build
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """The rows of one task, ordered by cutoff and customer.
+
+    Attributes
+    ----------
+    rows
+        `customer_id`, `cutoff` and every feature of the catalogue.
+    labels
+        Per row: 0 or 1 (churn), the stage's index (next stage), the value (CLTV).
+    churned
+        Per row of CLTV: whether the customer churned, nan where that was not asked; else empty.
+    """
+
+    task: str
+    rows: pl.DataFrame
+    labels: Array
+    churned: Array
+
+    @property
+    def cutoffs(self) -> list[int]:
+        """The distinct cutoffs, oldest first."""
+        return sorted(self.rows[CUTOFF].unique().to_list())
+
+    def at(self, cutoffs: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Which rows belong to these cutoffs."""
+        return self.rows[CUTOFF].is_in(list(cutoffs)).to_numpy()
+
+
+def examples(journey: Journey, log: EventLog, task_names: list[str]) -> dict[str, Examples]:
+    """The examples of each task; vectors are built once for all.
+
+    Raises
+    ------
+    InputError
+        Where no cutoff's horizon is over yet, or a task has fewer than two classes.
+    """
+    events, first = log.events.lazy(), log.events[TIME].min()
+    asked = {name: task for name, task in tasks(journey).items() if name in task_names}
+    labelled = {name: _labelled(name, journey, events, int(str(first))) for name in asked}
+    wanted = pl.concat([frame.select(KEYS) for frame in labelled.values()]).unique().sort(CUTOFF, CUSTOMER)
+    vectors = _vectors(journey, log, wanted)
+    churn = labelled.get("churn")
+    return {name: _examples(name, frame, vectors, journey, churn) for name, frame in labelled.items()}
+
+
+def _vectors(journey: Journey, log: EventLog, wanted: pl.DataFrame) -> pl.DataFrame:
+    features, events = catalogue(journey), log.events.lazy()
+    profile = None if log.profile is None else log.profile.lazy()
+    every, parts = wanted[CUTOFF].unique().sort().to_list(), []
+    for start in range(0, len(every), CUTOFFS_AT_ONCE):
+        chosen = wanted.lazy().filter(pl.col(CUTOFF).is_in(every[start : start + CUTOFFS_AT_ONCE]))
+        parts.append(build(events, chosen, features, profile).collect())
+    return pl.concat(parts)
+
+
+def _labelled(name: str, journey: Journey, events: pl.LazyFrame, first: int) -> pl.DataFrame:
+    """`customer_id`, `cutoff`, `label` of the eligible at every mature cutoff."""
+    task = tasks(journey)[name]
+    cutoffs = usable(journey, task, first)
+    if not cutoffs:
+        raise InputError(
+            f"tasks.{name}",
+            "no cutoff has both its history and its horizon within the log",
+            "observed history + horizon at least as long as cutoffs.history + the horizon",
+            "give a longer log or a shorter cutoffs.history",
+        )
+    everyone = population(events, cutoffs)
+    asked = eligible(task, events, everyone).filter("eligible").select(KEYS)
+    return asked.join(label(task, journey, events, everyone), on=KEYS).sort(CUTOFF, CUSTOMER).collect()
+
+
+def _examples(
+    name: str, labelled: pl.DataFrame, vectors: pl.DataFrame, journey: Journey, churn: pl.DataFrame | None
+) -> Examples:
+    rows = labelled.select(KEYS).join(vectors, on=KEYS, how="left", maintain_order="left")
+    labels = labelled[LABEL]
+    if name == "next_stage":
+        names = journey.stage_names
+        labels = labels.replace_strict(names, range(len(names)), return_dtype=pl.Float64)
+    churned = np.empty(0)
+    if name == "cltv" and churn is not None:
+        joined = labelled.select(KEYS).join(churn, on=KEYS, how="left", maintain_order="left")
+        churned = joined[LABEL].to_numpy()
+    values = labels.cast(pl.Float64).to_numpy()
+    _check_classes(name, values)
+    return Examples(name, rows, values, churned)
+
+
+def _check_classes(name: str, labels: Array) -> None:
+    outcomes = labels > 0 if name == "cltv" else labels
+    if len(np.unique(outcomes)) < 2:
+        raise InputError(
+            f"tasks.{name}",
+            f"all {len(labels)} examples have the same outcome; there is nothing to tell apart",
+            "at least two outcomes among eligible customers",
+            "look at `journeycast check`; widen who is eligible or change the horizon",
+        )

@@ -1,0 +1,132 @@
+"""Fitting one task: on blocks to be judged, and on everything mature to be served."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.instants import microseconds
+from features.journey import Cltv
+from features.labels import Task
+from features.schema import CUSTOMER
+from training.blocks import Blocks
+from training.calibration import fit_platt, fit_vector
+from training.examples import Examples
+from training.intervals import Intervals, fit_intervals
+from training.links import Link, Probabilities, Probability, TwoParts
+from training.trees import Grower, Grown
+
+Array = NDArray[np.float64]
+ORIGINS = 3  # forward-chained origins whose out-of-fold margins calibrate the served model
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Trees with their link, and for CLTV the intervals and what churners keep of their value."""
+
+    grown: Grown
+    link: Link
+    intervals: Intervals | None = None
+    churned_value_share: float | None = None
+
+
+def margins(grown: Grown, matrix: Array, threads: int) -> Array:
+    """Margins of shape (rows, margins)."""
+    return np.column_stack([b.predict(matrix, raw_score=True, num_threads=threads) for b in grown.boosters])
+
+
+def fit_blocks(task: Task, grower: Grower, data: Examples, matrix: Array, blocks: Blocks) -> Fitted:
+    """Fit on the blocks before the test: trees, early stopping, calibration."""
+    labels, trees = data.labels, data.at(blocks.trees)
+    fit = matrix[trees], labels[trees]
+    held = data.at(blocks.calibrate)
+    if not blocks.shared:
+        stop = data.at(blocks.stop)
+        grown = grower.until(fit, (matrix[stop], labels[stop]))
+        return calibrated(task, grown, data, held, margins(grown, matrix[held], grower.threads))
+    half = _half_of_customers(data)
+    found = np.empty((len(labels), 0))
+    rounds = []
+    for stop, judged in ((held & half, held & ~half), (held & ~half, held & half)):
+        grown = grower.until(fit, (matrix[stop], labels[stop]))
+        ours = margins(grown, matrix[judged], grower.threads)
+        found = found if found.shape[1] else np.full((len(labels), ours.shape[1]), np.nan)
+        found[judged] = ours
+        rounds.append(grown.rounds)
+    grown = grower.rounds(fit, [round(float(np.mean(pair))) for pair in zip(*rounds, strict=True)])
+    return calibrated(task, grown, data, held, found[held])
+
+
+def _half_of_customers(data: Examples) -> NDArray[np.bool_]:
+    """The same half for all rows of a customer, whatever the order of rows."""
+    customers = np.unique(data.rows[CUSTOMER].to_numpy(), return_inverse=True)[1]
+    return np.asarray(np.random.default_rng(0).permutation(customers.max() + 1)[customers] % 2 == 0)
+
+
+def fit_all(task: Task, grower: Grower, data: Examples, matrix: Array, rounds: tuple[int, ...]) -> Fitted:
+    """Refit on every mature cutoff with the rounds found; calibrate on forward-chained margins.
+
+    Each of the newest origins is predicted by trees grown only on cutoffs whose horizon was over by
+    then, so the calibrator never sees a margin of a row its trees were grown on.
+    """
+    gap, cutoffs = microseconds(task.within), data.cutoffs
+    origins = [c for c in cutoffs if cutoffs[0] + gap <= c][-ORIGINS:]
+    parts, masks = [], []
+    for origin in origins:
+        before = data.at(tuple(c for c in cutoffs if c + gap <= origin))
+        held = data.at((origin,))
+        grown = grower.rounds((matrix[before], data.labels[before]), rounds)
+        parts.append(margins(grown, matrix[held], grower.threads))
+        masks.append(np.flatnonzero(held))
+    final = grower.rounds((matrix, data.labels), rounds)
+    return calibrated(task, final, data, np.concatenate(masks), np.concatenate(parts))
+
+
+def calibrated(
+    task: Task, grown: Grown, data: Examples, rows: NDArray[np.bool_] | NDArray[np.intp], found: Array
+) -> Fitted:
+    """The trees with a link fitted on these rows' margins, which other trees gave."""
+    labels = data.labels[rows]
+    if data.task == "churn":
+        return Fitted(grown, Probability(fit_platt(found[:, 0], labels)))
+    if data.task == "next_stage":
+        return Fitted(grown, Probabilities(fit_vector(found, labels)))
+    link = _two_parts(found, labels)
+    expected = link.predict(found)[:, 0]
+    coverage = task.coverage if isinstance(task, Cltv) else 0.8
+    churned = data.churned[rows] if len(data.churned) else data.churned
+    return Fitted(grown, link, fit_intervals(labels, expected, coverage), _kept_share(labels, expected, churned))
+
+
+def _two_parts(found: Array, labels: Array) -> TwoParts:
+    """Calibrate both parts: Platt for spending at all, a gamma regression on the log amount if so."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import GammaRegressor
+
+    spends, bought = fit_platt(found[:, 0], (labels > 0).astype(float)), labels > 0
+    amounts, log_amounts = labels[bought], found[bought, 1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted = GammaRegressor(alpha=0.0, solver="newton-cholesky").fit(log_amounts[:, None], amounts)
+    slope = float(fitted.coef_[0])
+    if not 0.1 < slope < 10:  # too few rows to tell: keep the trees' own scale, make the total right
+        return TwoParts(spends, 1.0, float(np.log(amounts.sum() / np.exp(log_amounts).sum())))
+    return TwoParts(spends, slope, float(fitted.intercept_))
+
+
+def _kept_share(labels: Array, expected: Array, churned: Array) -> float | None:
+    """What those who churn still bring, as a share of what they would have brought had they stayed.
+
+    The ratio of realised to expected value among the churned, over that among those who stayed: the
+    expectation carries how much each customer was worth.
+    """
+    if not len(churned):
+        return None
+    gone, stayed = churned == 1, churned == 0
+    if min(gone.sum(), stayed.sum()) == 0 or labels[stayed].sum() <= 0:
+        return None
+    ratio = (labels[gone].sum() / expected[gone].sum()) / (labels[stayed].sum() / expected[stayed].sum())
+    return float(np.clip(ratio, 0.0, 0.95))

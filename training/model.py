@@ -1,0 +1,124 @@
+"""A trained model as text and JSON: trees, encoding, link, and what it was made of.
+
+The folder of a model holds `model.json` and LightGBM text files, nothing else: reading it executes
+nothing and unpickles nothing. Its digest is that of the files' bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import lightgbm as lgb
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.errors import InputError
+from training.encoding import Encoding
+from training.links import Link, read_link
+
+Array = NDArray[np.float64]
+SETTINGS = "model.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One task's model.
+
+    Attributes
+    ----------
+    task
+        `churn`, `next_stage` or `cltv`.
+    boosters
+        One (churn; next stage, with a margin per class) or two (CLTV: spends at all, how much).
+    encoding
+        Vectors to the trees' matrix.
+    link
+        Margins to predictions.
+    about
+        JSON: the resolved journey, classes, horizon, grade, metrics, intervals, digests ...
+    """
+
+    task: str
+    boosters: tuple[lgb.Booster, ...]
+    encoding: Encoding
+    link: Link
+    about: dict[str, Any]
+
+    def margins(self, matrix: Array, threads: int = 1) -> Array:
+        """What the trees add up to, shape (rows, margins)."""
+        found = [np.asarray(b.predict(matrix, raw_score=True, num_threads=threads)) for b in self.boosters]
+        return np.column_stack(found)
+
+    def predict(self, vectors: pl.DataFrame, threads: int = 1) -> Array:
+        """Predictions of shape (rows, 1), or (rows, classes) for the next stage."""
+        return self.link.predict(self.margins(self.encoding.matrix(vectors), threads))
+
+    def contributions(self, matrix: Array, threads: int = 1) -> tuple[Array, Array]:
+        """SHAP values of every margin, shape (rows, margins, features), and the base margins, shape (margins,)."""
+        parts = []
+        for booster in self.boosters:
+            found = np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=threads))
+            parts.append(found.reshape(len(matrix), booster.num_model_per_iteration(), -1))
+        every = np.concatenate(parts, axis=1)
+        return every[:, :, :-1], every[0, :, -1] if len(matrix) else np.zeros(every.shape[1])
+
+    def save(self, folder: Path) -> str:
+        """Write the model's files and give their digest."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, booster in enumerate(self.boosters):
+            (folder / f"trees_{number}.txt").write_text(booster.model_to_string(), encoding="utf-8")
+        written = {
+            "format": FORMAT,
+            "task": self.task,
+            "boosters": len(self.boosters),
+            "encoding": self.encoding.to_json(),
+            "link": self.link.to_json(),
+            "about": self.about,
+        }
+        text = json.dumps(written, ensure_ascii=False, indent=1, allow_nan=False)
+        (folder / SETTINGS).write_text(text, encoding="utf-8")
+        return digest(folder)
+
+    @classmethod
+    def load(cls, folder: Path, expected_digest: str | None = None) -> Self:
+        """Read a model's files.
+
+        Raises
+        ------
+        InputError
+            Where files are missing, changed since they were registered, or of another format.
+        """
+        if expected_digest is not None and (found := digest(folder)) != expected_digest:
+            raise InputError(
+                str(folder),
+                f"the model's files have digest {found[:12]}, registered was {expected_digest[:12]}",
+                do="train and promote again; the files were changed",
+            )
+        written = _settings(folder)
+        boosters = tuple(lgb.Booster(model_file=folder / f"trees_{n}.txt") for n in range(written["boosters"]))
+        encoding, link = Encoding.read(written["encoding"]), read_link(written["link"])
+        return cls(written["task"], boosters, encoding, link, written["about"])
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    try:
+        written = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise InputError(str(folder / SETTINGS), f"cannot be read: {problem}", do="train again") from problem
+    if not isinstance(written, dict) or written.get("format") != FORMAT:
+        raise InputError(str(folder / SETTINGS), "another format of model", f"format {FORMAT}", "train again")
+    return written
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 over the names and bytes of a model's files."""
+    total = hashlib.sha256()
+    for path in sorted([*folder.glob("trees_*.txt"), *folder.glob(SETTINGS)]):
+        total.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()

@@ -1,0 +1,59 @@
+"""A recipe: everything that decides how a model is grown, apart from the data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Settings of gradient-boosted trees, by their plain names.
+
+    `rounds_at_most` and `patience` bound early stopping; everything else is LightGBM's.
+    """
+
+    learning_rate: float = 0.05
+    leaves: int = 15
+    rows_per_leaf: int = 50
+    feature_fraction: float = 0.5
+    bagging_fraction: float = 0.8
+    lambda_l2: float = 10.0
+    rounds_at_most: int = 400
+    patience: int = 30
+    seed: int = 7
+
+    def parameters(self, objective: str, threads: int) -> dict[str, Any]:
+        """LightGBM's parameters; the same trees whatever the number of threads."""
+        return {
+            "objective": objective,
+            "metric": {"binary": "binary_logloss", "multiclass": "multi_logloss", "gamma": "gamma"}[objective],
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.leaves,
+            "min_data_in_leaf": self.rows_per_leaf,
+            "feature_fraction": self.feature_fraction,
+            "bagging_fraction": self.bagging_fraction,
+            "bagging_freq": 1,
+            "lambda_l2": self.lambda_l2,
+            "max_bin": 127,
+            "seed": self.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": threads,
+            "verbosity": -1,
+        }
+
+    def for_rows(self, rows: int) -> Self:
+        """The recipe for a training set of this size: few rows get small trees and large leaves."""
+        if rows >= 20 * self.rows_per_leaf:
+            return self
+        return replace(self, leaves=4, rows_per_leaf=max(5, rows // 20))
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; `read` makes the same value of it."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, written: dict[str, Any]) -> Self:
+        """The recipe that `to_json` wrote."""
+        return cls(**written)

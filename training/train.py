@@ -1,0 +1,143 @@
+"""Training: from a journey and its log to one model per task, judged and refitted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.catalogue import catalogue, digest
+from features.instants import KEYS
+from features.journey import Journey
+from features.labels import Task, tasks
+from features.log import EventLog
+from features.schema import TIME, to_text
+from training.assess import Assessment, assess
+from training.blocks import Blocks, split
+from training.contenders import columns
+from training.encoding import Encoding, fit_encoding
+from training.examples import Examples, examples
+from training.fit import Fitted, fit_all, fit_blocks
+from training.model import Model
+from training.recipe import Recipe
+from training.trees import Grower
+
+Array = NDArray[np.float64]
+Report = Callable[[str], None]
+STEPS_PER_TASK = 3  # fit and judge, refit, write down
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A task's model to be served, and the judgement on its twin that never saw the test block."""
+
+    task: str
+    model: Model
+    judged: Model
+    assessment: Assessment
+    test_rows: pl.DataFrame
+
+
+def train(
+    journey: Journey, log: EventLog, task_names: list[str], recipe: Recipe, threads: int, report: Report
+) -> list[Trained]:
+    """Train the named tasks of a resolved journey; nothing is written anywhere.
+
+    Parameters
+    ----------
+    threads
+        CPUs to use; the result does not depend on it.
+    report
+        Called with a sentence as each step begins.
+
+    Raises
+    ------
+    InputError
+        Where the history is too short, or all examples have one outcome.
+    """
+    report("building vectors and labels")
+    data = examples(journey, log, task_names)
+    fingerprint = fingerprint_of(log)
+    return [_train_task(journey, log, rows, recipe, threads, report, fingerprint) for rows in data.values()]
+
+
+def _train_task(
+    journey: Journey,
+    log: EventLog,
+    data: Examples,
+    recipe: Recipe,
+    threads: int,
+    report: Report,
+    fingerprint: dict[str, Any],
+) -> Trained:
+    task = tasks(journey)[data.task]
+    blocks = split(data.cutoffs, task.within, journey.cutoffs.held_out)
+    encoding = fit_encoding(catalogue(journey), data.rows.filter(data.at(blocks.trees)))
+    grower = Grower(data.task, len(journey.stage_names), recipe, encoding.names, threads)
+    report(f"{data.task}: fitting and judging on later cutoffs")
+    matrix = encoding.matrix(data.rows)
+    judged = fit_blocks(task, grower, data, matrix, blocks)
+    rule_columns = columns(task, journey, log, data.rows.select(KEYS))
+    assessment = assess(task, journey, data, matrix, blocks, judged, rule_columns)
+    report(f"{data.task}: refitting on every mature cutoff")
+    served_encoding = fit_encoding(catalogue(journey), data.rows)
+    served = fit_all(task, grower, data, served_encoding.matrix(data.rows), judged.grown.rounds)
+    about = _about(journey, data, task, blocks, recipe, assessment) | {"log": fingerprint}
+    test_rows = data.rows.filter(data.at(blocks.test))
+    return Trained(
+        data.task,
+        _model(data, served, served_encoding, about),
+        _model(data, judged, encoding, about),
+        assessment,
+        test_rows,
+    )
+
+
+def _model(data: Examples, fitted: Fitted, encoding: Encoding, about: dict[str, Any]) -> Model:
+    parts = {
+        "rounds": list(fitted.grown.rounds),
+        "intervals": fitted.intervals.to_json() if fitted.intervals else None,
+        "churned_value_share": fitted.churned_value_share,
+    }
+    return Model(data.task, fitted.grown.boosters, encoding, fitted.link, about | parts)
+
+
+def _about(
+    journey: Journey, data: Examples, task: Task, blocks: Blocks, recipe: Recipe, assessment: Assessment
+) -> dict[str, Any]:
+    """What the model is made of, for people and for the server; the same data give the same text."""
+    named = {name: [to_text(c) for c in getattr(blocks, name)] for name in ("trees", "stop", "calibrate", "test")}
+    return {
+        "journey": journey.model_dump(mode="json", by_alias=True),
+        "classes": journey.stage_names if data.task == "next_stage" else [],
+        "horizon_days": task.within.total_seconds() / 86_400,
+        "features": digest(catalogue(journey)),
+        "recipe": recipe.to_json(),
+        "blocks": named | {"shared": blocks.shared},
+        "cutoffs": [to_text(c) for c in data.cutoffs],
+        "rows": len(data.rows),
+        "customers": data.rows["customer_id"].n_unique(),
+        "grade": asdict(assessment.grade),
+        "metrics": _finite(assessment.metrics),
+        "rules": {name: _finite(found) for name, found in assessment.rules.items()},
+    }
+
+
+def _finite(found: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no nan: what cannot be told is null."""
+    return {name: float(value) if np.isfinite(value) else None for name, value in found.items()}
+
+
+def fingerprint_of(log: EventLog) -> dict[str, Any]:
+    """Rows, span and a digest of the events a model was trained on."""
+    events, total = log.events, hashlib.sha256()
+    for name in sorted(events.columns):
+        total.update(name.encode())
+        total.update(np.ascontiguousarray(events[name].hash(seed=0).to_numpy()).tobytes())
+    first, last = int(str(events[TIME].min())), int(str(events[TIME].max()))
+    return {"rows": len(events), "first": to_text(first), "last": to_text(last), "digest": total.hexdigest()}

@@ -1,0 +1,97 @@
+"""Growing the trees of a task: one booster, or two for CLTV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from training.recipe import Recipe
+
+Array = NDArray[np.float64]
+Rows = tuple[Array, Array]  # matrix (rows, features) and labels (rows,)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one booster learns: an objective and how labels become its targets.
+
+    `gamma` learns from rows with a positive value only, the others from all.
+    """
+
+    objective: str
+    classes: int = 1
+
+    def rows(self, labels: Array) -> NDArray[np.bool_]:
+        """The rows this part learns from."""
+        return labels > 0 if self.objective == "gamma" else np.ones(len(labels), dtype=bool)
+
+    def targets(self, task: str, labels: Array) -> Array:
+        """The part's targets."""
+        return (labels > 0).astype(float) if task == "cltv" and self.objective == "binary" else labels
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """The boosters of a task and the number of rounds each was given."""
+
+    boosters: tuple[lgb.Booster, ...]
+    rounds: tuple[int, ...]
+
+
+def parts(task: str, classes: int) -> tuple[Part, ...]:
+    """The boosters of a task; CLTV: does the customer spend at all, and how much if so."""
+    if task == "next_stage":
+        return (Part("multiclass", classes),)
+    return (Part("binary"), Part("gamma")) if task == "cltv" else (Part("binary"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Grower:
+    """Grows the boosters of one task by one recipe."""
+
+    task: str
+    classes: int
+    recipe: Recipe
+    names: tuple[str, ...]
+    threads: int
+
+    def until(self, fit: Rows, stop: Rows) -> Grown:
+        """Grow on `fit` until the loss on `stop` no longer falls."""
+        return self._grown([self._stopped(part, fit, stop) for part in parts(self.task, self.classes)])
+
+    def rounds(self, fit: Rows, rounds: Sequence[int]) -> Grown:
+        """Grow on `fit` for a given number of rounds per booster."""
+        boosters = []
+        for part, count in zip(parts(self.task, self.classes), rounds, strict=True):
+            data = self._dataset(part, fit)
+            boosters.append(lgb.train(self._parameters(part, fit), data, count))
+        return self._grown(boosters)
+
+    def _stopped(self, part: Part, fit: Rows, stop: Rows) -> lgb.Booster:
+        data = self._dataset(part, fit)
+        held = self._dataset(part, stop, reference=data)
+        callbacks = [lgb.early_stopping(self.recipe.patience, verbose=False)]
+        parameters = self._parameters(part, fit)
+        return lgb.train(parameters, data, self.recipe.rounds_at_most, valid_sets=[held], callbacks=callbacks)
+
+    def _parameters(self, part: Part, fit: Rows) -> dict[str, Any]:
+        rows = int(part.rows(fit[1]).sum())
+        found = self.recipe.for_rows(rows).parameters(part.objective, self.threads)
+        return found | ({"num_class": part.classes} if part.objective == "multiclass" else {})
+
+    def _dataset(self, part: Part, rows: Rows, reference: lgb.Dataset | None = None) -> lgb.Dataset:
+        matrix, labels = rows
+        kept = part.rows(labels)
+        targets = part.targets(self.task, labels[kept])
+        return lgb.Dataset(matrix[kept], targets, feature_name=list(self.names), reference=reference)
+
+    def _grown(self, boosters: list[lgb.Booster]) -> Grown:
+        """Boosters cut at their best round and read back from text: what is used is what is stored."""
+        counts = [max(1, b.best_iteration if b.best_iteration > 0 else b.current_iteration()) for b in boosters]
+        cut = [b.model_to_string(num_iteration=n) for b, n in zip(boosters, counts, strict=True)]
+        return Grown(tuple(lgb.Booster(model_str=text) for text in cut), tuple(counts))
