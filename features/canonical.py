@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -132,6 +131,8 @@ def column_of_text(column: pl.Series, place: str) -> pl.Series:
     kind = column.dtype
     if kind.is_nested() or kind == pl.Object:
         raise InputError(place, f"the column {column.name!r} holds {kind}", "text or numbers")
+    if isinstance(kind, pl.Decimal) and kind.scale == 0:
+        return column.cast(pl.String)
     if kind.is_float() or kind.is_decimal():
         numbers = column.cast(pl.Float64).fill_nan(None)
         whole = numbers.is_finite() & (numbers == numbers.floor()) & (numbers.abs() < 2**63)
@@ -146,10 +147,9 @@ def one_text(value: Any) -> str | None:
         return value or None
     if value is None or isinstance(value, bool):
         return None if value is None else str(value).lower()
-    if isinstance(value, float | Decimal):
-        if math.isnan(value):
-            return None
-        return str(int(value)) if abs(value) < 2**63 and value == int(value) else str(value)
+    if isinstance(value, float):
+        whole = value.is_integer() and abs(value) < 2**63
+        return None if math.isnan(value) else str(int(value)) if whole else str(value)
     return str(value)
 
 

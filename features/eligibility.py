@@ -14,12 +14,17 @@ from features.journey import Rule
 
 def holds(rule: Rule, events: pl.LazyFrame, cutoffs: pl.LazyFrame, name: str = "holds") -> pl.LazyFrame:
     """`customer_id`, `cutoff` and a boolean column: whether the rule holds at the cutoff."""
-    leaves = _leaves(rule)
-    if not leaves:
-        return cutoffs.select(KEYS).with_columns(pl.lit(True).alias(name))
-    counts = tuple(_counted(leaf, f"leaf_{index}") for index, leaf in enumerate(leaves))
-    built = build(events, cutoffs.select(KEYS), counts)
-    return built.select(*KEYS, _combined(rule, iter(range(len(leaves)))).alias(name))
+    counts, answer = conditions(rule, name)
+    return build(events, cutoffs.select(KEYS), counts).select(*KEYS, answer.alias(name))
+
+
+def conditions(rule: Rule, name: str) -> tuple[tuple[Feature, ...], pl.Expr]:
+    """The counts a rule looks at, as features, and the rule over their columns.
+
+    `name` begins the columns' names, so that several rules can be built with one set of vectors.
+    """
+    counts = tuple(_counted(leaf, f"{name} {number}") for number, leaf in enumerate(_leaves(rule)))
+    return counts, _combined(rule, iter([feature.name for feature in counts]))
 
 
 def _leaves(rule: Rule) -> list[Rule]:
@@ -34,12 +39,12 @@ def _counted(leaf: Rule, name: str) -> Feature:
     return Feature(name, "events a rule looks at", "count", "ACTIVITY", count(condition), empty=0.0)
 
 
-def _combined(rule: Rule, numbers: Iterator[int]) -> pl.Expr:
-    """The rule over the columns of its leaves, which are numbered in the order `_leaves` gives."""
+def _combined(rule: Rule, columns: Iterator[str]) -> pl.Expr:
+    """The rule over the columns of its leaves, in the order `_leaves` gives them."""
     if rule.all_of is not None:
-        return pl.all_horizontal([_combined(inner, numbers) for inner in rule.all_of])
+        return pl.all_horizontal([_combined(inner, columns) for inner in rule.all_of])
     if rule.any_of is not None:
-        return pl.col(f"leaf_{next(numbers)}") >= rule.at_least
+        return pl.col(next(columns)) >= rule.at_least
     if rule.none_of is not None:
-        return pl.col(f"leaf_{next(numbers)}") < rule.at_least
+        return pl.col(next(columns)) < rule.at_least
     return pl.lit(True)

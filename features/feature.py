@@ -126,8 +126,8 @@ def build(
         built = built.join(found, on=list(KEYS), how="left")
     filled = [_typed(f) for f in wanted]
     kept = [name for name in cutoffs.collect_schema().names() if name not in {f.name for f in wanted}]
-    result = built.with_columns(*filled).select(*kept, *(f.name for f in wanted))
-    return result.to_native()
+    result = built.with_columns(*filled) if filled else built
+    return result.select(*kept, *(f.name for f in wanted)).to_native()
 
 
 def _typed(feature: Feature) -> nw.Expr:

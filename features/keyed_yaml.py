@@ -19,6 +19,7 @@ Key = str | int
 
 _DEEPEST = 40
 _MOST_NODES = 100_000  # aliases can make a small file unfold without end
+_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null")}
 _HOW = "YAML as in the journeys that ship"
 
 
@@ -101,6 +102,8 @@ class _Reader:
         self.nodes += 1
         if len(key) > _DEEPEST or self.nodes > _MOST_NODES:
             raise InputError(f"{self.name}, line {self.lines[key]}", "is nested too deeply", _HOW)
+        if node.tag not in _TAGS:
+            raise self._refused(node, f"is not YAML of plain values: the tag {node.tag!r}", key, "leave the tag out")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, key)
         if isinstance(node, yaml.SequenceNode):

@@ -56,5 +56,5 @@ def origin(source: Source | Profile) -> str:
     if source.file:
         return source.file
     if source.files:
-        return "query over " + ", ".join(source.files.values())
+        return "query over " + ", ".join(text.rsplit("/", 1)[-1] for text in source.files.values())
     return "query to " + (source.database or "").split("://")[0]

@@ -28,7 +28,8 @@ FORMS = (
 _DAY_NUMBERS = (19_000_101, 21_001_231)  # 20170131 is a day, not a second in August 1970
 _UNITS = ((1e11, 1_000_000.0), (1e14, 1_000.0), (1e17, 1.0), (float("inf"), 0.001))
 _LIMIT = 253_402_300_800_000_000  # the year 10000; Python's and Polars' dates end there
-_NUMBER = r"^[+-]?\d+(\.\d+)?$"
+_NUMBER = r"^[+-]?[0-9]+(\.[0-9]+)?$"
+_IS_NUMBER = re.compile(_NUMBER, re.ASCII)
 _DAY = timedelta(days=1)
 
 
@@ -60,7 +61,7 @@ def parse_one(value: Any, zone: ZoneInfo) -> int | None:
     """The instant of one value; None where it cannot be read."""
     if isinstance(value, str):
         text = value.strip()
-        if re.match(_NUMBER, text):
+        if _IS_NUMBER.match(text):
             value = float(text)
         else:
             try:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict
 
 from features.journey import Journey
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # JSON has no NaN and no infinity: a number that is not one must not get this far.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Stage(_Part):
@@ -95,6 +97,43 @@ class Answer(_Part):
     at_stake: float | None = None
     expected_loss: float | None = None
     warnings: list[str] = []
+
+
+class AtRiskCustomer(_Part):
+    """One line of the at-risk list: what ranks the customer, and the reason that raises churn most.
+
+    Money is in `currency` (null: the journey has no CLTV). `cltv_expected`, `at_stake` and
+    `expected_loss` are null where the CLTV task does not ask about the customer; `reason_code` and
+    `reason` where no reason raises the probability.
+    """
+
+    customer_id: str
+    stage: str | None
+    risk: Literal["low", "medium", "high"]
+    churn_probability: float
+    churn_percentile: int | None
+    cltv_expected: float | None
+    at_stake: float | None
+    expected_loss: float | None
+    currency: str | None
+    reason_code: str | None
+    reason: str | None
+
+
+def to_json(answer: Answer) -> bytes:
+    """The answer as JSON text; a task's numbers and its `ineligible_reason` stand in place of one another."""
+    return orjson.dumps(answer, default=_fields)
+
+
+def _fields(part: Any) -> dict[str, Any]:
+    if not isinstance(part, BaseModel):
+        raise TypeError(f"{type(part).__name__} has no place in an answer")
+    fields = part.__dict__
+    if isinstance(part, TaskAnswer) and part.eligible:
+        return {name: value for name, value in fields.items() if name != "ineligible_reason"}
+    if isinstance(part, TaskAnswer):
+        return {name: value for name, value in fields.items() if value is not None}
+    return fields
 
 
 def unit_of(journey: Journey, unit: str) -> str:

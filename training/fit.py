@@ -25,12 +25,17 @@ ORIGINS = 3  # forward-chained origins whose out-of-fold margins calibrate the s
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Trees with their link, and for CLTV the intervals and what churners keep of their value."""
+    """Trees with their link, and what a task adds.
+
+    CLTV: the intervals and what churners keep of their value. Churn: the 1st to 100th percentile of
+    the calibrated probabilities of rows the trees were not grown on.
+    """
 
     grown: Grown
     link: Link
     intervals: Intervals | None = None
     churned_value_share: float | None = None
+    percentiles: tuple[float, ...] = ()
 
 
 def margins(grown: Grown, matrix: Array, threads: int) -> Array:
@@ -91,14 +96,16 @@ def calibrated(
     """The trees with a link fitted on these rows' margins, which other trees gave."""
     labels = data.labels[rows]
     if data.task == "churn":
-        return Fitted(grown, Probability(fit_platt(found[:, 0], labels)))
+        link = Probability(fit_platt(found[:, 0], labels))
+        percentiles = np.quantile(link.predict(found)[:, 0], np.arange(1, 101) / 100)
+        return Fitted(grown, link, percentiles=tuple(float(p) for p in percentiles))
     if data.task == "next_stage":
         return Fitted(grown, Probabilities(fit_vector(found, labels)))
-    link = _two_parts(found, labels)
-    expected = link.predict(found)[:, 0]
+    two_parts = _two_parts(found, labels)
+    expected = two_parts.predict(found)[:, 0]
     coverage = task.coverage if isinstance(task, Cltv) else 0.8
     churned = data.churned[rows] if len(data.churned) else data.churned
-    return Fitted(grown, link, fit_intervals(labels, expected, coverage), _kept_share(labels, expected, churned))
+    return Fitted(grown, two_parts, fit_intervals(labels, expected, coverage), _kept_share(labels, expected, churned))
 
 
 def _two_parts(found: Array, labels: Array) -> TwoParts:

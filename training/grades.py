@@ -19,6 +19,7 @@ Letter = Literal["A", "B", "C", "D"]
 
 CLEARLY_AHEAD = 0.10  # a lead from which a model is worth an A
 MIN_CUSTOMERS = 10  # of fewer customers no interval can be drawn
+_SMALLEST = 1e-12  # added to every total of losses
 _CELLS_AT_ONCE = 2_000_000  # bounds the memory of the draws to some tens of megabytes
 
 
@@ -88,9 +89,8 @@ def _drawn(ours: Array, theirs: Array, rng: np.random.Generator, draws: int) -> 
 
 
 def _ahead(ours: Any, theirs: Any) -> Any:
-    # Two perfect predictions: neither is ahead. Against a perfect one the loss is finite all the same.
-    smallest = np.finfo(np.float64).tiny
-    return 1 - (ours + smallest) / (theirs + smallest)
+    # Of two perfect predictions neither is ahead, and against one the lead is finite all the same.
+    return 1 - (ours + _SMALLEST) / (theirs + _SMALLEST)
 
 
 def grade(

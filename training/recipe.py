@@ -13,14 +13,14 @@ class Recipe:
     `rounds_at_most` and `patience` bound early stopping; everything else is LightGBM's.
     """
 
-    learning_rate: float = 0.05
+    learning_rate: float = 0.1
     leaves: int = 15
     rows_per_leaf: int = 50
     feature_fraction: float = 0.5
     bagging_fraction: float = 0.8
     lambda_l2: float = 10.0
-    rounds_at_most: int = 400
-    patience: int = 30
+    rounds_at_most: int = 200
+    patience: int = 20
     seed: int = 7
 
     def parameters(self, objective: str, threads: int) -> dict[str, Any]:

@@ -103,6 +103,7 @@ def _model(data: Examples, fitted: Fitted, encoding: Encoding, about: dict[str, 
         "rounds": list(fitted.grown.rounds),
         "intervals": fitted.intervals.to_json() if fitted.intervals else None,
         "churned_value_share": fitted.churned_value_share,
+        "percentiles": list(fitted.percentiles),
     }
     return Model(data.task, fitted.grown.boosters, encoding, fitted.link, about | parts)
 
