@@ -1,0 +1,437 @@
+"""The command line: parses, reads the environment and dispatches; the work lives in the packages."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from features.errors import InputError, UnknownCustomerError
+
+if TYPE_CHECKING:
+    from features.journey import Journey
+    from features.log import EventLog
+    from serving.store import Store
+    from training.tracking import Tracking
+
+# A server with few cores spends its time waiting for idle OpenMP threads otherwise.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+app = typer.Typer(
+    help="Predicts what each customer of a business does next, and says why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console()
+JourneyArgument = Annotated[str, typer.Argument(metavar="JOURNEY", help="A shipped name or the path of a YAML file.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="The file to write.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the environment decides, read once."""
+
+    home: Path
+    store_url: str
+    tracking_uri: str
+    run_id: str | None
+
+    @property
+    def artifacts(self) -> Path:
+        """Where runs keep their artifacts, unless a server does."""
+        return self.home / "artifacts"
+
+    @property
+    def models(self) -> Path:
+        """Where served models are kept by their digest."""
+        return self.home / "models"
+
+
+def settings() -> Settings:
+    """The environment: JOURNEYCAST_HOME, JOURNEYCAST_STORE, MLFLOW_TRACKING_URI, MLFLOW_RUN_ID."""
+    home = Path(os.environ.get("JOURNEYCAST_HOME", ".journeycast")).resolve()
+    return Settings(
+        home,
+        os.environ.get("JOURNEYCAST_STORE", f"sqlite:///{home / 'scores.db'}"),
+        os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}"),
+        os.environ.get("MLFLOW_RUN_ID"),
+    )
+
+
+def main() -> None:
+    """Run the command; what a user can mend is one message and exit code 2."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="mlflow")
+    try:
+        app()
+    except InputError as problem:
+        print(problem, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.command()
+def check(
+    journey: JourneyArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Say whether the data can carry the journey's tasks.
+
+    Example: journeycast check complete_journey
+    """
+    from features.check import check as found_in
+    from features.check import report_json, report_text
+
+    resolved, log = _read(journey)
+    findings = found_in(resolved, log)
+    if as_json:
+        print(json.dumps(report_json(findings, resolved, log), indent=2, ensure_ascii=False))
+    else:
+        print(report_text(findings, resolved, log), end="")
+    if any(finding.level == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def features(
+    journey: JourneyArgument,
+    output: Output = None,
+    cutoffs: Annotated[
+        Path | None, typer.Option(help="Parquet or CSV of customer_id, cutoff; default: everyone, at observed_until.")
+    ] = None,
+    catalogue: Annotated[bool, typer.Option("--catalogue", help="Print every feature instead.")] = False,
+) -> None:
+    """Write one vector per customer and cutoff as Parquet, or print the catalogue.
+
+    Example: journeycast features complete_journey -o vectors.parquet
+    """
+    from features import vectors
+
+    resolved, log = _read(journey)
+    if catalogue:
+        out.print(vectors.catalogue_text(resolved), markup=False, highlight=False, soft_wrap=True)
+        return
+    if output is None:
+        raise InputError("features", "no output", "-o FILE.parquet, or --catalogue")
+    rows = vectors.write(resolved, log, output, cutoffs)
+    print(f"{rows:,} vectors in {output}")
+
+
+@app.command()
+def train(
+    journey: JourneyArgument,
+    task: Annotated[list[str] | None, typer.Option("--task", help="churn, next_stage or cltv; repeatable.")] = None,
+) -> None:
+    """Train the journey's tasks and register them as challengers.
+
+    Example: journeycast train complete_journey --task churn
+    """
+    from serving.show import metrics_table
+
+    resolved, log = _read(journey)
+    for name, about in _train(resolved, log, task):
+        out.print(metrics_table(name, about))
+
+
+@app.command()
+def promote(
+    journey: JourneyArgument,
+    task: Annotated[str, typer.Argument(help="churn, next_stage, cltv or all.")] = "all",
+    version: Annotated[int | None, typer.Argument(help="Default: the challenger.")] = None,
+    accept_grade: Annotated[str | None, typer.Option(help="C: promote although not told apart from a rule.")] = None,
+) -> None:
+    """Make a challenger the champion if its grade and its lead allow it.
+
+    Example: journeycast promote complete_journey churn
+    """
+    if accept_grade not in (None, "C"):
+        raise InputError("--accept-grade", repr(accept_grade), "C; a model of grade D is never promoted")
+    decisions = _promote(journey, task, version, accept_grade == "C")
+    if not all(decisions):
+        raise typer.Exit(1)
+
+
+@app.command()
+def rollback(journey: JourneyArgument, task: Annotated[str, typer.Argument(help="churn, next_stage or cltv.")]) -> None:
+    """Make the champion before the present one champion again.
+
+    Example: journeycast rollback complete_journey churn
+    """
+    definition, _ = _definition(journey)
+    version = _tracking().rollback(definition.journey, _tasks(definition, [task])[0])
+    print(f"{definition.journey}.{task}: version {version} is champion again")
+
+
+@app.command()
+def score(journey: JourneyArgument) -> None:
+    """Score every customer with the champions and store the run.
+
+    Example: journeycast score complete_journey
+    """
+    _score(*_read(journey))
+
+
+@app.command(name="at-risk")
+def at_risk(
+    journey: JourneyArgument,
+    top: Annotated[int, typer.Option(help="How many customers.", min=1)] = 10,
+    risk: Annotated[str | None, typer.Option(help="low, medium or high.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Only this stage.")] = None,
+    minimum_cltv: Annotated[float | None, typer.Option(help="Only customers worth at least this.")] = None,
+    output: Output = None,
+) -> None:
+    """List the customers with the largest expected loss, with the top reason.
+
+    Example: journeycast at-risk complete_journey --top 100 -o list.csv
+    """
+    from serving import exports
+    from serving.show import at_risk_table
+
+    definition, _ = _definition(journey)
+    with _store() as store:
+        found = store.at_risk(definition.journey, risk=risk, stage=stage, minimum_cltv=minimum_cltv, limit=top)
+    if output is None:
+        out.print(at_risk_table(found.items, definition.currency))
+        return
+    exports.write(found.items, output)
+    print(f"{len(found.items):,} customers in {output}")
+
+
+@app.command()
+def explain(
+    journey: JourneyArgument,
+    customer: Annotated[str, typer.Argument(help="The customer's id.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Show one customer's predictions and how their reasons add up.
+
+    Example: journeycast explain complete_journey 1
+    """
+    from serving.answers import to_json
+    from serving.show import explanation
+
+    definition, _ = _definition(journey)
+    with _store() as store:
+        answer = store.answer(definition.journey, customer)
+    if answer is None:
+        raise UnknownCustomerError(
+            f"customer {customer!r}",
+            f"has no score in the newest run of {definition.journey}",
+            "a customer of the event log",
+            f"run `journeycast score {journey}` after the log changed",
+        )
+    if as_json:
+        print(json.dumps(json.loads(to_json(answer)), indent=2, ensure_ascii=False))
+    else:
+        out.print(explanation(answer, definition))
+
+
+@app.command()
+def serve(
+    journey: JourneyArgument = "complete_journey",
+    host: Annotated[str, typer.Option(help="A loopback address; others need keys.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+) -> None:
+    """Serve scores and predictions over HTTP.
+
+    Example: journeycast serve complete_journey --port 8000
+    """
+    definition, base = _definition(journey)
+    _serve(definition, base, host, port)
+
+
+@app.command()
+def simulate(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The Parquet file to write.")] = Path(
+        ".journeycast/simulated.parquet"
+    ),
+    customers: Annotated[int, typer.Option(min=1)] = 5000,
+    days: Annotated[int, typer.Option(min=1)] = 540,
+    seed: Annotated[int, typer.Option()] = 7,
+) -> None:
+    """Simulate a web-and-store business with known truth, for the journey `simulated`.
+
+    Example: journeycast simulate && journeycast train simulated
+    """
+    from features.simulator import simulate as simulated
+    from features.simulator import write
+
+    found = simulated(customers, days, seed)
+    truth = write(found, output)
+    print(f"{len(found.events):,} events of {customers:,} customers in {output}; the truth behind them in {truth}")
+
+
+@app.command()
+def demo(
+    serving: Annotated[bool, typer.Option("--serve/--no-serve", help="Whether to end in a running server.")] = True,
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+) -> None:
+    """From raw events to served, explained predictions on the Complete Journey data.
+
+    Example: journeycast demo --no-serve
+    """
+    from features.check import check as found_in
+    from features.check import report_text
+    from serving.show import at_risk_table, explanation, metrics_table
+
+    name = "complete_journey"
+    resolved, log = _read(name)
+    print(report_text(found_in(resolved, log), resolved, log))
+    for task, about in _train(resolved, log, None):
+        out.print(metrics_table(task, about))
+    _promote(name, "all", None, False)
+    _score(resolved, log)
+    with _store() as store:
+        worst = store.at_risk(resolved.journey, limit=10).items
+        first = store.answer(resolved.journey, worst[0].customer_id)
+    out.print(at_risk_table(worst, resolved.currency))
+    if first is not None:
+        out.print(explanation(first, resolved))
+    if serving:
+        definition, base = _definition(name)
+        _serve(definition, base, "127.0.0.1", port, worst[0].customer_id)
+
+
+def _definition(name: str) -> tuple[Journey, Path]:
+    from features.definition import read
+
+    return read(name)
+
+
+def _read(name: str) -> tuple[Journey, EventLog]:
+    from features.log import read
+    from training.cpus import usable_cpus
+
+    definition, base = _definition(name)
+    return read(definition, base, usable_cpus())
+
+
+def _tasks(definition: Journey, wanted: list[str] | None) -> list[str]:
+    from features.labels import tasks
+
+    known = list(tasks(definition))
+    unknown = [name for name in wanted or [] if name not in known]
+    if unknown:
+        raise InputError("task", ", ".join(unknown), f"{', '.join(known)}: the tasks of {definition.journey}")
+    return wanted or known
+
+
+def _tracking() -> Tracking:
+    from training.tracking import Tracking
+
+    found = settings()
+    found.home.mkdir(parents=True, exist_ok=True)
+    return Tracking(found.tracking_uri, found.artifacts)
+
+
+@contextmanager
+def _store() -> Iterator[Store]:
+    from serving.store import Store
+
+    found = settings()
+    found.home.mkdir(parents=True, exist_ok=True)
+    store = Store(found.store_url)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _progress(total: int | None) -> Iterator[tuple[Progress, Any]]:
+    columns = (SpinnerColumn(), BarColumn(24), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield bar, bar.add_task("starting", total=total)
+
+
+def _train(resolved: Journey, log: EventLog, wanted: list[str] | None) -> list[tuple[str, dict[str, Any]]]:
+    from training.cpus import usable_cpus
+    from training.recipe import Recipe
+    from training.train import STEPS_PER_TASK
+    from training.train import train as fit
+
+    names = _tasks(resolved, wanted)
+    with _progress(2 + STEPS_PER_TASK * len(names)) as (bar, step):
+
+        def report(text: str) -> None:
+            bar.update(step, advance=1, description=text)
+
+        trained = fit(resolved, log, names, Recipe(), usable_cpus(), report)
+        report("logging to MLflow")
+        _tracking().register(resolved, trained, settings().run_id)
+    return [(one.task, one.model.about) for one in trained]
+
+
+def _promote(name: str, task: str, version: int | None, accept_c: bool) -> list[bool]:
+    from training.cpus import usable_cpus
+    from training.promote import promote as decide
+
+    definition, _ = _definition(name)
+    names = _tasks(definition, None if task == "all" else [task])
+    read = partial(_read, name)
+    decided = []
+    for one in names:
+        decision = decide(_tracking(), definition.journey, read, one, version, accept_c, usable_cpus())
+        verb = "promoted" if decision.promoted else "not promoted"
+        print(f"{decision.name} version {decision.version or '-'} {verb}: {decision.words}")
+        decided.append(decision.promoted)
+    return decided
+
+
+def _score(resolved: Journey, log: EventLog) -> None:
+    from features.schema import to_text
+    from serving import batch, registry
+    from training.cpus import usable_cpus
+
+    found = settings()
+    scorer = registry.load(resolved.journey, found.tracking_uri, found.models, log.profile, usable_cpus())
+    with _progress(None) as (bar, step), _store() as store:
+        done = partial(_report_scored, bar, step)
+        run = batch.score(resolved, log, scorer, store, done)
+    print(f"scored {run.customers:,} customers of {resolved.journey} at {to_text(run.cutoff)} as run {run.run_id}")
+
+
+def _report_scored(bar: Progress, step: Any, done: int, of: int) -> None:
+    bar.update(step, completed=done, total=of, description="scoring and explaining")
+
+
+def _serve(definition: Journey, base: Path, host: str, port: int, example: str = "") -> None:
+    import uvicorn
+
+    from serving import registry
+    from serving.app import create_app
+    from serving.state import Settings as ServerSettings
+
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        raise InputError("--host", host, "127.0.0.1, localhost or ::1", "without keys the server stays on loopback")
+    found = settings()
+    found.home.mkdir(parents=True, exist_ok=True)
+    load = partial(registry.load, definition.journey, found.tracking_uri, found.models)
+    server = create_app(
+        ServerSettings(definition.journey, found.store_url, found.tracking_uri),
+        load_scorer=load,
+        list_models=partial(registry.models, definition.journey, found.tracking_uri),
+    )
+    for route in (f"/v1/customers/{example}" if example else "/v1/customers/ID", "/v1/at-risk", "/docs"):
+        print(f"  http://{host}:{port}{route}")
+    uvicorn.run(server, host=host, port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

@@ -27,7 +27,7 @@ def check(journey: Journey, log: EventLog) -> list[Finding]:
         checks_log.types,
         checks_log.customers,
         checks_log.profile,
-        checks_tasks.tasks,
+        checks_tasks.outcomes,
     )
     found = [finding for part in parts for finding in part(journey, log)]
     return sorted(found, key=lambda finding: _LEVELS.index(finding.level))

@@ -100,7 +100,8 @@ def build(
     events
         The internal event log of `features.schema`.
     cutoffs
-        `customer_id` and `cutoff`, unique pairs; further columns are kept.
+        `customer_id` and `cutoff`, unique pairs; further columns are kept, unless a feature has
+        their name.
     features
         What to build, in the order of the columns.
     profile
@@ -113,7 +114,9 @@ def build(
         past is empty; what cannot be known is null.
     """
     wanted = tuple(features)
-    frame = nw.from_native(cutoffs)
+    names = {f.name for f in wanted}
+    kept = [name for name in cutoffs.collect_schema().names() if name not in names]
+    frame = nw.from_native(cutoffs).select(*kept)
     known = past(nw.from_native(events), frame)
     built = frame
     for table, group in groupby(sorted(wanted, key=lambda f: f.of.name), key=lambda f: f.of.name):
@@ -125,7 +128,6 @@ def build(
         found = rows.group_by(*KEYS).agg(*(f.expr.alias(f.name) for f in chosen))
         built = built.join(found, on=list(KEYS), how="left")
     filled = [_typed(f) for f in wanted]
-    kept = [name for name in cutoffs.collect_schema().names() if name not in {f.name for f in wanted}]
     result = built.with_columns(*filled) if filled else built
     return result.select(*kept, *(f.name for f in wanted)).to_native()
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-from features.schema import CANONICAL, to_microseconds
+from features.schema import CANONICAL, DERIVED, to_microseconds
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -57,6 +57,16 @@ def _utc(when: datetime) -> datetime:
     return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
 
 
+def _without_password(url: str | None) -> str | None:
+    if url is None:
+        return None
+    from sqlalchemy import make_url
+
+    return make_url(url).render_as_string(hide_password=True)
+
+
+# Journeys are logged with every model: a password never leaves the file it was read from.
+Database = Annotated[str | None, PlainSerializer(_without_password)]
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(duration_text)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Instant = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_utc)]  # without a zone: UTC
@@ -92,7 +102,7 @@ class Source(_Model):
 
     file: str | None = None
     files: dict[Name, str] = {}
-    database: str | None = None
+    database: Database = None
     query: str | None = None
     columns: dict[Name, Name] = {}
     event: Name | None = None
@@ -134,7 +144,7 @@ class Profile(_Model):
 
     file: str | None = None
     files: dict[Name, str] = {}
-    database: str | None = None
+    database: Database = None
     query: str | None = None
     columns: dict[Name, Name] = {}
     features: dict[Name, ProfileColumn] = {}
@@ -340,6 +350,11 @@ class Journey(_Model):
         for name in self.properties:
             if name in CANONICAL:
                 raise ValueError(f"property {name!r} has the name of a canonical column; rename it")
+            if name in DERIVED:
+                raise ValueError(
+                    f"property {name!r} has the name of a column that vectors are built with; rename it under"
+                    f" properties and say where it comes from, columns: {{my_{name}: {name}}}"
+                )
         return self
 
     @property

@@ -72,15 +72,18 @@ def query_database(place: str, query: str, address: str, base: Path) -> pl.DataF
 
 
 def _frame(names: list[str], rows: list[tuple[object, ...]]) -> pl.DataFrame:
-    """Rows as a frame; a column of several types (SQLite allows it) becomes text."""
-    columns = []
-    for number, name in enumerate(names):
-        values = [row[number] for row in rows]
-        try:
-            columns.append(pl.Series(name, values, strict=True))
-        except (TypeError, OverflowError, pl.exceptions.PolarsError):
-            columns.append(pl.Series(name, [None if value is None else str(value) for value in values], pl.String))
-    return pl.DataFrame(columns)
+    """Rows as a frame."""
+    return pl.DataFrame([_column(name, [row[number] for row in rows]) for number, name in enumerate(names)])
+
+
+def _column(name: str, values: list[object]) -> pl.Series:
+    """One type for a column that may have several (SQLite allows it): numbers if all are, else text."""
+    try:
+        return pl.Series(name, values, strict=True)
+    except (TypeError, OverflowError, pl.exceptions.PolarsError):
+        if all(value is None or isinstance(value, int | float) for value in values):
+            return pl.Series(name, values, pl.Float64, strict=False)
+        return pl.Series(name, [None if value is None else str(value) for value in values], pl.String)
 
 
 def _scan(paths: list[Path]) -> str:

@@ -22,6 +22,7 @@ CUTOFF = "cutoff"  # int64 microseconds: the first instant a vector may not see
 
 REQUIRED = (CUSTOMER, TIME, EVENT)
 CANONICAL = (CUSTOMER, TIME, EVENT, VALUE, CHANNEL, KNOWN_AT, EVENT_ID)
+DERIVED = (POSITION, CUTOFF, "age", "last")  # columns that stand beside the properties when a vector is built
 
 MICROSECONDS = 1_000_000
 DAY = 86_400 * MICROSECONDS

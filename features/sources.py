@@ -43,11 +43,12 @@ def read_table(
     """
     if source.query is None:
         frame = read_files(place, locate(f"{place}.file", source.file or "", base), pick)
-    elif source.database:
-        frame = query_database(place, source.query, source.database, base)
     else:
-        frame = query_files(place, source.query, source.files, base, threads)
-    frame = frame.select(pick(frame.columns)) if pick else frame
+        if source.database:
+            frame = query_database(place, source.query, source.database, base)
+        else:
+            frame = query_files(place, source.query, source.files, base, threads)
+        frame = frame.select(pick(frame.columns)) if pick else frame
     return frame.with_columns(selectors.string().replace("", None))
 
 

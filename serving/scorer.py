@@ -251,7 +251,8 @@ def _one_journey(models: Mapping[str, Served]) -> Journey:
             "champions trained with one definition",
             "run `journeycast train` for all tasks and promote them together",
         )
-    return Journey.model_validate(first)
+    newest = max(served.model.about["journey"]["observed_until"] for served in models.values())
+    return Journey.model_validate({**first, "observed_until": newest})
 
 
 def _check_definitions(models: Mapping[str, Served], features: tuple[Feature, ...]) -> None:

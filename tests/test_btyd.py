@@ -74,7 +74,8 @@ def test_the_unit_of_time_does_not_matter() -> None:
 
 
 def test_the_fit_has_the_highest_likelihood_near_it() -> None:
-    histories = HISTORIES[:3]
+    frequency, recency, age, _ = HISTORIES
+    histories = (np.minimum(frequency, 4), 30 * np.ceil(recency / 30), 30 * np.ceil(age / 30))  # many alike
     found = fit_bg_nbd(*histories)
     best = log_likelihood(found.r, found.alpha, found.a, found.b, *histories).sum()
     for factors in ((1.1, 1, 1, 1), (1, 0.9, 1, 1), (1, 1, 1.1, 1), (1, 1, 1, 0.9)):
@@ -138,7 +139,9 @@ def test_customers_who_never_come_back_give_a_fit_that_expects_little() -> None:
     assert found.expected_purchases(100, 0, 0, 100) < 0.2
 
 
-@pytest.mark.parametrize("histories", [([], [], []), ([1], [5.0], [4.0]), ([1], [-1.0], [4.0]), ([1], [np.nan], [4.0])])
+@pytest.mark.parametrize(
+    "histories", [([], [], []), ([1], [5.0], [4.0]), ([1], [-1.0], [4.0]), ([1], [np.nan], [4.0]), ([1], [0.0], [4.0])]
+)
 def test_impossible_histories_are_refused(histories: tuple[list[float], ...]) -> None:
     with pytest.raises(ValueError, match="0 <= recency <= age"):
         fit_bg_nbd(*histories)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import approx_fprime, minimize
 from scipy.special import expit, softmax
 from sklearn.metrics import log_loss
 
@@ -150,6 +151,19 @@ def test_a_class_no_row_has_keeps_a_small_probability() -> None:
     share = vector.probabilities(MARGINS3[kept])[:, 2].mean()
     assert 0 < share < 0.005
     assert np.all(np.isfinite(vector.biases))
+
+
+def test_the_pull_to_the_identity_is_as_documented() -> None:
+    z, y = 4 * MARGINS3[:60], np.where(Y3[:60] == 2, 0, Y3[:60])
+
+    def loss(logs: np.ndarray) -> float:
+        p = softmax(z / np.exp(logs[0]) + logs[1:], axis=1)
+        return float(-np.log(p[np.arange(60), y]).sum() + 0.5 * (logs**2).sum())
+
+    found = fit_vector(z, y)
+    here = np.array([np.log(found.temperature), *found.biases])
+    assert loss(here) == pytest.approx(minimize(loss, np.zeros(4), method="BFGS").fun, abs=1e-6)
+    assert np.linalg.norm(approx_fprime(here, loss)) < 1e-3
 
 
 def test_weights_count_as_copies_of_rows() -> None:

@@ -158,6 +158,7 @@ def test_no_text_makes_anything_but_an_input_error(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.yml"
     path.write_text(GOOD + text, encoding="utf-8", errors="replace")
     try:
-        read(path)
-    except InputError as error:
-        assert "any.yml" in str(error)
+        journey, _ = read(path)
+    except InputError:
+        return
+    assert journey.journey == "shop"

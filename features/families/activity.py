@@ -28,7 +28,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
                 f"days with any activity in the last {spell(window)}",
                 "count",
                 "ACTIVITY",
-                count(within(window) & nw.col("first_of_day")),
+                count(within(window) & nw.col("last_of_day")),
                 empty=0.0,
                 of=own,
                 says=f"active on {{value}} of the last {spell(window)}",

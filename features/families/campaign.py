@@ -30,7 +30,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
         ),
         Feature(
             "purchases_per_touch",
-            "purchases since the first contact, per contact",
+            "purchases per contact by the business, over the whole history",
             "ratio",
             "CAMPAIGN",
             ratio(count(is_type(journey.conversion_event)), count(touch)),
@@ -50,7 +50,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
         for window in journey.windows
     ]
     for name, slug in type_slugs(journey).items():
-        if name in journey.business and len(journey.business) > 1:
+        if name in journey.business and name not in journey.friction and len(journey.business) > 1:
             found.append(_per_type(name, slug, journey))
     return tuple(found)
 

@@ -66,7 +66,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
         ),
         Feature(
             "last_channel",
-            "channel of the newest event",
+            "channel of the newest event whose channel is known",
             "category",
             "CHANNEL",
             nw.when(nw.col("last")).then(nw.col(CHANNEL)).max(),

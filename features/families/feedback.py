@@ -40,7 +40,7 @@ def _rating(name: str, slug: str) -> list[Feature]:
         ),
         feature(f"{slug}_min", f"lowest {text} given", nw.col(name).min(), f"lowest {text} {{value}}"),
         feature(
-            f"{slug}_recency_days",
+            f"{slug}_answer_recency_days",  # an event type may have the property's name
             f"days since the newest {text}",
             days(nw.col("age").min()),
             f"{{value}} since the last {text}",

@@ -1,4 +1,4 @@
-"""Habit: the days and hours the customer keeps, in the journey's clock only if that is UTC."""
+"""Habit: the days and hours the customer keeps, on the clock of UTC."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _THURSDAY = 3  # 1970-01-01, counting from Monday
 
 
 def features(journey: Journey) -> tuple[Feature, ...]:
-    """Share of weekends and evenings (UTC), the mean hour, and the sessions' size."""
+    """Shares of weekends, evenings and mornings, and the weekday of the newest event (all UTC)."""
     own = activity(journey)
     weekday, hour = (nw.col(TIME) // DAY + _THURSDAY) % 7, nw.col(TIME) // _HOUR % 24
 

@@ -16,7 +16,8 @@ def activity(journey: Journey) -> Table:
 
     Adds `gap` (microseconds since the event before; null at the first), `day` (UTC), `back` (0 at
     the newest event, 1 at the one before ...), `run` (a new number with every change of type),
-    `last_run` (that of the newest event) and `first_of_day`.
+    `last_run` (that of the newest event) and `last_of_day`. Of a day that a window cuts in two, the
+    last event is inside if any is: counting those counts days.
     """
     business = list(journey.business)
 
@@ -26,10 +27,10 @@ def activity(journey: Journey) -> Table:
         changed = nw.col(EVENT) != nw.col(EVENT).shift(1).over(*KEYS, order_by=POSITION)
         one = nw.lit(1)
         rows = rows.with_columns(gap=nw.col(TIME) - before, day=nw.col(TIME) // DAY, one=one)
-        day_before = nw.col("day").shift(1).over(*KEYS, order_by=POSITION)
+        day_after = nw.col("day").shift(-1).over(*KEYS, order_by=POSITION)
         rows = rows.with_columns(
             changed=nw.when(changed).then(one).otherwise(nw.lit(0)),
-            first_of_day=day_before.is_null() | (nw.col("day") != day_before),
+            last_of_day=day_after.is_null() | (nw.col("day") != day_after),
         )
         number = nw.col("one").cum_sum().over(*KEYS, order_by=POSITION)
         return rows.with_columns(

@@ -1,0 +1,65 @@
+"""Vectors to a file, for any table of customers and cutoffs, and the catalogue as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from features.catalogue import catalogue
+from features.errors import InputError
+from features.feature import build
+from features.instants import KEYS
+from features.journey import Journey
+from features.labels import population
+from features.log import EventLog
+from features.schema import CUSTOMER, CUTOFF
+
+
+def write(journey: Journey, log: EventLog, output: Path, cutoffs: Path | None = None) -> int:
+    """Write one vector per row of `cutoffs` (default: everyone at `observed_until`); the number of rows.
+
+    `cutoff` is written as a timestamp (microseconds, naive UTC).
+    """
+    events = log.events.lazy()
+    wanted = read_cutoffs(cutoffs) if cutoffs else population(events, [journey.observed_until_microseconds])
+    profile = None if log.profile is None else log.profile.lazy()
+    built = build(events, wanted, catalogue(journey), profile).collect()
+    if output.suffix != ".parquet":
+        raise InputError(str(output), "not a Parquet file's name", "a name that ends in .parquet")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    built.with_columns(pl.from_epoch(CUTOFF, time_unit="us").alias(CUTOFF)).write_parquet(output)
+    return len(built)
+
+
+def read_cutoffs(path: Path) -> pl.LazyFrame:
+    """`customer_id` and `cutoff` of a Parquet or CSV file; a naive `cutoff` is UTC.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, lacks a column, or holds a pair twice.
+    """
+    if not path.is_file():
+        raise InputError("--cutoffs", f"no file {path}", "a Parquet or CSV file with customer_id and cutoff")
+    csv = path.suffix == ".csv"
+    frame = pl.read_csv(path, schema_overrides={CUSTOMER: pl.String}) if csv else pl.read_parquet(path)
+    if missing := [name for name in KEYS if name not in frame.columns]:
+        raise InputError(f"--cutoffs {path}", f"columns {', '.join(frame.columns)}", ", ".join(KEYS), f"add {missing}")
+    when = pl.col(CUTOFF)
+    if frame[CUTOFF].dtype == pl.String:
+        when = when.str.to_datetime(time_unit="us", strict=False, time_zone="UTC")
+    when = when.dt.replace_time_zone(None) if frame[CUTOFF].dtype == pl.Datetime else when
+    rows = frame.select(pl.col(CUSTOMER).cast(pl.String), when.cast(pl.Datetime("us")).cast(pl.Int64))
+    if rows.null_count().sum_horizontal().item() or rows.is_duplicated().any():
+        raise InputError(
+            f"--cutoffs {path}", "a row twice, or one without customer or time", "each pair once, complete"
+        )
+    return rows.lazy()
+
+
+def catalogue_text(journey: Journey) -> str:
+    """Every feature, a line each: name, unit, reason code, description."""
+    rows = [(f.name, f.unit, f.reason, f.description) for f in catalogue(journey)]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(3)), row[3]]) for row in rows)

@@ -1,0 +1,115 @@
+"""The HTTP application: routes, problem documents, limits and a documentation page of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from importlib.metadata import version
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.staticfiles import StaticFiles
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from features.errors import InputError
+from serving import problems
+from serving.bodies import BodyLimit
+from serving.routes import at_risk, catalogue, customers, health, models, predictions
+from serving.state import Settings, State
+
+if TYPE_CHECKING:
+    from serving.scorer import Scorer
+
+_ABOUT = (
+    "Scores of customers from the history of their events: churn, next stage and CLTV, each with its reasons. "
+    "Errors are problem documents (RFC 9457) with a stable `code`."
+)
+
+
+class _Application(FastAPI):
+    """FastAPI with the problem document among its schemas."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, made once."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            told = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            parts = told.pop("$defs")
+            document.setdefault("components", {}).setdefault("schemas", {}).update({**parts, "Problem": told})
+        return super().openapi()
+
+
+def create_app(
+    settings: Settings,
+    *,
+    load_scorer: Callable[[], Scorer] | None = None,
+    list_models: Callable[[], list[dict[str, Any]]] | None = None,
+) -> FastAPI:
+    """The application; nothing is opened before it starts.
+
+    Parameters
+    ----------
+    load_scorer, list_models
+        Where the champions and the list of models come from; default: the registry at
+        `settings.tracking_uri`.
+    """
+    if load_scorer is None or list_models is None:
+        from serving import registry
+
+        load_scorer = load_scorer or partial(registry.load, settings.journey, settings.tracking_uri)
+        list_models = list_models or partial(registry.models, settings.journey, settings.tracking_uri)
+    app = _Application(
+        title="Journeycast",
+        description=_ABOUT,
+        version=version("journeycast"),
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.journeycast = State(settings, load_scorer, list_models)
+    problems.install(app)
+    app.add_middleware(BodyLimit, limit=settings.body_limit)
+    for routes in (customers, predictions, at_risk, catalogue, models, health):
+        app.include_router(routes.router)
+    _add_documentation(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Load the models in the background: the server answers at once, with 503 where it needs them."""
+    state: State = app.state.journeycast
+    loading = asyncio.create_task(asyncio.to_thread(_load, state))
+    yield
+    await loading
+    state.store.close()
+
+
+def _load(state: State) -> None:
+    with suppress(InputError):  # told by /readyz and to whoever needs a model
+        state.scorer()
+
+
+def _add_documentation(app: FastAPI) -> None:
+    # The page's scripts come with the package fastapi-offline: a server without the internet shows it too.
+    app.mount("/docs/static", StaticFiles(directory=str(files("fastapi_offline") / "static")), name="docs")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url=str(app.openapi_url),
+            title="Journeycast",
+            swagger_js_url="/docs/static/swagger-ui-bundle.js",
+            swagger_css_url="/docs/static/swagger-ui.css",
+            swagger_favicon_url="/docs/static/favicon.png",
+            swagger_ui_parameters={"validatorUrl": None},
+        )
+
+    @app.get("/", include_in_schema=False)
+    def root() -> RedirectResponse:
+        return RedirectResponse("/docs")

@@ -1,0 +1,59 @@
+"""Batch scoring: every customer of a log at its newest cutoff, into the store in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from features.journey import Journey
+from features.labels import population
+from features.log import EventLog
+from features.schema import to_microseconds
+from serving.answers import Answer
+from serving.scorer import Scorer
+from serving.store import Store
+
+CUSTOMERS_AT_ONCE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A run that was written."""
+
+    run_id: int
+    cutoff: int
+    customers: int
+    versions: dict[str, int]
+
+
+def score(journey: Journey, log: EventLog, scorer: Scorer, store: Store, report: Callable[[int, int], None]) -> Scored:
+    """Score everyone at the log's `observed_until` and store the run; nothing is stored on failure.
+
+    Parameters
+    ----------
+    journey
+        Resolved with `log`.
+    report
+        Called with how many customers are done, and of how many.
+    """
+    cutoff = journey.observed_until_microseconds
+    customers = population(log.events.lazy(), [cutoff]).collect()
+    stamp = datetime.now(UTC)
+    answers = _answers(log.events, customers, scorer, stamp, report)
+    run_id = store.write_run(journey.journey, cutoff, to_microseconds(stamp), scorer.versions, answers)
+    return Scored(run_id, cutoff, len(customers), scorer.versions)
+
+
+def _answers(
+    events: pl.DataFrame,
+    customers: pl.DataFrame,
+    scorer: Scorer,
+    stamp: datetime,
+    report: Callable[[int, int], None],
+) -> Iterator[Answer]:
+    for start in range(0, len(customers), CUSTOMERS_AT_ONCE):
+        yield from scorer.predict(events, customers.slice(start, CUSTOMERS_AT_ONCE), scored_at=stamp)
+        report(min(start + CUSTOMERS_AT_ONCE, len(customers)), len(customers))

@@ -1,0 +1,127 @@
+"""Champions from the registry to a scorer: the only module of `serving` that knows of MLflow."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from features.errors import InputError, NoModelError
+from features.labels import TASKS
+from serving.scorer import Scorer, Served
+from training.model import Model
+
+CHAMPION = "champion"
+
+
+def load(journey: str, tracking_uri: str, cache: Path, profile: pl.DataFrame | None = None, threads: int = 1) -> Scorer:
+    """The scorer of a journey's champions.
+
+    Models are read from files checked against their registered digest, and kept in `cache` by that
+    digest.
+
+    Raises
+    ------
+    NoModelError
+        Where no task of the journey has a champion.
+    """
+    found = {}
+    for task in TASKS:
+        version = _champion(journey, task, tracking_uri)
+        if version is not None:
+            found[task] = Served(_model(version, tracking_uri, cache), int(version.version))
+    if not found:
+        raise NoModelError(
+            f"journey {journey!r}",
+            "no champion is registered",
+            f"at least one of {', '.join(f'{journey}.{task}' for task in TASKS)} with the alias champion",
+            f"run `journeycast train {journey}` and `journeycast promote {journey} all`",
+        )
+    return Scorer(found, profile, threads)
+
+
+def models(journey: str, tracking_uri: str) -> list[dict[str, Any]]:
+    """Every registered version of the journey's tasks, newest first."""
+    client, listed = _client(tracking_uri), []
+    for task in TASKS:
+        name = f"{journey}.{task}"
+        aliases = _aliases(client, name)
+        for version in client.search_model_versions(f"name = '{name}'"):
+            run = client.get_run(version.run_id)
+            listed.append(
+                {
+                    "task": task,
+                    "name": name,
+                    "version": int(version.version),
+                    "aliases": sorted(
+                        alias for alias, number in aliases.items() if int(number) == int(version.version)
+                    ),
+                    "grade": version.tags.get("grade"),
+                    "grade_words": version.tags.get("words"),
+                    "registered_at": int(version.creation_timestamp),
+                    "metrics": {k: v for k, v in run.data.metrics.items() if not k.startswith("rule/")},
+                    "rules": _by_rule(run.data.metrics),
+                }
+            )
+    return sorted(listed, key=lambda one: (TASKS.index(one["task"]), -one["version"]))
+
+
+def _by_rule(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
+    """The metrics logged as `rule/NAME/METRIC`, per rule."""
+    found: dict[str, dict[str, float]] = {}
+    for key, value in metrics.items():
+        if key.startswith("rule/"):
+            _, rule, metric = key.split("/", 2)
+            found.setdefault(rule, {})[metric] = value
+    return found
+
+
+def _client(tracking_uri: str) -> Any:
+    import mlflow
+
+    return mlflow.MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+
+
+def _aliases(client: Any, name: str) -> dict[str, str]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return dict(client.get_registered_model(name).aliases)
+    except MlflowException:
+        return {}
+
+
+def _champion(journey: str, task: str, tracking_uri: str) -> Any | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _client(tracking_uri).get_model_version_by_alias(f"{journey}.{task}", CHAMPION)
+    except MlflowException as problem:
+        if problem.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return None
+        raise InputError(
+            "the tracking store", f"cannot be read: {problem}", do="check MLFLOW_TRACKING_URI and that it is up"
+        ) from problem
+
+
+def _model(version: Any, tracking_uri: str, cache: Path) -> Model:
+    """The version's model, from the cache or fetched into it."""
+    digest = version.tags["digest"]
+    kept = cache / digest
+    if not kept.exists():
+        _fetch(version, tracking_uri, kept)
+    return Model.load(kept, digest)
+
+
+def _fetch(version: Any, tracking_uri: str, kept: Path) -> None:
+    import mlflow
+
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
+        path = mlflow.artifacts.download_artifacts(
+            artifact_uri=f"models:/{version.name}/{version.version}", dst_path=scratch, tracking_uri=tracking_uri
+        )
+        # A rename is atomic: a second server sees all files or none.
+        (Path(path) / "artifacts" / "model").rename(kept)

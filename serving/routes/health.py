@@ -1,0 +1,45 @@
+"""Whether the server runs, and whether it can answer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from features.schema import to_text
+from serving.problems import documented
+from serving.state import Shared
+
+router = APIRouter(tags=["operations"])
+
+
+class Alive(BaseModel):
+    """The server runs."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Ready(BaseModel):
+    """The models are loaded and the store can be read; `run` is null before the first scoring run."""
+
+    status: Literal["ready"] = "ready"
+    journey: str
+    versions: dict[str, int]
+    run: int | None
+    scored_at: str | None
+
+
+@router.get("/healthz")
+def healthz() -> Alive:
+    """200 as long as the server runs."""
+    return Alive()
+
+
+@router.get("/readyz", responses=documented(503))
+def readyz(state: Shared) -> Ready:
+    """200 once the models are loaded and the store can be read."""
+    versions = state.scorer().versions
+    run = state.store.latest_run(state.journey)
+    scored_at = to_text(run.scored_at) if run else None
+    return Ready(journey=state.journey, versions=versions, run=run.id if run else None, scored_at=scored_at)

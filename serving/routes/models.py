@@ -1,0 +1,50 @@
+"""The registered models."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict
+
+from serving.problems import documented
+from serving.state import Shared
+
+router = APIRouter(tags=["models"])
+
+
+class ModelEntry(BaseModel):
+    """One registered version of a task's model; `alias` is null where it is neither champion nor challenger."""
+
+    model_config = ConfigDict(extra="allow")
+
+    task: str
+    version: int
+    alias: str | None = None
+    grade: str | None = None
+
+
+class Models(BaseModel):
+    """The journey's models, and the versions that answer now (empty: none is loaded)."""
+
+    journey: str
+    serving: dict[str, int]
+    models: list[ModelEntry]
+
+
+@router.get("/v1/models", responses=documented(503))
+def models(state: Shared) -> Models:
+    """Versions with alias, grade and metrics."""
+    loaded = state.loaded
+    entries = [ModelEntry.model_validate(_finite(entry)) for entry in state.list_models()]
+    return Models(journey=state.journey, serving=loaded.versions if loaded else {}, models=entries)
+
+
+def _finite(value: Any) -> Any:
+    """The value with null in place of NaN and infinities, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

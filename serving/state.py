@@ -1,0 +1,98 @@
+"""What the routes share: the journey's name, the store, and the models once they are loaded."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends, Request
+
+from features.errors import InputError, NoModelError
+from serving.problems import NotReadyError
+from serving.store import Store
+
+if TYPE_CHECKING:
+    from serving.scorer import Scorer
+
+_log = logging.getLogger(__name__)
+_AGAIN_SECONDS = 10.0  # after a failure to load the models
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a server is told when it starts.
+
+    `journey` is the journey's name, `store_url` the score store's address, `tracking_uri` MLflow's
+    (the registry of models), `body_limit` the bytes a request's body may have.
+    """
+
+    journey: str
+    store_url: str
+    tracking_uri: str
+    body_limit: int = 10_000_000
+
+
+class State:
+    """The server's own state; safe to share between threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        load_scorer: Callable[[], Scorer],
+        list_models: Callable[[], list[dict[str, Any]]],
+    ) -> None:
+        self.journey = settings.journey
+        self.store = Store(settings.store_url)
+        self.list_models = list_models
+        self._load, self._lock = load_scorer, Lock()
+        self._scorer: Scorer | None = None
+        self._failure: InputError | None = None
+        self._retry_at = 0.0
+
+    @property
+    def loaded(self) -> Scorer | None:
+        """The scorer if it is loaded; never waits."""
+        return self._scorer
+
+    def scorer(self) -> Scorer:
+        """The scorer; loads it first where that was not done or failed a while ago.
+
+        Raises
+        ------
+        NoModelError
+            Where no model serves the journey yet.
+        NotReadyError
+            Where the models cannot be loaded.
+        """
+        if (scorer := self._scorer) is None:
+            with self._lock:
+                scorer = self._scorer or self._loaded_now()
+        return scorer
+
+    def _loaded_now(self) -> Scorer:
+        if self._failure is not None and time.monotonic() < self._retry_at:
+            raise self._failure.with_traceback(None)
+        try:
+            self._scorer = self._load()
+        except NoModelError as error:
+            self._failure = error
+        except Exception as error:
+            _log.exception("the models of %s cannot be loaded", self.journey)
+            told = error.found if isinstance(error, InputError) else "the server's log says why"
+            self._failure = NotReadyError(self.journey, told, "", "see that the model registry can be reached")
+        else:
+            return self._scorer
+        self._retry_at = time.monotonic() + _AGAIN_SECONDS
+        raise self._failure.with_traceback(None)
+
+
+def _state_of(request: Request) -> State:
+    state: State = request.app.state.journeycast
+    return state
+
+
+Shared = Annotated[State, Depends(_state_of)]

@@ -1,0 +1,20 @@
+"""What every test file shares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis
+
+from tests.spec import approx
+
+# The same examples on every machine; no deadline, because others may use the machine.
+hypothesis.settings.register_profile("journeycast", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("journeycast")
+
+
+def pytest_assertrepr_compare(op: str, left: Any, right: Any) -> list[str] | None:
+    """Name the features that differ, not the whole vector."""
+    if op == "==" and isinstance(right, approx) and isinstance(left, dict):
+        return ["the vector is not as wanted", *right.differences(left)]
+    return None

@@ -1,0 +1,129 @@
+"""Promotion: a challenger becomes champion only by its grade and by being ahead of the champion.
+
+Recipes are compared, not models: both are grown anew on the same blocks and judged on the same
+later cutoffs, so a champion that was refitted on later data gains nothing from having seen it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.catalogue import catalogue
+from features.journey import Journey
+from features.labels import tasks
+from features.log import EventLog
+from features.schema import CUSTOMER
+from training.assess import LOSS, losses
+from training.blocks import split
+from training.encoding import Encoding, fit_encoding
+from training.examples import Examples, examples
+from training.fit import fit_blocks, margins
+from training.grades import lead
+from training.recipe import Recipe
+from training.tracking import CHALLENGER, CHAMPION, Tracking, model_name
+from training.trees import Grower
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a version was promoted, and why in words."""
+
+    name: str
+    version: int | None
+    promoted: bool
+    words: str
+
+
+def promote(
+    tracking: Tracking,
+    journey: str,
+    read: Callable[[], tuple[Journey, EventLog]],
+    task: str,
+    number: int | None = None,
+    accept_grade_c: bool = False,
+    threads: int = 1,
+) -> Decision:
+    """Make the challenger (or the version `number`) champion, or say why not.
+
+    `read` gives the resolved journey and its log; it is called only where a champion stands and the
+    recipes differ.
+    """
+    name = model_name(journey, task)
+    found = tracking.version(journey, task, number or CHALLENGER)
+    if found is None:
+        wanted = f"version {number}" if number else "challenger"
+        return Decision(name, None, False, f"there is no {wanted}; run `journeycast train {journey}`")
+    chosen = int(found.version)
+    if refusal := _grade_refuses(found.tags["grade"], found.tags["words"], accept_grade_c):
+        return Decision(name, chosen, False, refusal)
+    champion = tracking.version(journey, task, CHAMPION)
+    if champion is not None and int(champion.version) == chosen:
+        return Decision(name, chosen, False, f"version {chosen} is the champion already")
+    if champion is None:
+        words = f"first champion: {found.tags['words']}"
+    else:
+        ours, theirs = tracking.about(found), tracking.about(champion)
+        ahead, words = _compare(read, task, ours, theirs, threads)
+        if not ahead:
+            return Decision(name, chosen, False, words)
+    tracking.set_champion(journey, task, chosen)
+    return Decision(name, chosen, True, words)
+
+
+def _grade_refuses(letter: str, words: str, accept_grade_c: bool) -> str | None:
+    if letter == "D":
+        return f"behind the best simple rule: {words}; use the rule, or mend data and features"
+    if letter == "C" and not accept_grade_c:
+        return f"not told apart from the best simple rule: {words}; --accept-grade C promotes it all the same"
+    return None
+
+
+def _compare(
+    read: Callable[[], tuple[Journey, EventLog]],
+    task: str,
+    challenger: dict[str, Any],
+    champion: dict[str, Any],
+    threads: int,
+) -> tuple[bool, str]:
+    """Whether the challenger's recipe is ahead of the champion's, in words."""
+    if all(challenger[key] == champion[key] for key in ("recipe", "features", "classes", "horizon_days")):
+        newer = challenger["cutoffs"][-1] > champion["cutoffs"][-1]
+        state = f"trained up to {challenger['cutoffs'][-1]}, the champion up to {champion['cutoffs'][-1]}"
+        return newer, f"same recipe; {state}" + ("" if newer else ": nothing newer")
+    journey, log = read()
+    data = examples(journey, log, [task])[task]
+    ours, customers = _judged(journey, data, challenger, threads)
+    theirs, _ = _judged(journey, data, champion, threads)
+    found = lead(ours, theirs, customers)
+    told = (
+        f"{LOSS[task]} {ours.mean():.4f} against the champion's {theirs.mean():.4f} at the same cutoffs, "
+        f"{100 * found.ahead:.1f} % ahead (95 %: {100 * found.low:.1f} to {100 * found.high:.1f})"
+    )
+    return found.low > 0, told if found.low > 0 else f"not ahead of the champion: {told}"
+
+
+def _judged(journey: Journey, data: Examples, about: dict[str, Any], threads: int) -> tuple[Array, NDArray[Any]]:
+    """Losses on the test block of a recipe grown on the blocks before it."""
+    task = tasks(journey)[data.task]
+    blocks = split(data.cutoffs, task.within, journey.cutoffs.held_out)
+    encoding = _encoding(journey, data, about, blocks.trees)
+    grower = Grower(data.task, len(journey.stage_names), Recipe.read(about["recipe"]), encoding.names, threads)
+    matrix, test = encoding.matrix(data.rows), data.at(blocks.test)
+    fitted = fit_blocks(task, grower, data, matrix, blocks)
+    predicted = fitted.link.predict(margins(fitted.grown, matrix[test], threads))
+    predicted = predicted if data.task == "next_stage" else predicted[:, 0]
+    return losses(data.task, data.labels[test], predicted), data.rows.filter(test)[CUSTOMER].to_numpy()
+
+
+def _encoding(journey: Journey, data: Examples, about: dict[str, Any], trees: tuple[int, ...]) -> Encoding:
+    """The features the version was trained with, as far as they are still defined."""
+    fitted = fit_encoding(catalogue(journey), data.rows.filter(data.at(trees)))
+    wanted = set(about["names"])
+    return replace(fitted, names=tuple(name for name in fitted.names if name in wanted))

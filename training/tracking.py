@@ -1,0 +1,189 @@
+"""Runs, models and aliases in MLflow: the only module of `training` that knows of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+
+from features.errors import InputError
+from features.journey import Journey
+from training.card import card
+from training.model import Model
+from training.plots import figures
+from training.train import Trained
+
+CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous_champion"
+_REQUIREMENTS = (
+    "mlflow",
+    "lightgbm",
+    "numpy",
+    "pandas",
+    "polars",
+    "scipy",
+    "scikit-learn",
+    "crepes",
+    "narwhals",
+    "pydantic",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A version in the registry."""
+
+    name: str
+    version: int
+    digest: str
+
+
+class Tracking:
+    """One tracking store.
+
+    Parameters
+    ----------
+    uri
+        MLflow's tracking URI, such as `sqlite:///mlflow.db` or a server's address.
+    artifacts
+        Folder for the artifacts of experiments made here; a server keeps its own.
+    """
+
+    def __init__(self, uri: str, artifacts: Path) -> None:
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        self.client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        self.uri, self.artifacts = uri, artifacts
+
+    def register(self, journey: Journey, trained: list[Trained], parent_run: str | None = None) -> list[Registered]:
+        """Log and register every model as challenger, or none.
+
+        A failure on the way takes back the versions already made. `parent_run` is a run that MLflow
+        began (`mlflow run`) and under which the tasks are logged.
+        """
+        made: list[Registered] = []
+        with self._run(journey.journey, parent_run) as run:
+            try:
+                for one in trained:
+                    with mlflow.start_run(run_name=one.task, nested=True, experiment_id=run.info.experiment_id):
+                        made.append(self._register(journey, one))
+            except BaseException:
+                for done in made:
+                    self.client.delete_model_version(done.name, str(done.version))
+                raise
+        for done in made:
+            self.client.set_registered_model_alias(done.name, CHALLENGER, str(done.version))
+        return made
+
+    def _register(self, journey: Journey, trained: Trained) -> Registered:
+        name, about = model_name(journey.journey, trained.task), trained.model.about
+        mlflow.log_params({f"recipe_{key}": value for key, value in about["recipe"].items()})
+        mlflow.log_params({"rounds": about["rounds"], "cutoffs": len(about["cutoffs"]), "rows": about["rows"]})
+        mlflow.log_params({"features": about["features"][:12], "log_digest": about["log"]["digest"][:12]})
+        mlflow.log_metrics(_metrics(about))
+        mlflow.set_tags({"grade": about["grade"]["letter"], "grade_words": about["grade"]["words"]})
+        mlflow.log_dict(about["journey"], "journey.json")
+        mlflow.log_dict(about, "about.json")
+        mlflow.log_text(card(trained), "model_card.md")
+        for file, figure in figures(trained).items():
+            mlflow.log_figure(figure, file)
+        found = self._log_model(name, trained)
+        tags = {"digest": found.digest, "grade": about["grade"]["letter"], "words": about["grade"]["words"]}
+        for key, value in tags.items():
+            self.client.set_model_version_tag(name, str(found.version), key, value)
+        return found
+
+    def _log_model(self, name: str, trained: Trained) -> Registered:
+        here = Path(__file__).parent
+        with tempfile.TemporaryDirectory() as scratch:
+            digest = trained.model.save(Path(scratch) / "model")
+            info = mlflow.pyfunc.log_model(
+                name=trained.task,
+                python_model=str(here / "pyfunc_model.py"),
+                artifacts={"model": str(Path(scratch) / "model")},
+                # Named, not inferred: inference imports everything and costs seconds.
+                pip_requirements=[f"{package}=={version(package)}" for package in _REQUIREMENTS],
+                code_paths=[str(here), str(here.parent / "features")],
+                signature=_signature(trained.model),
+                registered_model_name=name,
+            )
+        return Registered(name, int(info.registered_model_version), digest)
+
+    @contextmanager
+    def _run(self, journey: str, parent_run: str | None) -> Iterator[Any]:
+        if parent_run:
+            with mlflow.start_run(run_id=parent_run) as run:
+                yield run
+        else:
+            with mlflow.start_run(experiment_id=self._experiment(journey), run_name="train") as run:
+                yield run
+
+    def _experiment(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        local = self.uri.split(":")[0] in {"sqlite", "postgresql", "mysql"}
+        location = (self.artifacts / name).resolve().as_uri() if local else None
+        return str(self.client.create_experiment(name, artifact_location=location))
+
+    def version(self, journey: str, task: str, wanted: int | str) -> Any | None:
+        """The model version with this number or alias; None where there is none."""
+        name = model_name(journey, task)
+        try:
+            if isinstance(wanted, int):
+                return self.client.get_model_version(name, str(wanted))
+            return self.client.get_model_version_by_alias(name, wanted)
+        except MlflowException:
+            return None
+
+    def about(self, found: Any) -> dict[str, Any]:
+        """What a version is made of."""
+        with tempfile.TemporaryDirectory() as scratch:
+            path = mlflow.artifacts.download_artifacts(f"models:/{found.name}/{found.version}", dst_path=scratch)
+            about: dict[str, Any] = Model.load(Path(path) / "artifacts" / "model", found.tags["digest"]).about
+            return about
+
+    def set_champion(self, journey: str, task: str, number: int) -> None:
+        """Move the champion; the one before it is remembered for `rollback`."""
+        name, before = model_name(journey, task), self.version(journey, task, CHAMPION)
+        if before is not None and int(before.version) != number:
+            self.client.set_registered_model_alias(name, PREVIOUS, before.version)
+        self.client.set_registered_model_alias(name, CHAMPION, str(number))
+
+    def rollback(self, journey: str, task: str) -> int:
+        """Make the previous champion the champion again and give its version."""
+        before = self.version(journey, task, PREVIOUS)
+        if before is None:
+            raise InputError(
+                f"{journey}.{task}", "no champion came before the present one", "a task promoted at least twice"
+            )
+        self.set_champion(journey, task, int(before.version))
+        return int(before.version)
+
+
+def model_name(journey: str, task: str) -> str:
+    """One registered model per task and journey."""
+    return f"{journey}.{task}"
+
+
+def _signature(model: Model) -> ModelSignature:
+    names, categories = model.encoding.names, model.encoding.categories
+    columns = [ColSpec("string" if n in categories else "double", n, required=False) for n in names]
+    return ModelSignature(inputs=Schema(columns))
+
+
+def _metrics(about: dict[str, Any]) -> dict[str, float]:
+    """The model's metrics, and each rule's as `rule/NAME/METRIC` in the characters MLflow takes."""
+    found = dict(about["metrics"]) | {"ahead_of_best_rule": about["grade"]["ahead"]}
+    for rule, metrics in about["rules"].items():
+        plain = "".join(c if c.isalnum() or c in "_-. " else "_" for c in rule)
+        found |= {f"rule/{plain}/{name}": value for name, value in metrics.items()}
+    return {name: float(value) for name, value in found.items() if value is not None}
