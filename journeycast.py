@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # A server with few cores spends its time waiting for idle OpenMP threads otherwise.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 app = typer.Typer(
     help="Predicts what each customer of a business does next, and says why.",
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console()
+out = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
 JourneyArgument = Annotated[str, typer.Argument(metavar="JOURNEY", help="A shipped name or the path of a YAML file.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="The file to write.")]
 
@@ -424,7 +425,7 @@ def _serve(definition: Journey, base: Path, host: str, port: int, example: str =
     found.home.mkdir(parents=True, exist_ok=True)
     load = partial(registry.load, definition.journey, found.tracking_uri, found.models)
     server = create_app(
-        ServerSettings(definition.journey, found.store_url, found.tracking_uri),
+        ServerSettings(definition.journey, found.store_url),
         load_scorer=load,
         list_models=partial(registry.models, definition.journey, found.tracking_uri),
     )

@@ -99,7 +99,7 @@ def shaped(frame: pl.DataFrame, journey: Journey) -> pl.DataFrame:
     """Every canonical column but `position`, typed and in order; what is not there is null."""
     kinds: dict[str, Any] = dict.fromkeys((CUSTOMER, EVENT, CHANNEL, EVENT_ID), pl.String)
     kinds |= {TIME: pl.Int64, KNOWN_AT: pl.Int64, VALUE: pl.Float64}
-    kinds |= {name: pl.Float64 if kind == "number" else pl.String for name, kind in journey.properties.items()}
+    kinds |= {name: pl.Float64 if kind != "category" else pl.String for name, kind in journey.properties.items()}
     order = [CUSTOMER, TIME, EVENT, VALUE, CHANNEL, KNOWN_AT, EVENT_ID, *journey.properties]
     return frame.select(
         (pl.col(name) if name in frame.columns else pl.lit(None)).cast(kinds[name]).alias(name)

@@ -129,7 +129,8 @@ def build(
         built = built.join(found, on=list(KEYS), how="left")
     filled = [_typed(f) for f in wanted]
     result = built.with_columns(*filled) if filled else built
-    return result.select(*kept, *(f.name for f in wanted)).to_native()
+    values = result.select(*KEYS, *(f.name for f in wanted)).to_native()
+    return cutoffs.select(kept).join(values, on=KEYS, how="left", maintain_order="left")
 
 
 def _typed(feature: Feature) -> nw.Expr:

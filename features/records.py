@@ -64,7 +64,7 @@ def _columns(
         values = [record.get(name) for record in records] if name in given else [None] * len(records)
         columns[name] = [one_text(value) if kind == "category" else one_number(value) for value in values]
         refused = [raw for raw, read in zip(values, columns[name], strict=True) if read is None and _said(raw)]
-        if kind == "number" and refused:
+        if kind != "category" and refused:
             warnings.append(f"{name}: {refused[0]!r} is not a finite number and is read as unknown")
     unused = sorted(given - set(CANONICAL) - set(journey.properties))
     warnings += [f"{name!r} is neither a canonical column nor a declared property, and is not used" for name in unused]
@@ -77,7 +77,7 @@ def _said(value: object) -> bool:
 
 
 def _kinds(columns: Mapping[str, object], journey: Journey) -> dict[str, pl.DataType]:
-    numbers = {VALUE, *(name for name, kind in journey.properties.items() if kind == "number")}
+    numbers = {VALUE, *(name for name, kind in journey.properties.items() if kind != "category")}
     return {
         name: pl.Int64() if name in (TIME, KNOWN_AT) else pl.Float64() if name in numbers else pl.String()
         for name in columns

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -46,22 +45,18 @@ class _Application(FastAPI):
 def create_app(
     settings: Settings,
     *,
-    load_scorer: Callable[[], Scorer] | None = None,
-    list_models: Callable[[], list[dict[str, Any]]] | None = None,
+    load_scorer: Callable[[], Scorer],
+    list_models: Callable[[], list[dict[str, Any]]],
 ) -> FastAPI:
     """The application; nothing is opened before it starts.
 
     Parameters
     ----------
-    load_scorer, list_models
-        Where the champions and the list of models come from; default: the registry at
-        `settings.tracking_uri`.
+    load_scorer
+        Loads the champions; called when the server starts, and again later where it fails.
+    list_models
+        Every registered version of the journey's models.
     """
-    if load_scorer is None or list_models is None:
-        from serving import registry
-
-        load_scorer = load_scorer or partial(registry.load, settings.journey, settings.tracking_uri)
-        list_models = list_models or partial(registry.models, settings.journey, settings.tracking_uri)
     app = _Application(
         title="Journeycast",
         description=_ABOUT,

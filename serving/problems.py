@@ -97,7 +97,8 @@ def of_validation(error: RequestValidationError) -> Problem:
     """The problem of a request whose parts are not what the route takes: every place is told."""
     found = error.errors()
     faults = [
-        Fault(place=_place(fault["loc"]), given=_given(fault), accepted=fault["msg"]) for fault in found[:_FAULTS]
+        Fault(place=_place(fault["loc"]), given=_given(fault), accepted=fault["msg"].removeprefix("Value error, "))
+        for fault in found[:_FAULTS]
     ]
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
     return Problem(

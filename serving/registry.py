@@ -121,7 +121,9 @@ def _fetch(version: Any, tracking_uri: str, kept: Path) -> None:
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
         path = mlflow.artifacts.download_artifacts(
-            artifact_uri=f"models:/{version.name}/{version.version}", dst_path=scratch, tracking_uri=tracking_uri
+            artifact_uri=f"models:/{version.name}/{version.version}/artifacts/model",
+            dst_path=scratch,
+            tracking_uri=tracking_uri,
         )
         # A rename is atomic: a second server sees all files or none.
-        (Path(path) / "artifacts" / "model").rename(kept)
+        Path(path).rename(kept)

@@ -15,16 +15,17 @@ from features.catalogue import catalogue, digest
 from features.eligibility import conditions
 from features.errors import InputError
 from features.families.stage import present
-from features.feature import Feature, build
+from features.feature import Feature
 from features.instants import KEYS
 from features.journey import Journey
 from features.labels import tasks
+from features.plan import Plan
 from features.schema import CUSTOMER, CUTOFF, EVENT, KNOWN_AT, TIME, to_text
-from serving.answers import Answer, ChurnAnswer, CltvAnswer, NextStageAnswer, Stage, TaskAnswer
+from serving.answers import Answer, TaskAnswer
 from serving.effects import effects
 from serving.money import at_stake, expected_loss
 from serving.reasons import Told, tell
-from training.intervals import read_intervals
+from serving.shapes import SHAPES, number_of, stage_of
 from training.model import Model
 
 Array = NDArray[np.float64]
@@ -73,7 +74,6 @@ class Scorer:
     def __init__(self, models: Mapping[str, Served], profile: pl.DataFrame | None = None, threads: int = 1) -> None:
         self.models = dict(models)
         self.threads = threads
-        self.profile = profile
         self.journey = _one_journey(self.models)
         self.features = catalogue(self.journey)
         _check_definitions(self.models, self.features)
@@ -81,7 +81,7 @@ class Scorer:
         self._eligible = {name: answer for name, (_, answer) in rules.items()}
         stage = present(self.journey)[1:] if self.journey.stages else ()
         counts = tuple(feature for found, _ in rules.values() for feature in found)
-        self._built: tuple[Feature, ...] = (*self.features, *stage, *counts)
+        self._plan = Plan(self.journey, (*self.features, *stage, *counts), profile)
 
     @property
     def versions(self) -> dict[str, int]:
@@ -113,8 +113,7 @@ class Scorer:
 
     def vectors(self, events: pl.DataFrame, cutoffs: pl.DataFrame) -> pl.DataFrame:
         """The vectors of these customers, with stage, its start and what the tasks' rules count."""
-        profile = None if self.profile is None else self.profile.lazy()
-        return build(events.lazy(), cutoffs.lazy(), self._built, profile).collect()
+        return self._plan.run(events, cutoffs)
 
     def _some(self, events: pl.DataFrame, cutoffs: pl.DataFrame, reasons: bool, stamp: str) -> list[Answer]:
         chosen = events.join(cutoffs.select(CUSTOMER).unique(), on=CUSTOMER, how="semi", maintain_order="left")
@@ -130,10 +129,10 @@ class Scorer:
                 journey=self.journey.journey,
                 cutoff=to_text(head[CUTOFF]),
                 scored_at=stamp,
-                stage=_stage(head),
+                stage=stage_of(head),
                 **cast(Any, {n: self._answer(n, rows, row, bool(known[row])) for n, rows in tasks_rows.items()}),
-                at_stake=_number(stakes[row, 0]),
-                expected_loss=_number(stakes[row, 1]),
+                at_stake=number_of(stakes[row, 0]),
+                expected_loss=number_of(stakes[row, 1]),
                 warnings=warnings.get((head[CUSTOMER], head[CUTOFF]), []) if known[row] else [_NOT_KNOWN],
             )
             for row, head in enumerate(heads)
@@ -193,51 +192,7 @@ class Scorer:
             told = rows.told[row]
             fixed |= {"base": rows.base[row], "reasons": told.reasons, "other_effects": told.other_effects}
         numbers = rows.predicted[row] if rows.eligible[row] else None
-        return _SHAPES[name](self.journey, about, fixed, numbers)
-
-
-def _churn(journey: Journey, about: dict[str, Any], fixed: dict[str, Any], numbers: Array | None) -> ChurnAnswer:
-    if numbers is None:
-        return ChurnAnswer(**fixed)
-    probability = float(numbers[0])
-    # The rank among the out-of-fold predictions of training: the same for one customer and for all.
-    percentile = int(np.searchsorted(about["percentiles"], probability, side="right"))
-    return ChurnAnswer(
-        **fixed, probability=probability, percentile=percentile, risk=journey.risk_bands.band(probability)
-    )
-
-
-def _next_stage(
-    journey: Journey, about: dict[str, Any], fixed: dict[str, Any], numbers: Array | None
-) -> NextStageAnswer:
-    if numbers is None:
-        return NextStageAnswer(**fixed)
-    names = journey.stage_names
-    order = np.argsort(-numbers, kind="stable")
-    likeliest = {names[i]: float(numbers[i]) for i in order}
-    return NextStageAnswer(**fixed, stage=names[int(numbers.argmax())], probabilities=likeliest)
-
-
-def _cltv(journey: Journey, about: dict[str, Any], fixed: dict[str, Any], numbers: Array | None) -> CltvAnswer:
-    intervals = read_intervals(about["intervals"])
-    fixed |= {"coverage": intervals.coverage, "currency": journey.currency}
-    if numbers is None:
-        return CltvAnswer(**fixed)
-    low, high = intervals.interval(numbers)
-    return CltvAnswer(**fixed, expected=float(numbers[0]), low=_number(low[0]), high=float(high[0]))
-
-
-_SHAPES = {"churn": _churn, "next_stage": _next_stage, "cltv": _cltv}
-
-
-def _stage(head: dict[str, Any]) -> Stage | None:
-    if head.get("stage") is None:
-        return None
-    return Stage(name=head["stage"], since=None if head["since"] is None else to_text(int(head["since"])))
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+        return SHAPES[name](self.journey, about, fixed, numbers)
 
 
 def _one_journey(models: Mapping[str, Served]) -> Journey:

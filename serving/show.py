@@ -18,8 +18,10 @@ from serving.reasons import shown
 _SHOWN_METRICS = {
     "churn": ("roc_auc", "pr_auc", "log_loss", "ece", "top_decile_lift"),
     "next_stage": ("accuracy", "top_2", "macro_f1", "log_loss", "ece"),
-    "cltv": ("mae", "spearman", "gini", "bias", "tweedie_deviance", "coverage"),
+    "cltv": ("mae", "spearman", "gini", "bias", "tweedie_deviance"),
 }
+_LOSS = {"churn": "log_loss", "next_stage": "log_loss", "cltv": "tweedie_deviance"}
+_RULES = 4  # shown beside a model: the strongest; MLflow holds all
 
 
 def at_risk_table(customers: Iterable[AtRiskCustomer], currency: str) -> Table:
@@ -102,13 +104,17 @@ def _effect(effect: float, money: bool) -> str:
 def metrics_table(task: str, about: dict[str, Any]) -> RenderableType:
     """A task's metrics beside those of every simple rule, and the grade in words."""
     names = _SHOWN_METRICS[task]
-    table = Table(title=f"{task}, next {about['horizon_days']:g} days", title_justify="left", header_style="bold")
-    table.add_column("on the held-out cutoff")
+    title = f"{task}, next {about['horizon_days']:g} days"
+    table = Table(title=title, title_justify="left", caption_justify="left", header_style="bold")
+    table.add_column("on the held-out cutoff", no_wrap=True)
     for name in names:
         table.add_column(name, justify="right")
     table.add_row("journeycast", *_cells(about["metrics"], names), style="bold")
-    for rule, found in about["rules"].items():
+    ranked = sorted(about["rules"].items(), key=lambda rule: float(rule[1][_LOSS[task]] or 0))
+    for rule, found in ranked[:_RULES]:
         table.add_row(escape(rule), *_cells(found, names))
+    if len(ranked) > _RULES:
+        table.caption = f"{len(ranked) - _RULES} weaker rules are in MLflow"
     return Group(table, Text(f"Grade {about['grade']['words']}\n"))
 
 

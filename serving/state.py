@@ -26,13 +26,12 @@ _AGAIN_SECONDS = 10.0  # after a failure to load the models
 class Settings:
     """What a server is told when it starts.
 
-    `journey` is the journey's name, `store_url` the score store's address, `tracking_uri` MLflow's
-    (the registry of models), `body_limit` the bytes a request's body may have.
+    `journey` is the journey's name, `store_url` the score store's address, `body_limit` the bytes a
+    request's body may have.
     """
 
     journey: str
     store_url: str
-    tracking_uri: str
     body_limit: int = 10_000_000
 
 
@@ -47,8 +46,7 @@ class State:
     ) -> None:
         self.journey = settings.journey
         self.store = Store(settings.store_url)
-        self.list_models = list_models
-        self._load, self._lock = load_scorer, Lock()
+        self._load, self._list, self._lock = load_scorer, list_models, Lock()
         self._scorer: Scorer | None = None
         self._failure: InputError | None = None
         self._retry_at = 0.0
@@ -81,13 +79,29 @@ class State:
         except NoModelError as error:
             self._failure = error
         except Exception as error:
-            _log.exception("the models of %s cannot be loaded", self.journey)
-            told = error.found if isinstance(error, InputError) else "the server's log says why"
-            self._failure = NotReadyError(self.journey, told, "", "see that the model registry can be reached")
+            self._failure = self._not_ready(error)
         else:
             return self._scorer
         self._retry_at = time.monotonic() + _AGAIN_SECONDS
         raise self._failure.with_traceback(None)
+
+    def models(self) -> list[dict[str, Any]]:
+        """Every registered version of the journey's models.
+
+        Raises
+        ------
+        NotReadyError
+            Where the registry cannot be read.
+        """
+        try:
+            return self._list()
+        except Exception as error:
+            raise self._not_ready(error) from error
+
+    def _not_ready(self, error: Exception) -> NotReadyError:
+        _log.error("the models of %s cannot be read", self.journey, exc_info=error)
+        told = error.found if isinstance(error, InputError) else "the server's log says why"
+        return NotReadyError(self.journey, told, "", "see that the model registry can be reached")
 
 
 def _state_of(request: Request) -> State:

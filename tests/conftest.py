@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import hypothesis
-
-from tests.spec import approx
+from spec import approx
 
 # The same examples on every machine; no deadline, because others may use the machine.
 hypothesis.settings.register_profile("journeycast", deadline=None, derandomize=True, database=None)

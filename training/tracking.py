@@ -147,8 +147,9 @@ class Tracking:
     def about(self, found: Any) -> dict[str, Any]:
         """What a version is made of."""
         with tempfile.TemporaryDirectory() as scratch:
-            path = mlflow.artifacts.download_artifacts(f"models:/{found.name}/{found.version}", dst_path=scratch)
-            about: dict[str, Any] = Model.load(Path(path) / "artifacts" / "model", found.tags["digest"]).about
+            uri = f"models:/{found.name}/{found.version}/artifacts/model"
+            path = mlflow.artifacts.download_artifacts(uri, dst_path=scratch)
+            about: dict[str, Any] = Model.load(Path(path), found.tags["digest"]).about
             return about
 
     def set_champion(self, journey: str, task: str, number: int) -> None:

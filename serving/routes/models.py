@@ -15,13 +15,13 @@ router = APIRouter(tags=["models"])
 
 
 class ModelEntry(BaseModel):
-    """One registered version of a task's model; `alias` is null where it is neither champion nor challenger."""
+    """One registered version of a task's model, with its metrics beside those of the simple rules."""
 
     model_config = ConfigDict(extra="allow")
 
     task: str
     version: int
-    alias: str | None = None
+    aliases: list[str] = []
     grade: str | None = None
 
 
@@ -35,9 +35,9 @@ class Models(BaseModel):
 
 @router.get("/v1/models", responses=documented(503))
 def models(state: Shared) -> Models:
-    """Versions with alias, grade and metrics."""
+    """Versions with aliases, grade and metrics, newest first."""
     loaded = state.loaded
-    entries = [ModelEntry.model_validate(_finite(entry)) for entry in state.list_models()]
+    entries = [ModelEntry.model_validate(_finite(entry)) for entry in state.models()]
     return Models(journey=state.journey, serving=loaded.versions if loaded else {}, models=entries)
 
 

@@ -31,13 +31,13 @@ def _readable(value: Any) -> Any:
     except (ValueError, OverflowError):
         read = None
     if read is None:
-        raise ValueError(f"accepted: {FORMS}")
+        raise ValueError(FORMS)
     return value
 
 
 def _text(value: str) -> str:
     if "\x00" in value:
-        raise ValueError("accepted: text without NUL")
+        raise ValueError("text without NUL")
     return value
 
 

@@ -1,0 +1,138 @@
+"""The model card: what it says of a trained task."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import bazaar
+import pytest
+
+from features.feature import REASONS
+from features.journey import Churn, Cltv, Journey, NextStage, Rule
+from training.card import card
+from training.card_task import asked, cell, limits, reading, target
+from training.train import Trained
+
+TASKS = ("churn", "next_stage", "cltv")
+SECTIONS = ["What it predicts", "Data", "Measured beside simple rules", "Time blocks"]
+SECTIONS += ["What moves it", "Limits", "How to read it"]
+
+
+@pytest.fixture(scope="module")
+def tasks() -> dict[str, Trained]:
+    return bazaar.trained()
+
+
+@pytest.fixture(scope="module")
+def cards(tasks: dict[str, Trained]) -> dict[str, str]:
+    return {name: card(found) for name, found in tasks.items()}
+
+
+def _journey(**fields: Any) -> Journey:
+    fields = {
+        "journey": "shop",
+        "events": [{"file": "a.csv"}],
+        "tasks": {"churn": {"no": "buy", "within": "28d"}},
+    } | fields
+    return Journey.model_validate(fields)
+
+
+def _table(text: str, first: str) -> list[list[str]]:
+    """The cells of the table whose header begins with `first`; an escaped pipe stays in its cell."""
+    lines = text.splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith(f"| {first}"))
+    rows = []
+    for line in lines[start:]:
+        if not line.startswith("|"):
+            break
+        rows.append([c.strip() for c in line.replace("\\|", "\0").strip("|").split("|")])
+    return rows
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_card_has_every_section_in_order(task: str, cards: dict[str, str]) -> None:
+    assert [line[3:] for line in cards[task].splitlines() if line.startswith("## ")] == SECTIONS
+    assert cards[task].startswith(f"# bazaar.{task}\n\n**Grade ")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_model_stands_beside_every_rule_with_every_metric(
+    task: str, tasks: dict[str, Trained], cards: dict[str, str]
+) -> None:
+    about = tasks[task].model.about
+    header, _, ours, *rules = _table(cards[task], " |")
+    assert len(rules) == len(about["rules"])
+    assert {len(row) for row in (header, ours, *rules)} == {len(header)}
+    shared = next(iter(about["rules"].values()))
+    assert len(header) == len(shared) + 1
+    assert ours[0] == "**this model**"
+
+
+def test_a_card_of_values_tells_the_coverage_by_fifths(tasks: dict[str, Trained], cards: dict[str, str]) -> None:
+    coverage = tasks["cltv"].model.about["metrics"]["coverage"]
+    assert f"Intervals state 80 % and held {100 * coverage:.0f} % of the values" in cards["cltv"]
+    assert "Intervals state" not in cards["churn"]
+
+
+def test_the_blocks_are_those_of_the_training(tasks: dict[str, Trained], cards: dict[str, str]) -> None:
+    blocks = tasks["churn"].model.about["blocks"]
+    rows = {row[0]: row for row in _table(cards["churn"], "block")[2:]}
+    assert list(rows) == ["trees", "stop", "calibrate", "test"]
+    assert rows["trees"][2:] == [str(len(blocks["trees"])), blocks["trees"][0], blocks["trees"][-1]]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_reasons_are_told_in_words_with_shares_of_about_one(task: str, cards: dict[str, str]) -> None:
+    rows = _table(cards[task].split("## What moves it")[1], "reason code")[2:]
+    assert all(words == REASONS[code] for code, words, *_ in rows)
+    shares = [int(row[2].removesuffix(" %")) for row in rows]
+    assert shares == sorted(shares, reverse=True)
+    assert 93 <= sum(shares) <= 107
+
+
+def test_names_with_markdown_characters_break_no_table(cards: dict[str, str]) -> None:
+    assert cell("a | b\n`c` *d*") == "a \\| b \\`c\\` \\*d\\*"
+    assert r"active $x^2\_$ \| 常連" in cards["next_stage"]
+
+
+def test_a_journey_that_says_it_is_simulated_gets_that_limit(cards: dict[str, str]) -> None:
+    assert "The data are simulated" in cards["churn"]
+    churn = Churn(no="buy", within=timedelta(days=28))
+    assert "simulated" not in limits(churn, _journey(description="A shop"), {})
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        (Churn(no="buy", within="28d"), "a customer has no 'buy' event in the 28 days from the cutoff."),
+        (Churn(does="cancel", within="30d"), "a customer has a 'cancel' event in the 30 days from the cutoff."),
+        (Cltv(sum="buy", within="8w", margin=0.3), "sum of the value of a customer's 'buy' events in the 56 days"),
+        (Cltv(sum="buy", within="8w", margin=0.3), "from the cutoff, times a margin of 0.3, in EUR."),
+        (Cltv(count="call", within="1d"), "The number of a customer's 'call' events in the 1 days from the cutoff."),
+        (NextStage(**{"in": "28d"}), "Stages: new, old."),
+    ],
+)
+def test_what_is_predicted_is_told_in_words(task: Churn | Cltv | NextStage, words: str) -> None:
+    assert words in target(task, _journey(currency="EUR", stages={"new": {}, "old": {"any_of": ["buy"]}}))
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (Rule(), "every customer with an event before the cutoff"),
+        (Rule(any_of=["buy"], within="56d"), "customers with 1 or more 'buy' events in the 56 days before the cutoff"),
+        (Rule(none_of=["end"]), "customers with no 'end' events before the cutoff"),
+        (
+            Rule(all_of=[Rule(any_of=["a", "b"], at_least=2), Rule(), Rule(none_of=["c"], at_least=3, within="7d")]),
+            "customers with 2 or more 'a' or 'b' events and fewer than 3 'c' events in the 7 days before the cutoff",
+        ),
+    ],
+)
+def test_who_is_asked_about_is_told_in_words(rule: Rule, words: str) -> None:
+    assert asked(rule) == words
+
+
+def test_risk_bands_are_those_of_the_journey() -> None:
+    journey = _journey(risk_bands={"medium": 0.15, "high": 0.4})
+    assert "Risk is medium from 15 % and high from 40 %." in reading(Churn(no="buy", within="28d"), journey, {})

@@ -1,0 +1,199 @@
+"""The definitions against plain loops on random histories, and what must hold of every vector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import oracle
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spec import SHOP, changed, frame, pairs, same
+
+from features.catalogue import catalogue
+from features.feature import build
+from features.schema import CUSTOMER, CUTOFF, DAY, EVENT, KNOWN_AT, POSITION, TIME
+
+BY_EVENT = changed(stages="by_event", channels=[], business=[], friction=[], properties={}, windows=["28d"])
+PARTIAL = changed(types=["purchase", "visit"], stages="by_event", business=["email"], channels=["web"], properties={})
+ONE_TYPE = changed(types=["purchase"], business=[], friction=[], stages={}, tasks={"churn": SHOP.tasks.churn})
+FEATURES = {"shop": catalogue(SHOP), "by_event": catalogue(BY_EVENT)}
+
+YEARS = (1931, 1970, 2024, 2071)
+STARTS = [(year - 1970) * 31_556_952_000_000 for year in YEARS]
+# Differences at which something changes its side: the windows of the features and rules, and twice those.
+EDGES = [days * DAY for days in (0, 0, 1, 7, 28, 56, 14, 112)]
+GAPS = st.one_of(
+    st.sampled_from(EDGES),
+    st.integers(0, 40 * DAY),
+    st.builds(lambda edge, off: max(0, edge + off), st.sampled_from(EDGES), st.integers(-1, 1)),
+)
+NULLED = {
+    "channel": st.sampled_from(["web", "store", "app", "post", None]),
+    "value": st.one_of(st.none(), st.integers(-40, 200).map(lambda n: n / 4)),
+    "items": st.sampled_from([None, None, 0.0, 1.0, 2.5, 7.0]),
+    "product": st.sampled_from([None, "tea", "té", ""]),
+    "stars": st.sampled_from([None, None, 1.0, 4.0, 5.0]),
+}
+LATE = st.sampled_from([0, 0, 0, 0, 1, DAY, 9 * DAY, 60 * DAY])
+EVENTS = st.fixed_dictionaries({EVENT: st.sampled_from([*SHOP.types, "purchase", "rare"]), **NULLED})
+
+
+@st.composite
+def histories(draw: st.DrawFn, customers: int = 6) -> list[dict[str, Any]]:
+    """Events of some customers: ties, one event, late news, nulls, any century."""
+    found = []
+    for number in range(draw(st.integers(1, customers))):
+        time = draw(st.sampled_from(STARTS)) + draw(st.integers(-DAY, DAY))
+        for event in draw(st.lists(EVENTS, min_size=1, max_size=14)):
+            time += draw(GAPS)
+            found.append({**event, CUSTOMER: f"c{number}", TIME: time, KNOWN_AT: time + draw(LATE)})
+    return found
+
+
+@st.composite
+def asked(draw: st.DrawFn) -> tuple[pl.DataFrame, list[int]]:
+    """A log and cutoffs on, beside and between the edges of its windows."""
+    events = frame(draw(histories()))
+    times = st.sampled_from(sorted(set(events[TIME]) | set(events[KNOWN_AT])))
+    cutoffs = st.lists(st.builds(int.__add__, times, GAPS), min_size=1, max_size=5, unique=True)
+    return events, draw(cutoffs)
+
+
+def profile_of(customer: str, events: pl.DataFrame) -> dict[str, Any] | None:
+    """Half of the customers have a profile; its plan became known at their second event."""
+    times = events.filter(pl.col(CUSTOMER) == customer)[TIME].to_list()
+    if int(customer[1:]) % 2:
+        return None
+    return {CUSTOMER: customer, "region": "north", "plan": "gold", "plan_since": times[1] if len(times) > 1 else None}
+
+
+def profiles(events: pl.DataFrame) -> pl.LazyFrame:
+    rows = [profile_of(customer, events) for customer in events[CUSTOMER].unique()]
+    schema = {CUSTOMER: pl.String, "region": pl.String, "plan": pl.String, "plan_since": pl.Int64}
+    return pl.LazyFrame([row for row in rows if row], schema=schema)
+
+
+def vectors(events: pl.DataFrame, cutoffs: list[int], which: str = "shop") -> list[dict[str, Any]]:
+    every = pairs(sorted(events[CUSTOMER].unique()), cutoffs)
+    return build(events.lazy(), every, FEATURES[which], profiles(events)).collect().to_dicts()
+
+
+def differences(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> list[str]:
+    assert len(found) == len(wanted)
+    return [
+        f"{row[CUSTOMER]} at {row[CUTOFF]}: {name}: found {row.get(name, 'nothing')!r}, wanted {value!r}"
+        for row, other in zip(found, wanted, strict=True)
+        for name, value in other.items()
+        if name not in row or not same(row[name], value)
+    ]
+
+
+def by_hand(row: dict[str, Any], events: pl.DataFrame, which: str) -> dict[str, Any]:
+    journey = SHOP if which == "shop" else BY_EVENT
+    own = events.filter(pl.col(CUSTOMER) == row[CUSTOMER]).to_dicts()
+    return oracle.vector(own, row[CUTOFF], journey, profile_of(row[CUSTOMER], events))
+
+
+@pytest.mark.parametrize("which", ["shop", "by_event"])
+@given(asked())
+@settings(max_examples=40)
+def test_plain_loops_give_the_same_vectors(which, case):
+    events, cutoffs = case
+    found = vectors(events, cutoffs, which)
+    wanted = [by_hand(row, events, which) for row in found]
+    assert differences(found, wanted) == []
+    assert set(found[0]) - {CUSTOMER, CUTOFF} == set(wanted[0])
+
+
+@pytest.mark.parametrize("journey", [PARTIAL, ONE_TYPE, changed(business=["email"], windows=["6h"], profile=None)])
+@given(asked())
+@settings(max_examples=8)
+def test_journeys_without_some_of_the_parts_agree_too(journey, case):
+    events, cutoffs = case
+    every = pairs(sorted(events[CUSTOMER].unique()), cutoffs)
+    found = build(events.lazy(), every, catalogue(journey)).collect().to_dicts()
+    wanted = [
+        oracle.vector(events.filter(pl.col(CUSTOMER) == row[CUSTOMER]).to_dicts(), row[CUTOFF], journey)
+        for row in found
+    ]
+    assert differences(found, wanted) == []
+    assert set(found[0]) - {CUSTOMER, CUTOFF} == set(wanted[0])
+
+
+@given(asked())
+@settings(max_examples=15)
+def test_events_from_the_cutoff_on_change_nothing(case):
+    events, (cutoff, *_) = case
+    before = events.filter(pl.col(TIME) < cutoff)
+    if before.is_empty():
+        return
+    known = [row for row in vectors(events, [cutoff]) if row[CUSTOMER] in set(before[CUSTOMER])]
+    assert differences(drop_profile(known), drop_profile(vectors(before, [cutoff]))) == []
+
+
+@given(asked())
+@settings(max_examples=15)
+def test_events_the_business_did_not_know_yet_change_nothing(case):
+    events, (cutoff, *_) = case
+    known = events.filter(pl.col(KNOWN_AT) < cutoff)
+    if known.is_empty():
+        return
+    found = [row for row in vectors(events, [cutoff]) if row[CUSTOMER] in set(known[CUSTOMER])]
+    assert differences(drop_profile(found), drop_profile(vectors(known, [cutoff]))) == []
+
+
+def drop_profile(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the profile, whose date in these tests hangs on the log."""
+    return [{name: value for name, value in row.items() if not name.startswith("profile_")} for row in rows]
+
+
+@given(asked(), st.randoms(use_true_random=False))
+@settings(max_examples=15)
+def test_the_order_of_rows_in_the_log_changes_nothing(case, random):
+    events, cutoffs = case
+    order = list(range(events.height))
+    random.shuffle(order)
+    assert differences(vectors(events[order], cutoffs), vectors(events, cutoffs)) == []
+
+
+@given(asked())
+@settings(max_examples=10)
+def test_many_cutoffs_at_once_give_what_each_gives_alone(case):
+    events, cutoffs = case
+    alone = [row for cutoff in cutoffs for row in vectors(events, [cutoff])]
+    assert differences(vectors(events, cutoffs), alone) == []
+
+
+@given(asked())
+@settings(max_examples=10)
+def test_a_customer_alone_has_the_vector_of_the_batch(case):
+    events, cutoffs = case
+    batch = vectors(events, cutoffs[:1])
+    alone = [row for row in batch for row in vectors(events.filter(pl.col(CUSTOMER) == row[CUSTOMER]), cutoffs[:1])]
+    assert differences(alone, batch) == []
+
+
+@given(asked(), st.randoms(use_true_random=False))
+@settings(max_examples=10)
+def test_rows_keep_the_order_of_the_cutoffs_given(case, random):
+    events, cutoffs = case
+    every = pairs(sorted(events[CUSTOMER].unique()), cutoffs).collect().rows()
+    random.shuffle(every)
+    wanted = pl.LazyFrame(every, schema={CUSTOMER: pl.String, CUTOFF: pl.Int64}, orient="row")
+    assert build(events.lazy(), wanted, FEATURES["shop"]).select(CUSTOMER, CUTOFF).collect().rows() == every
+
+
+def test_the_columns_are_numbers_and_texts_whatever_the_log_holds():
+    events = frame([{CUSTOMER: "c0", TIME: 0, KNOWN_AT: 0, EVENT: "purchase"}])
+    built = build(events.lazy(), pairs(["c0"], [1, 2]), FEATURES["shop"]).collect()
+    kinds = {feature.name: pl.String if feature.unit == "category" else pl.Float64 for feature in FEATURES["shop"]}
+    assert dict(built.drop(CUSTOMER, CUTOFF).schema) == kinds
+
+
+def test_an_empty_log_gives_rows_of_unknowns_and_zeros():
+    empty = frame([]).select(CUSTOMER, TIME, KNOWN_AT, EVENT, POSITION, "value", "channel", "items", "product", "stars")
+    (row,) = build(empty.lazy(), pairs(["c0"], [0]), FEATURES["shop"]).collect().to_dicts()
+    assert {name: value for name, value in row.items() if value not in (0.0, None)} == {CUSTOMER: "c0"}
+    assert {f.name: row[f.name] for f in FEATURES["shop"]} == {f.name: f.empty for f in FEATURES["shop"]}

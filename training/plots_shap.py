@@ -1,0 +1,89 @@
+"""Which features move a model's predictions most: mean |SHAP value| on the test block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from features.catalogue import catalogue
+from features.feature import Feature
+from features.journey import Journey
+from training.plots_panel import HAPPENED, INK, legible, name_axes, page, plain, say, words
+from training.train import Trained
+
+Array = NDArray[np.float64]
+
+TOP = 15
+ROWS_AT_MOST = 2_000  # evenly spaced over the test block: more change no mean that a reader would see
+
+# Every part of a prediction with its unit. The classes of the next stage are one part: their margins
+# share a unit, so the values of a feature are summed over them.
+_PARTS = {
+    "churn": (("the chance of churn", "log-odds"),),
+    "next_stage": (("the next stage", "log-odds, summed over the stages"),),
+    "cltv": (("whether there is any value at all", "log-odds"), ("how much, if there is any", "log of the amount")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """How much each feature moves one part of the prediction.
+
+    Attributes
+    ----------
+    part, unit
+        What is moved, in words, and the unit of the margin it is counted in.
+    features
+        The model's features, the strongest first.
+    effects
+        Mean |SHAP value| of each over the customers.
+    customers
+        Rows the means are taken over.
+    """
+
+    part: str
+    unit: str
+    features: tuple[Feature, ...]
+    effects: Array
+    customers: int
+
+
+def importances(trained: Trained) -> list[Importance]:
+    """One importance per part of the prediction: two for CLTV, one for the other tasks.
+
+    Told of the judged model on the test block, which its trees never saw.
+    """
+    model, rows = trained.judged, trained.test_rows
+    chosen = np.linspace(0, len(rows) - 1, min(len(rows), ROWS_AT_MOST)).astype(np.intp)
+    values, _ = model.contributions(model.encoding.matrix(rows[chosen]))
+    means = np.abs(values).mean(axis=0)
+    means = means if trained.task == "cltv" else means.sum(axis=0, keepdims=True)
+    known = {feature.name: feature for feature in catalogue(Journey.model_validate(model.about["journey"]))}
+    features = [known[name] for name in model.encoding.names]
+    found = []
+    for (part, unit), effects in zip(_PARTS[trained.task], means, strict=True):
+        order = np.argsort(-effects, kind="stable")
+        strongest = tuple(features[number] for number in order)
+        found.append(Importance(part, unit, strongest, effects[order], len(chosen)))
+    return found
+
+
+def shap_summary(title: str, parts: list[Importance]) -> Figure:
+    """Bars of mean |SHAP value|, the strongest features of each part, told by their descriptions."""
+    figure = page(f"{title}: the features that move it most", 9.5, 1.0 + 4.6 * len(parts))
+    for axes, found in zip(figure.subplots(len(parts), 1, squeeze=False)[:, 0], parts, strict=True):
+        effects, features = found.effects[:TOP], found.features[:TOP]
+        plain(axes, f"{found.part} ({found.customers:,} customers)")
+        axes.barh(range(len(effects)), effects, color=HAPPENED, height=0.7)
+        told = [legible(feature.description) for feature in features]
+        axes.set_yticks(range(len(effects)), told, color=INK, **words())
+        for place, effect in enumerate(effects):
+            say(axes, effect, place, f"{effect:#.2g}", (4, 0), va="center")
+        axes.invert_yaxis()
+        axes.tick_params(axis="y", length=0)
+        axes.margins(x=0.1, y=0.02)
+        name_axes(axes, f"mean |SHAP value| ({found.unit})", "")
+    return figure
