@@ -119,11 +119,10 @@ def _fetch(version: Any, tracking_uri: str, kept: Path) -> None:
     import mlflow
 
     kept.parent.mkdir(parents=True, exist_ok=True)
+    source = _client(tracking_uri).get_model_version_download_uri(version.name, version.version)
     with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
         path = mlflow.artifacts.download_artifacts(
-            artifact_uri=f"models:/{version.name}/{version.version}/artifacts/model",
-            dst_path=scratch,
-            tracking_uri=tracking_uri,
+            artifact_uri=f"{source}/artifacts/model", dst_path=scratch, tracking_uri=tracking_uri
         )
         # A rename is atomic: a second server sees all files or none.
         Path(path).rename(kept)

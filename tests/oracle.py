@@ -10,6 +10,7 @@ import math
 import statistics
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from features.families.channel import SHARES_AT_MOST
@@ -164,8 +165,8 @@ def spend(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
 def cadence(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
     orders, events = of_type(past, journey.conversion_event), own(past, journey)
     days = sorted({moment(e).date() for e in orders})
-    gaps = [float((later - earlier).days) for earlier, later in zip(days, days[1:], strict=False)]
-    between = [(later["time"] - earlier["time"]) / DAY for earlier, later in zip(events, events[1:], strict=False)]
+    gaps = [float((later - earlier).days) for earlier, later in pairwise(days)]
+    between = [(later["time"] - earlier["time"]) / DAY for earlier, later in pairwise(events)]
     since, known_for = since_last(orders, cutoff), since_first(orders, cutoff)
     return {
         "purchase_gap_days_mean": mean(gaps),
@@ -187,7 +188,7 @@ def stage(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
     visited = stage_visits(past, cutoff, journey)
     names = journey.stage_names
     order = [names.index(name) for name, _ in visited]
-    moves = [later < earlier for earlier, later in zip(order, order[1:], strict=False)]
+    moves = [later < earlier for earlier, later in pairwise(order)]
     last = journey.windows[-1]
     recent = [since for _, since in visited[1:] if cutoff - us(last) <= since]
     return {
@@ -253,7 +254,7 @@ def channel(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
     places = [e["channel"] for e in events]
     counts, last, size = Counter(places), journey.windows[-1], len(places)
     recent = {e["channel"] for e in inside(events, cutoff, last)}
-    switches = sum(a != b for a, b in zip(places, places[1:], strict=False))
+    switches = sum(a != b for a, b in pairwise(places))
     found = {
         "channels_count": len(counts) if places else None,
         f"channels_{duration_text(last)}": len(recent) if places else None,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -23,14 +23,20 @@ from features.feature import Feature, build
 from features.journey import Journey
 from features.schema import CHANNEL, CUSTOMER, CUTOFF, DAY, EVENT, KNOWN_AT, POSITION, TIME, VALUE, to_microseconds
 
-NOW = datetime(2024, 6, 30, 12)  # a Sunday
+
+def utc(*parts: int) -> datetime:
+    """An instant in UTC."""
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type, misc]
+
+
+NOW = utc(2024, 6, 30, 12)  # a Sunday
 _DAY = re.compile(r"([+-]?\d+(?:\.\d+)?)?(?:([+-]\d+)us)?")
 
 SHOP = Journey.model_validate(
     {
         "journey": "shop",
         "events": [{"file": "events.csv"}],
-        "observed_until": datetime(2025, 1, 1),
+        "observed_until": utc(2025, 1, 1),
         "types": ["purchase", "visit", "email", "flyer", "ticket", "refund"],
         "business": ["email", "flyer"],
         "friction": ["ticket", "refund"],
@@ -85,7 +91,11 @@ def frame(events: Iterable[dict[str, Any]], journey: Journey = SHOP) -> pl.DataF
     """Events as the canonical log: sorted by customer and time, ties in order of arrival, numbered."""
     numbers = [VALUE, *(name for name, kind in journey.properties.items() if kind != "category")]
     texts = [CUSTOMER, EVENT, CHANNEL, *(name for name, kind in journey.properties.items() if kind == "category")]
-    columns = {TIME: pl.Int64, KNOWN_AT: pl.Int64} | dict.fromkeys(numbers, pl.Float64) | dict.fromkeys(texts, pl.String)
+    columns = {
+        **dict.fromkeys([TIME, KNOWN_AT], pl.Int64),
+        **dict.fromkeys(numbers, pl.Float64),
+        **dict.fromkeys(texts, pl.String),
+    }
     rows = [{name: _cell(event.get(name), name in numbers) for name in columns} for event in events]
     ordered = pl.DataFrame(rows, schema=columns).sort(CUSTOMER, TIME, maintain_order=True)
     return ordered.with_columns(pl.int_range(pl.len()).over(CUSTOMER).alias(POSITION))

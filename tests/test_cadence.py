@@ -1,6 +1,4 @@
-from datetime import datetime
-
-from spec import SHOP, approx
+from spec import SHOP, approx, utc
 from spec import vector as told
 
 from features.families import cadence
@@ -73,7 +71,7 @@ def test_the_gap_between_events_leaves_out_what_the_business_sent():
 
 def test_gaps_across_a_leap_day_and_across_1970():
     table = "day | event\n-31 | purchase\n-1 | purchase"
-    for now in (datetime(2024, 3, 2), datetime(1970, 1, 15), datetime(1904, 3, 2), datetime(2040, 3, 2)):
+    for now in (utc(2024, 3, 2), utc(1970, 1, 15), utc(1904, 3, 2), utc(2040, 3, 2)):
         assert vector(table, now=now) == approx(purchase_gap_days_last=30)
 
 

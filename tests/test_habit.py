@@ -1,6 +1,6 @@
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from spec import SHOP, approx
+from spec import SHOP, approx, utc
 from spec import vector as told
 
 from features.families import habit
@@ -35,7 +35,7 @@ def test_evening_begins_at_18_and_morning_lasts_from_6_until_12():
 
 
 def test_weekdays_before_1970_and_after_2038():
-    for now in (datetime(1969, 12, 31, 12), datetime(1900, 3, 1, 12), datetime(2038, 1, 20, 12), datetime(2400, 2, 29)):
+    for now in (utc(1969, 12, 31, 12), utc(1900, 3, 1, 12), utc(2038, 1, 20, 12), utc(2400, 2, 29)):
         yesterday = now - timedelta(days=1)
         assert vector("day | event\n-1 | visit", now=now) == approx(
             last_weekday=yesterday.weekday(), weekend_share=float(yesterday.weekday() >= 5)
@@ -43,9 +43,9 @@ def test_weekdays_before_1970_and_after_2038():
 
 
 def test_a_saturday_ends_at_midnight_before_monday():
-    midnight = datetime(2024, 7, 1)  # Monday
+    midnight = utc(2024, 7, 1)  # Monday
     assert vector("day | event\n-0-1us | visit", now=midnight) == approx(last_weekday=6, weekend_share=1)
-    assert vector("day | event\n-1 | visit", now=datetime(2024, 7, 2)) == approx(last_weekday=0, weekend_share=0)
+    assert vector("day | event\n-1 | visit", now=utc(2024, 7, 2)) == approx(last_weekday=0, weekend_share=0)
 
 
 def test_an_empty_past_has_no_habits():

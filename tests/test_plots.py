@@ -119,7 +119,7 @@ def test_customers_with_equal_probabilities_gain_what_chance_gives() -> None:
 def test_a_test_block_without_churners_still_draws() -> None:
     figure = lift_and_gains(np.zeros(20), np.linspace(0.1, 0.2, 20))
     figure.savefig(io.BytesIO())
-    assert "0 of them churned" in _said(figure)
+    assert "0 of them of churners" in _said(figure)
     assert np.isnan(_heights(figure.axes[1])).all()
 
 

@@ -1,6 +1,4 @@
-from datetime import UTC, datetime
-
-from spec import SHOP, approx, log
+from spec import SHOP, approx, log, utc
 from spec import vector as told
 
 from features.families import recency
@@ -73,10 +71,10 @@ def test_an_empty_past_is_unknown():
 def test_before_1970_and_after_2038_days_are_days():
     table = "day | event\n-400.25 | visit\n-0.75 | visit"
     for year in (1899, 1969, 1970, 2039, 2250):
-        assert vector(table, now=datetime(year, 1, 2)) == approx(recency_days=0.75, tenure_days=400.25)
+        assert vector(table, now=utc(year, 1, 2)) == approx(recency_days=0.75, tenure_days=400.25)
 
 
 def test_february_has_its_leap_day():
-    assert vector("day | event\n-2 | visit", now=datetime(2024, 3, 1)) == approx(recency_days=2)
-    (event,) = log("day | event\n-1 | visit", now=datetime(2024, 3, 1))["time"]
-    assert to_datetime(event) == datetime(2024, 2, 29, tzinfo=UTC)
+    assert vector("day | event\n-2 | visit", now=utc(2024, 3, 1)) == approx(recency_days=2)
+    (event,) = log("day | event\n-1 | visit", now=utc(2024, 3, 1))["time"]
+    assert to_datetime(event) == utc(2024, 2, 29)

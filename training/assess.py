@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from features.instants import microseconds
 from features.journey import Journey
 from features.labels import Task
 from features.schema import CUSTOMER
@@ -65,7 +66,7 @@ def assess(
     `columns` are the rules' columns, row by row those of `data`.
     """
     test = data.at(blocks.test)
-    before = data.at(tuple(sorted({*blocks.trees, *blocks.stop, *blocks.calibrate})))
+    before = data.at(tuple(c for c in data.cutoffs if c + microseconds(task.within) <= blocks.test[0]))
     labels, classes = data.labels[test], journey.stage_names
     predicted = fitted.link.predict(margins(fitted.grown, matrix[test], 1))
     predicted = predicted if data.task == "next_stage" else predicted[:, 0]

@@ -61,7 +61,7 @@ def card(trained: Trained) -> str:
 
 
 def _data(about: dict[str, Any], journey: Journey) -> str:
-    log, told = about["log"], f"{cell(journey.description)}.\n\n" if journey.description else ""
+    log, told = about["log"], f"{cell(journey.description).rstrip('.')}.\n\n" if journey.description else ""
     return (
         f"{told}{log['rows']:,} events from {log['first']} to {log['last']} (digest `{log['digest'][:12]}`), "
         f"{about['customers']:,} customers at {len(about['cutoffs'])} cutoffs: {about['rows']:,} examples. "
@@ -116,7 +116,7 @@ def _reasons(parts: list[Importance]) -> str:
     told = []
     for found in parts:
         title = f"Share of the effect on {found.part} (mean |SHAP value| in {found.unit}, summed over features)"
-        told.append(f"{title}, {found.customers:,} customers of the test block:\n\n{_by_code(found)}")
+        told.append(f"{title}, {found.rows:,} rows of the test block:\n\n{_by_code(found)}")
     return "\n\n".join(told)
 
 

@@ -66,7 +66,9 @@ def columns(task: Task, journey: Journey, log: EventLog, cutoffs: pl.DataFrame) 
         _stages(journey) if not hasattr(task, "event") else _purchases(journey.model_copy(update={"conversion": event}))
     )
     built = build(log.events.lazy(), cutoffs.lazy().select(KEYS), wanted).collect()
-    return cutoffs.select(KEYS).join(built, on=KEYS, how="left", maintain_order="left")
+    # In single precision, as the trees' matrix is: the last bits of a sum differ from run to run.
+    single = built.with_columns(pl.col(pl.Float64).cast(pl.Float32).cast(pl.Float64))
+    return cutoffs.select(KEYS).join(single, on=KEYS, how="left", maintain_order="left")
 
 
 def _stages(journey: Journey) -> tuple[Feature, ...]:

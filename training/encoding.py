@@ -2,6 +2,9 @@
 
 Categories become their position in a fixed list (the journey's own order where it has one), not
 LightGBM's categorical splits: batch explanations refuse those, and few categories need no more.
+
+Numbers are read in single precision. The order in which an engine adds floats varies from run to
+run, and the last bits of a sum must decide neither a split nor an answer.
 """
 
 from __future__ import annotations
@@ -33,9 +36,11 @@ class Encoding:
             column = vectors[name]
             if name in self.categories:
                 values = self.categories[name]
-                column = column.replace_strict(values, range(len(values)), default=None, return_dtype=pl.Float64)
-            columns.append(column.cast(pl.Float64).to_numpy())
-        return np.column_stack(columns) if columns else np.empty((len(vectors), 0))
+                positions = range(len(values))
+                text = column.cast(pl.String)
+                column = text.replace_strict(values, positions, default=None, return_dtype=pl.Float64)
+            columns.append(column.cast(pl.Float32).to_numpy())
+        return np.column_stack(columns).astype(np.float64) if columns else np.empty((len(vectors), 0))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `read` makes the same value of it."""

@@ -20,6 +20,7 @@ from features.schema import CUSTOMER, CUTOFF, TIME
 
 Array = NDArray[np.float64]
 CUTOFFS_AT_ONCE = 4  # bounds the memory of one build
+DECIMALS = 6  # of a value: the last bits of a sum differ from run to run
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def _examples(
     if name == "cltv" and churn is not None:
         joined = labelled.select(KEYS).join(churn, on=KEYS, how="left", maintain_order="left")
         churned = joined[LABEL].to_numpy()
-    values = labels.cast(pl.Float64).to_numpy()
+    values = np.round(labels.cast(pl.Float64).to_numpy(), DECIMALS)
     _check_classes(name, values)
     return Examples(name, rows, values, churned)
 

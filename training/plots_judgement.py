@@ -40,7 +40,7 @@ def calibration(title: str, happened: Array, probability: Array, said: str, seen
     groups = equal_mass_bins(happened, probability)
     predicted, true, rows = (groups[name].to_numpy() for name in ("predicted", "true", "rows"))
     error = expected_calibration_error(happened, probability)
-    line = f"Each dot: about {np.mean(rows):,.0f} customers, with a 95 % interval; on average {percent(error, 1)} off"
+    line = f"Each dot: about {np.mean(rows):,.0f} predictions, with a 95 % interval; on average {percent(error, 1)} off"
     figure, axes = panel(title, line, 6.2, 5.8)
     end = min(1.0, 1.1 * float(max(predicted.max(), true.max(), 0.05)))
     axes.plot([0, end], [0, end], color=PALE, linewidth=1.5, zorder=0)
@@ -65,7 +65,7 @@ def lift_and_gains(churned: Array, probability: Array) -> Figure:
 
 def _gains(axes: Axes, churned: Array, probability: Array) -> None:
     order, total = np.argsort(-probability, kind="stable"), float(churned.sum())
-    plain(axes, f"{len(churned):,} customers of the test block, {total:,.0f} of them churned")
+    plain(axes, f"{len(churned):,} predictions for the test block, {total:,.0f} of them of churners")
     listed = np.linspace(0, 1, len(churned) + 1)
     reached = np.concatenate([[0.0], np.cumsum(tied_means(churned, probability)[order])]) / (total or np.nan)
     axes.plot([0, 1], [0, 1], color=PALE, linewidth=1.5)
@@ -76,7 +76,7 @@ def _gains(axes: Axes, churned: Array, probability: Array) -> None:
     for share in (0.1, 0.2, 0.3) if total else ():
         at = round(share * len(churned))
         axes.plot(share, reached[at], "o", color=HAPPENED, markersize=6)
-        told = f"{percent(share)} of customers: {percent(reached[at])} of churners"
+        told = f"{percent(share)} hold {percent(reached[at])}"
         say(axes, share, reached[at], told, (9, -1), color=HAPPENED, va="top")
     name_axes(axes, "share of customers listed, the likeliest first", "share of all churners on the list")
     axes.xaxis.set_major_formatter(in_percent())
@@ -107,7 +107,7 @@ def confusion(stages: list[str], labels: Array, predicted: Array) -> Figure:
     rows = table.sum(axis=1, keepdims=True)
     shares = np.divide(table, rows, out=np.zeros_like(table), where=rows > 0)
     side = float(np.clip(1.1 * count, 4.0, 12.0))
-    line = f"{len(labels):,} customers of the test block, {percent(float(np.mean(true == best)))} predicted right"
+    line = f"{len(labels):,} predictions for the test block, {percent(float(np.mean(true == best)))} predicted right"
     figure, axes = panel("Next stage: predicted and reached", line, side + 2.5, side + 1.2)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if count <= NUMBERED_AT_MOST:
@@ -118,7 +118,7 @@ def confusion(stages: list[str], labels: Array, predicted: Array) -> Figure:
     axes.set_yticks(range(count), [f"{s} ({n:,.0f})" for s, n in zip(named, rows[:, 0], strict=True)], **words())
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    name_axes(axes, "likeliest stage, as predicted", "stage reached (customers)")
+    name_axes(axes, "likeliest stage, as predicted", "stage reached (how often)")
     return figure
 
 
@@ -136,7 +136,7 @@ def deciles(values: Array, expected: Array, unit: str, horizon_days: float) -> F
     groups = equal_mass_bins(values, expected)
     predicted, true = groups["predicted"].to_numpy(), groups["true"].to_numpy()
     tenths = np.arange(1, len(groups) + 1)
-    line = f"{len(values):,} customers of the test block; bars: what they brought, dots: what was expected"
+    line = f"{len(values):,} predictions for the test block; bars: what they brought, dots: what was expected"
     figure, axes = panel("CLTV: expected and realised value", line, 8.0, 5.0)
     axes.bar(tenths, true, color=HAPPENED, width=0.7)
     axes.plot(tenths, predicted, "o-", color=SAID, linewidth=1.5, markersize=6)
@@ -161,7 +161,7 @@ def intervals(coverage: Array, stated: float, expected: Array, unit: str) -> Fig
     at = np.arange(1, len(coverage) + 1)
     figure, axes = panel(
         "CLTV: how often the value falls inside its interval",
-        f"{len(expected):,} customers of the test block, with 95 % intervals of the share",
+        f"{len(expected):,} predictions for the test block, with 95 % intervals of the share",
         7.5,
         4.8,
     )

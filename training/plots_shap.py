@@ -39,16 +39,16 @@ class Importance:
     features
         The model's features, the strongest first.
     effects
-        Mean |SHAP value| of each over the customers.
-    customers
-        Rows the means are taken over.
+        Mean |SHAP value| of each over the rows.
+    rows
+        How many rows of the test block the means are taken over.
     """
 
     part: str
     unit: str
     features: tuple[Feature, ...]
     effects: Array
-    customers: int
+    rows: int
 
 
 def importances(trained: Trained) -> list[Importance]:
@@ -76,7 +76,7 @@ def shap_summary(title: str, parts: list[Importance]) -> Figure:
     figure = page(f"{title}: the features that move it most", 9.5, 1.0 + 4.6 * len(parts))
     for axes, found in zip(figure.subplots(len(parts), 1, squeeze=False)[:, 0], parts, strict=True):
         effects, features = found.effects[:TOP], found.features[:TOP]
-        plain(axes, f"{found.part} ({found.customers:,} customers)")
+        plain(axes, f"{found.part} ({found.rows:,} predictions)")
         axes.barh(range(len(effects)), effects, color=HAPPENED, height=0.7)
         told = [legible(feature.description) for feature in features]
         axes.set_yticks(range(len(effects)), told, color=INK, **words())

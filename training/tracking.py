@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,7 +104,9 @@ class Tracking:
 
     def _log_model(self, name: str, trained: Trained) -> Registered:
         here = Path(__file__).parent
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+            # The signature is written by hand: an example adds nothing and costs seconds.
+            warnings.filterwarnings("ignore", message=".*input example was not provided")
             digest = trained.model.save(Path(scratch) / "model")
             info = mlflow.pyfunc.log_model(
                 name=trained.task,
@@ -147,8 +150,10 @@ class Tracking:
     def about(self, found: Any) -> dict[str, Any]:
         """What a version is made of."""
         with tempfile.TemporaryDirectory() as scratch:
-            uri = f"models:/{found.name}/{found.version}/artifacts/model"
-            path = mlflow.artifacts.download_artifacts(uri, dst_path=scratch)
+            source = self.client.get_model_version_download_uri(found.name, found.version)
+            path = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{source}/artifacts/model", dst_path=scratch, tracking_uri=self.uri
+            )
             about: dict[str, Any] = Model.load(Path(path), found.tags["digest"]).about
             return about
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,5 +94,10 @@ class Grower:
     def _grown(self, boosters: list[lgb.Booster]) -> Grown:
         """Boosters cut at their best round and read back from text: what is used is what is stored."""
         counts = [max(1, b.best_iteration if b.best_iteration > 0 else b.current_iteration()) for b in boosters]
-        cut = [b.model_to_string(num_iteration=n) for b, n in zip(boosters, counts, strict=True)]
+        cut = [_without_threads(b.model_to_string(num_iteration=n)) for b, n in zip(boosters, counts, strict=True)]
         return Grown(tuple(lgb.Booster(model_str=text) for text in cut), tuple(counts))
+
+
+def _without_threads(text: str) -> str:
+    """The model's text without the number of threads that grew it: it is no part of the model."""
+    return re.sub(r"^\[num_threads: \d+\]$", "[num_threads: 1]", text, flags=re.MULTILINE)
