@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -353,10 +353,19 @@ def _store() -> Iterator[Store]:
 
 
 @contextmanager
-def _progress(total: int | None) -> Iterator[tuple[Progress, Any]]:
+def _progress(total: int | None) -> Iterator[Callable[..., None]]:
+    """A progress bar on a terminal; elsewhere a line for each step. Yields `report(text, done, of)`."""
+    errors = Console(stderr=True)
     columns = (SpinnerColumn(), BarColumn(24), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield bar, bar.add_task("starting", total=total)
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        step = bar.add_task("starting", total=total)
+
+        def report(text: str, done: int | None = None, of: int | None = None) -> None:
+            bar.update(step, advance=1 if done is None else None, completed=done, total=of or total, description=text)
+            if not errors.is_terminal and (done is None or done == of):
+                print(f"... {text}", file=sys.stderr)
+
+        yield report
 
 
 def _train(resolved: Journey, log: EventLog, wanted: list[str] | None) -> list[tuple[str, dict[str, Any]]]:
@@ -366,11 +375,7 @@ def _train(resolved: Journey, log: EventLog, wanted: list[str] | None) -> list[t
     from training.train import train as fit
 
     names = _tasks(resolved, wanted)
-    with _progress(2 + STEPS_PER_TASK * len(names)) as (bar, step):
-
-        def report(text: str) -> None:
-            bar.update(step, advance=1, description=text)
-
+    with _progress(2 + STEPS_PER_TASK * len(names)) as report:
         trained = fit(resolved, log, names, Recipe(), usable_cpus(), report)
         report("logging to MLflow")
         _tracking().register(resolved, trained, settings().run_id)
@@ -400,14 +405,9 @@ def _score(resolved: Journey, log: EventLog) -> None:
 
     found = settings()
     scorer = registry.load(resolved.journey, found.tracking_uri, found.models, log.profile, usable_cpus())
-    with _progress(None) as (bar, step), _store() as store:
-        done = partial(_report_scored, bar, step)
-        run = batch.score(resolved, log, scorer, store, done)
+    with _progress(None) as report, _store() as store:
+        run = batch.score(resolved, log, scorer, store, partial(report, "scoring and explaining"))
     print(f"scored {run.customers:,} customers of {resolved.journey} at {to_text(run.cutoff)} as run {run.run_id}")
-
-
-def _report_scored(bar: Progress, step: Any, done: int, of: int) -> None:
-    bar.update(step, completed=done, total=of, description="scoring and explaining")
 
 
 def _serve(definition: Journey, base: Path, host: str, port: int, example: str = "") -> None:

@@ -112,6 +112,11 @@ def build(
     pl.LazyFrame
         The rows of `cutoffs`, in their order, with a column per feature. A count is 0 where the
         past is empty; what cannot be known is null.
+
+    Notes
+    -----
+    Collect with `engine="in-memory"` where bits matter: Polars' streaming engine adds up in another
+    order on every run, so its means differ in their last bits, and so might the trees grown on them.
     """
     wanted = tuple(features)
     names = {f.name for f in wanted}

@@ -14,6 +14,7 @@ from features.journey import Journey
 from features.labels import population
 from features.log import EventLog
 from features.schema import CUSTOMER, CUTOFF
+from features.timestamps import parse
 
 
 def write(journey: Journey, log: EventLog, output: Path, cutoffs: Path | None = None) -> int:
@@ -21,12 +22,12 @@ def write(journey: Journey, log: EventLog, output: Path, cutoffs: Path | None = 
 
     `cutoff` is written as a timestamp (microseconds, naive UTC).
     """
+    if output.suffix != ".parquet":
+        raise InputError(str(output), "not a Parquet file's name", "a name that ends in .parquet")
     events = log.events.lazy()
     wanted = read_cutoffs(cutoffs) if cutoffs else population(events, [journey.observed_until_microseconds])
     profile = None if log.profile is None else log.profile.lazy()
     built = build(events, wanted, catalogue(journey), profile).collect()
-    if output.suffix != ".parquet":
-        raise InputError(str(output), "not a Parquet file's name", "a name that ends in .parquet")
     output.parent.mkdir(parents=True, exist_ok=True)
     built.with_columns(pl.from_epoch(CUTOFF, time_unit="us").alias(CUTOFF)).write_parquet(output)
     return len(built)
@@ -46,11 +47,7 @@ def read_cutoffs(path: Path) -> pl.LazyFrame:
     frame = pl.read_csv(path, schema_overrides={CUSTOMER: pl.String}) if csv else pl.read_parquet(path)
     if missing := [name for name in KEYS if name not in frame.columns]:
         raise InputError(f"--cutoffs {path}", f"columns {', '.join(frame.columns)}", ", ".join(KEYS), f"add {missing}")
-    when = pl.col(CUTOFF)
-    if frame[CUTOFF].dtype == pl.String:
-        when = when.str.to_datetime(time_unit="us", strict=False, time_zone="UTC")
-    when = when.dt.replace_time_zone(None) if frame[CUTOFF].dtype == pl.Datetime else when
-    rows = frame.select(pl.col(CUSTOMER).cast(pl.String), when.cast(pl.Datetime("us")).cast(pl.Int64))
+    rows = pl.DataFrame({CUSTOMER: frame[CUSTOMER].cast(pl.String), CUTOFF: parse(frame[CUTOFF], "UTC").microseconds})
     if rows.null_count().sum_horizontal().item() or rows.is_duplicated().any():
         raise InputError(
             f"--cutoffs {path}", "a row twice, or one without customer or time", "each pair once, complete"

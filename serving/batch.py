@@ -41,7 +41,7 @@ def score(journey: Journey, log: EventLog, scorer: Scorer, store: Store, report:
     """
     cutoff = journey.observed_until_microseconds
     customers = population(log.events.lazy(), [cutoff]).collect()
-    stamp = datetime.now(UTC)
+    stamp = datetime.now(UTC).replace(microsecond=0)
     answers = _answers(log.events, customers, scorer, stamp, report)
     run_id = store.write_run(journey.journey, cutoff, to_microseconds(stamp), scorer.versions, answers)
     return Scored(run_id, cutoff, len(customers), scorer.versions)

@@ -124,5 +124,8 @@ def _fetch(version: Any, tracking_uri: str, kept: Path) -> None:
         path = mlflow.artifacts.download_artifacts(
             artifact_uri=f"{source}/artifacts/model", dst_path=scratch, tracking_uri=tracking_uri
         )
-        # A rename is atomic: a second server sees all files or none.
-        Path(path).rename(kept)
+        try:
+            Path(path).rename(kept)  # atomic: a second server sees all files or none
+        except OSError:
+            if not kept.exists():  # else another server was first, with the same files
+                raise

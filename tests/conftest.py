@@ -7,6 +7,8 @@ from typing import Any
 import hypothesis
 from spec import approx
 
+pytest_plugins = ["trained"]  # fixtures: the simulated business, its models and answers
+
 # The same examples on every machine; no deadline, because others may use the machine.
 hypothesis.settings.register_profile("journeycast", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("journeycast")

@@ -1,3 +1,4 @@
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -73,7 +74,7 @@ def test_no_block_begins_before_the_horizon_of_the_one_before_is_over(start, eve
     if not found.shared:
         blocks.insert(1, found.stop)
     assert all(blocks)
-    for earlier, later in zip(blocks, blocks[1:], strict=False):
+    for earlier, later in itertools.pairwise(blocks):
         assert max(earlier) + horizon * DAY <= min(later)
     assert found.test == cutoffs[-held_out:]
     assert found.shared == (found.stop == found.calibrate)
@@ -88,6 +89,6 @@ def test_uneven_cutoffs_keep_the_distance_too(numbers, horizon, held_out):
     except InputError:
         assume(False)
     ordered = [found.trees, found.stop, found.calibrate, found.test]
-    for earlier, later in zip(ordered, ordered[1:], strict=False):
+    for earlier, later in itertools.pairwise(ordered):
         if earlier != later:
             assert earlier[-1] + horizon * DAY <= later[0]

@@ -1,3 +1,4 @@
+import itertools
 from datetime import timedelta
 
 from hypothesis import given
@@ -46,7 +47,7 @@ def test_cutoffs_are_evenly_spaced_and_keep_history_and_horizon(every, history, 
     journey = changed(observed_until=end.isoformat(), cutoffs={"every": f"{every}d", "history": f"{history}d"})
     first, task = at(-span, now=end), Churn(no="purchase", within="28d")
     found = usable(journey, task, first)
-    assert all(later - earlier == every * DAY for earlier, later in zip(found, found[1:], strict=False))
+    assert all(later - earlier == every * DAY for earlier, later in itertools.pairwise(found))
     assert all(cutoff - first >= history * DAY for cutoff in found)
     assert all(cutoff + microseconds(timedelta(days=28)) <= to_microseconds(end) for cutoff in found)
     assert bool(found) == (span >= history + -(-28 // every) * every)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import oracle
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from spec import SHOP, changed, frame, pairs, same
 
 from features.catalogue import catalogue
 from features.feature import build
+from features.plan import Plan
 from features.schema import CUSTOMER, CUTOFF, DAY, EVENT, KNOWN_AT, POSITION, TIME
 
 BY_EVENT = changed(stages="by_event", channels=[], business=[], friction=[], properties={}, windows=["28d"])
 PARTIAL = changed(types=["purchase", "visit"], stages="by_event", business=["email"], channels=["web"], properties={})
 ONE_TYPE = changed(types=["purchase"], business=[], friction=[], stages={}, tasks={"churn": SHOP.tasks.churn})
 FEATURES = {"shop": catalogue(SHOP), "by_event": catalogue(BY_EVENT)}
+ONLINE = Plan(SHOP, FEATURES["shop"])
 
 YEARS = (1931, 1970, 2024, 2071)
 STARTS = [(year - 1970) * 31_556_952_000_000 for year in YEARS]
@@ -36,8 +44,14 @@ NULLED = {
     "product": st.sampled_from([None, "tea", "té", ""]),
     "stars": st.sampled_from([None, None, 1.0, 4.0, 5.0]),
 }
-LATE = st.sampled_from([0, 0, 0, 0, 1, DAY, 9 * DAY, 60 * DAY])
+# After the event, or before it: an appointment is known before it happens.
+LATE = st.sampled_from([0, 0, 0, 0, 1, DAY, 9 * DAY, 60 * DAY, -2 * DAY])
 EVENTS = st.fixed_dictionaries({EVENT: st.sampled_from([*SHOP.types, "purchase", "rare"]), **NULLED})
+
+
+def examples(number: int) -> settings:
+    """So many, and none made smaller: a build takes long enough for that to take minutes."""
+    return settings(max_examples=number, phases=[Phase.explicit, Phase.generate])
 
 
 @st.composite
@@ -63,7 +77,7 @@ def asked(draw: st.DrawFn) -> tuple[pl.DataFrame, list[int]]:
 
 def profile_of(customer: str, events: pl.DataFrame) -> dict[str, Any] | None:
     """Half of the customers have a profile; its plan became known at their second event."""
-    times = events.filter(pl.col(CUSTOMER) == customer)[TIME].to_list()
+    times = events.filter(pl.col(CUSTOMER) == customer)[TIME].sort().to_list()
     if int(customer[1:]) % 2:
         return None
     return {CUSTOMER: customer, "region": "north", "plan": "gold", "plan_since": times[1] if len(times) > 1 else None}
@@ -98,7 +112,7 @@ def by_hand(row: dict[str, Any], events: pl.DataFrame, which: str) -> dict[str, 
 
 @pytest.mark.parametrize("which", ["shop", "by_event"])
 @given(asked())
-@settings(max_examples=40)
+@examples(40)
 def test_plain_loops_give_the_same_vectors(which, case):
     events, cutoffs = case
     found = vectors(events, cutoffs, which)
@@ -109,7 +123,7 @@ def test_plain_loops_give_the_same_vectors(which, case):
 
 @pytest.mark.parametrize("journey", [PARTIAL, ONE_TYPE, changed(business=["email"], windows=["6h"], profile=None)])
 @given(asked())
-@settings(max_examples=8)
+@examples(8)
 def test_journeys_without_some_of_the_parts_agree_too(journey, case):
     events, cutoffs = case
     every = pairs(sorted(events[CUSTOMER].unique()), cutoffs)
@@ -123,7 +137,7 @@ def test_journeys_without_some_of_the_parts_agree_too(journey, case):
 
 
 @given(asked())
-@settings(max_examples=15)
+@examples(15)
 def test_events_from_the_cutoff_on_change_nothing(case):
     events, (cutoff, *_) = case
     before = events.filter(pl.col(TIME) < cutoff)
@@ -134,7 +148,7 @@ def test_events_from_the_cutoff_on_change_nothing(case):
 
 
 @given(asked())
-@settings(max_examples=15)
+@examples(15)
 def test_events_the_business_did_not_know_yet_change_nothing(case):
     events, (cutoff, *_) = case
     known = events.filter(pl.col(KNOWN_AT) < cutoff)
@@ -150,7 +164,7 @@ def drop_profile(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @given(asked(), st.randoms(use_true_random=False))
-@settings(max_examples=15)
+@examples(15)
 def test_the_order_of_rows_in_the_log_changes_nothing(case, random):
     events, cutoffs = case
     order = list(range(events.height))
@@ -159,7 +173,7 @@ def test_the_order_of_rows_in_the_log_changes_nothing(case, random):
 
 
 @given(asked())
-@settings(max_examples=10)
+@examples(10)
 def test_many_cutoffs_at_once_give_what_each_gives_alone(case):
     events, cutoffs = case
     alone = [row for cutoff in cutoffs for row in vectors(events, [cutoff])]
@@ -167,7 +181,7 @@ def test_many_cutoffs_at_once_give_what_each_gives_alone(case):
 
 
 @given(asked())
-@settings(max_examples=10)
+@examples(10)
 def test_a_customer_alone_has_the_vector_of_the_batch(case):
     events, cutoffs = case
     batch = vectors(events, cutoffs[:1])
@@ -175,8 +189,19 @@ def test_a_customer_alone_has_the_vector_of_the_batch(case):
     assert differences(alone, batch) == []
 
 
+@given(asked())
+@examples(10)
+def test_one_request_has_the_vector_of_the_batch(case):
+    events, cutoffs = case
+    batch = build(events.lazy(), pairs(sorted(events[CUSTOMER].unique()), cutoffs), FEATURES["shop"]).collect()
+    for (customer,), rows in batch.group_by(CUSTOMER):
+        own = events.filter(pl.col(CUSTOMER) == customer)
+        found = ONLINE.run(own, rows.select(CUSTOMER, CUTOFF)).to_dicts()
+        assert differences(found, rows.to_dicts()) == []
+
+
 @given(asked(), st.randoms(use_true_random=False))
-@settings(max_examples=10)
+@examples(10)
 def test_rows_keep_the_order_of_the_cutoffs_given(case, random):
     events, cutoffs = case
     every = pairs(sorted(events[CUSTOMER].unique()), cutoffs).collect().rows()
@@ -197,3 +222,47 @@ def test_an_empty_log_gives_rows_of_unknowns_and_zeros():
     (row,) = build(empty.lazy(), pairs(["c0"], [0]), FEATURES["shop"]).collect().to_dicts()
     assert {name: value for name, value in row.items() if value not in (0.0, None)} == {CUSTOMER: "c0"}
     assert {f.name: row[f.name] for f in FEATURES["shop"]} == {f.name: f.empty for f in FEATURES["shop"]}
+
+
+PRINT_BITS = """
+import sys
+sys.path[:0] = [{root!r}, {tests!r}]
+from test_features_agree import bits
+print(bits())
+"""
+
+
+def bits() -> str:
+    """A digest of the vectors of a log that is large enough for threads to share it."""
+    random = Random(1)  # noqa: S311 - a log, not a secret
+    rows = [
+        {
+            CUSTOMER: f"c{random.randrange(300)}",
+            TIME: (time := random.randrange(200 * DAY)),
+            KNOWN_AT: time,
+            EVENT: random.choice(SHOP.types),
+            "channel": random.choice(["web", "store", None]),
+            "value": random.random(),
+            "items": random.random(),
+        }
+        for _ in range(20_000)
+    ]
+    asked = pairs([f"c{number}" for number in range(300)], [100 * DAY, 200 * DAY])
+    built = build(frame(rows).lazy(), asked, FEATURES["shop"]).collect(engine="in-memory")
+    return hashlib.sha256(built.write_csv(float_precision=None).encode()).hexdigest()
+
+
+def test_the_same_log_gives_the_same_bits_with_one_thread_and_with_two():
+    here = Path(__file__).resolve().parent
+    script = PRINT_BITS.format(root=str(here.parent), tests=str(here))
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "POLARS_MAX_THREADS": threads},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert said == {bits() + "\n"}

@@ -14,7 +14,7 @@ AROUND = """
     -7     | visit |
     -0-1us | visit |
     -0-1us | visit | 0
-    0      | visit |
+    0      | visit | -1
     +7-1us | visit | +9
     +7     | visit |
 """

@@ -63,10 +63,17 @@ def examples(journey: Journey, log: EventLog, task_names: list[str]) -> dict[str
     events, first = log.events.lazy(), log.events[TIME].min()
     asked = {name: task for name, task in tasks(journey).items() if name in task_names}
     labelled = {name: _labelled(name, journey, events, int(str(first))) for name in asked}
+    churn = labelled.get("churn") if "cltv" in asked else None
+    if "cltv" in asked and churn is None and _has_churn(journey, int(str(first))):
+        churn = _labelled("churn", journey, events, int(str(first)))
     wanted = pl.concat([frame.select(KEYS) for frame in labelled.values()]).unique().sort(CUTOFF, CUSTOMER)
     vectors = _vectors(journey, log, wanted)
-    churn = labelled.get("churn")
     return {name: _examples(name, frame, vectors, journey, churn) for name, frame in labelled.items()}
+
+
+def _has_churn(journey: Journey, first: int) -> bool:
+    """Whether it can be told of some cutoff who churned: CLTV asks, whether churn is trained or not."""
+    return journey.tasks.churn is not None and bool(usable(journey, journey.tasks.churn, first))
 
 
 def _vectors(journey: Journey, log: EventLog, wanted: pl.DataFrame) -> pl.DataFrame:
@@ -113,7 +120,7 @@ def _examples(
 
 
 def _check_classes(name: str, labels: Array) -> None:
-    outcomes = labels > 0 if name == "cltv" else labels
+    outcomes = np.maximum(labels, 0.0) if name == "cltv" else labels
     if len(np.unique(outcomes)) < 2:
         raise InputError(
             f"tasks.{name}",

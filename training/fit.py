@@ -17,7 +17,7 @@ from training.calibration import fit_platt, fit_vector
 from training.examples import Examples
 from training.intervals import Intervals, fit_intervals
 from training.links import Link, Probabilities, Probability, TwoParts
-from training.trees import Grower, Grown
+from training.trees import Grower, Grown, nothing_to_learn
 
 Array = NDArray[np.float64]
 ORIGINS = 3  # forward-chained origins whose out-of-fold margins calibrate the served model
@@ -113,7 +113,10 @@ def _two_parts(found: Array, labels: Array) -> TwoParts:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import GammaRegressor
 
-    spends, bought = fit_platt(found[:, 0], (labels > 0).astype(float)), labels > 0
+    bought = labels > 0
+    if not bought.any():
+        raise nothing_to_learn("cltv")
+    spends = fit_platt(found[:, 0], bought.astype(float))
     amounts, log_amounts = labels[bought], found[bought, 1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

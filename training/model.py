@@ -60,13 +60,16 @@ class Model:
         return self.link.predict(self.margins(self.encoding.matrix(vectors), threads))
 
     def contributions(self, matrix: Array, threads: int = 1) -> tuple[Array, Array]:
-        """SHAP values of every margin, shape (rows, margins, features), and the base margins, shape (margins,)."""
+        """SHAP values of every margin, shape (rows, margins, features), and the base margins, shape (margins,).
+
+        Of one row or more.
+        """
         parts = []
         for booster in self.boosters:
             found = np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=threads))
             parts.append(found.reshape(len(matrix), booster.num_model_per_iteration(), -1))
         every = np.concatenate(parts, axis=1)
-        return every[:, :, :-1], every[0, :, -1] if len(matrix) else np.zeros(every.shape[1])
+        return every[:, :, :-1], every[0, :, -1]
 
     def save(self, folder: Path) -> str:
         """Write the model's files and give their digest."""

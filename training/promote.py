@@ -94,9 +94,7 @@ def _compare(
 ) -> tuple[bool, str]:
     """Whether the challenger's recipe is ahead of the champion's, in words."""
     if all(challenger[key] == champion[key] for key in ("recipe", "features", "classes", "horizon_days")):
-        newer = challenger["cutoffs"][-1] > champion["cutoffs"][-1]
-        state = f"trained up to {challenger['cutoffs'][-1]}, the champion up to {champion['cutoffs'][-1]}"
-        return newer, f"same recipe; {state}" + ("" if newer else ": nothing newer")
+        return _renews(challenger, champion)
     journey, log = read()
     data = examples(journey, log, [task])[task]
     ours, customers = _judged(journey, data, challenger, threads)
@@ -107,6 +105,17 @@ def _compare(
         f"{100 * found.ahead:.1f} % ahead (95 %: {100 * found.low:.1f} to {100 * found.high:.1f})"
     )
     return found.low > 0, told if found.low > 0 else f"not ahead of the champion: {told}"
+
+
+def _renews(challenger: dict[str, Any], champion: dict[str, Any]) -> tuple[bool, str]:
+    """Whether a challenger of the champion's recipe has newer data or another definition, in words."""
+    newer = challenger["cutoffs"][-1] > champion["cutoffs"][-1]
+    state = f"trained up to {challenger['cutoffs'][-1]}, the champion up to {champion['cutoffs'][-1]}"
+    ours, theirs = ({**about["journey"], "observed_until": None} for about in (challenger, champion))
+    if ours != theirs:
+        changed = ", ".join(sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key)))
+        return True, f"same recipe; the journey's definition changed ({changed}); {state}"
+    return newer, f"same recipe; {state}" + ("" if newer else ": nothing newer")
 
 
 def _judged(journey: Journey, data: Examples, about: dict[str, Any], threads: int) -> tuple[Array, NDArray[Any]]:

@@ -30,7 +30,8 @@ class VectorModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         Columns: `probability` (churn); one per stage (next stage); `expected`, `low`, `high` (CLTV).
         """
         model = self.model
-        found = model.predict(pl.from_pandas(model_input[list(model.encoding.names)]))
+        # Columns that are not given are unknown, as the signature says.
+        found = model.predict(pl.from_pandas(model_input.reindex(columns=list(model.encoding.names))))
         if model.task == "next_stage":
             return pd.DataFrame(found, columns=model.about["classes"])
         if model.task == "churn":

@@ -47,6 +47,15 @@ class Registered:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Logged:
+    """A model that is logged and not registered yet: its name to be, MLflow's URI of it, a version's tags."""
+
+    name: str
+    uri: str
+    tags: dict[str, str]
+
+
 class Tracking:
     """One tracking store.
 
@@ -70,21 +79,47 @@ class Tracking:
         A failure on the way takes back the versions already made. `parent_run` is a run that MLflow
         began (`mlflow run`) and under which the tasks are logged.
         """
-        made: list[Registered] = []
         with self._run(journey.journey, parent_run) as run:
-            try:
-                for one in trained:
-                    with mlflow.start_run(run_name=one.task, nested=True, experiment_id=run.info.experiment_id):
-                        made.append(self._register(journey, one))
-            except BaseException:
-                for done in made:
-                    self.client.delete_model_version(done.name, str(done.version))
-                raise
-        for done in made:
-            self.client.set_registered_model_alias(done.name, CHALLENGER, str(done.version))
+            logged = []
+            for one in trained:
+                with mlflow.start_run(run_name=one.task, nested=True, experiment_id=run.info.experiment_id):
+                    logged.append(self._log(journey, one))
+            return self._register(logged)
+
+    def _register(self, logged: list[_Logged]) -> list[Registered]:
+        """A version of each with its alias, or what was there before."""
+        before = {one.name: self._challenger(one.name) for one in logged}
+        made: list[Registered] = []
+        try:
+            for one in logged:
+                found = mlflow.register_model(one.uri, one.name, tags=one.tags)
+                made.append(Registered(one.name, int(found.version), one.tags["digest"]))
+            for new in made:
+                self.client.set_registered_model_alias(new.name, CHALLENGER, str(new.version))
+        except BaseException:
+            self._take_back(made, before)
+            raise
         return made
 
-    def _register(self, journey: Journey, trained: Trained) -> Registered:
+    def _challenger(self, name: str) -> str | None:
+        """The challenger's version; empty: there is none; None: there is no such model."""
+        try:
+            return str(self.client.get_registered_model(name).aliases.get(CHALLENGER, ""))
+        except MlflowException as problem:
+            if problem.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+
+    def _take_back(self, made: list[Registered], before: dict[str, str | None]) -> None:
+        for new in made:
+            self.client.delete_model_version(new.name, str(new.version))
+            if version := before[new.name]:
+                self.client.set_registered_model_alias(new.name, CHALLENGER, version)
+        for name in before:
+            if before[name] is None and self._challenger(name) is not None:
+                self.client.delete_registered_model(name)
+
+    def _log(self, journey: Journey, trained: Trained) -> _Logged:
         name, about = model_name(journey.journey, trained.task), trained.model.about
         mlflow.log_params({f"recipe_{key}": value for key, value in about["recipe"].items()})
         mlflow.log_params({"rounds": about["rounds"], "cutoffs": len(about["cutoffs"]), "rows": about["rows"]})
@@ -96,13 +131,12 @@ class Tracking:
         mlflow.log_text(card(trained), "model_card.md")
         for file, figure in figures(trained).items():
             mlflow.log_figure(figure, file)
-        found = self._log_model(name, trained)
-        tags = {"digest": found.digest, "grade": about["grade"]["letter"], "words": about["grade"]["words"]}
-        for key, value in tags.items():
-            self.client.set_model_version_tag(name, str(found.version), key, value)
-        return found
+        uri, digest = self._log_model(trained)
+        grade = about["grade"]
+        return _Logged(name, uri, {"digest": digest, "grade": grade["letter"], "words": grade["words"]})
 
-    def _log_model(self, name: str, trained: Trained) -> Registered:
+    def _log_model(self, trained: Trained) -> tuple[str, str]:
+        """The logged model's URI and digest."""
         here = Path(__file__).parent
         with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
             # The signature is written by hand: an example adds nothing and costs seconds.
@@ -116,9 +150,8 @@ class Tracking:
                 pip_requirements=[f"{package}=={version(package)}" for package in _REQUIREMENTS],
                 code_paths=[str(here), str(here.parent / "features")],
                 signature=_signature(trained.model),
-                registered_model_name=name,
             )
-        return Registered(name, int(info.registered_model_version), digest)
+        return str(info.model_uri), digest
 
     @contextmanager
     def _run(self, journey: str, parent_run: str | None) -> Iterator[Any]:
@@ -133,7 +166,7 @@ class Tracking:
         found = self.client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        local = self.uri.split(":")[0] in {"sqlite", "postgresql", "mysql"}
+        local = self.uri.split(":")[0].split("+")[0] in {"sqlite", "postgresql", "mysql"}
         location = (self.artifacts / name).resolve().as_uri() if local else None
         return str(self.client.create_experiment(name, artifact_location=location))
 
@@ -144,7 +177,9 @@ class Tracking:
             if isinstance(wanted, int):
                 return self.client.get_model_version(name, str(wanted))
             return self.client.get_model_version_by_alias(name, wanted)
-        except MlflowException:
+        except MlflowException as problem:
+            if problem.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                raise
             return None
 
     def about(self, found: Any) -> dict[str, Any]:

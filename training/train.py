@@ -29,7 +29,7 @@ from training.trees import Grower
 
 Array = NDArray[np.float64]
 Report = Callable[[str], None]
-STEPS_PER_TASK = 3  # fit and judge, refit, write down
+STEPS_PER_TASK = 2  # fit and judge, refit
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
+from features.errors import InputError
 from training.recipe import Recipe
 
 Array = NDArray[np.float64]
@@ -88,6 +89,8 @@ class Grower:
     def _dataset(self, part: Part, rows: Rows, reference: lgb.Dataset | None = None) -> lgb.Dataset:
         matrix, labels = rows
         kept = part.rows(labels)
+        if not kept.any():
+            raise nothing_to_learn(self.task)
         targets = part.targets(self.task, labels[kept])
         return lgb.Dataset(matrix[kept], targets, feature_name=list(self.names), reference=reference)
 
@@ -96,6 +99,16 @@ class Grower:
         counts = [max(1, b.best_iteration if b.best_iteration > 0 else b.current_iteration()) for b in boosters]
         cut = [_without_threads(b.model_to_string(num_iteration=n)) for b, n in zip(boosters, counts, strict=True)]
         return Grown(tuple(lgb.Booster(model_str=text) for text in cut), tuple(counts))
+
+
+def nothing_to_learn(task: str) -> InputError:
+    """What to say where a time block has no rows for a part of a task."""
+    return InputError(
+        f"tasks.{task}",
+        "a time block without any example" + (" of a value above 0" if task == "cltv" else ""),
+        "such examples at every cutoff",
+        "give a longer history or more customers; look at `journeycast check`",
+    )
 
 
 def _without_threads(text: str) -> str:

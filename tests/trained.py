@@ -1,0 +1,126 @@
+"""A simulated business whose truth is known, its models trained, registered and promoted once per session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from features.definition import SHIPPED
+from features.definition import read as read_journey
+from features.journey import Journey
+from features.labels import TASKS, population
+from features.log import EventLog, read
+from features.simulator import Simulation, simulate, write
+from serving import registry
+from serving.answers import Answer
+from serving.scorer import Scorer
+from training.promote import promote
+from training.recipe import Recipe
+from training.tracking import Tracking
+from training.train import Trained, train
+
+CUSTOMERS, DAYS, SEED, START = 1300, 392, 1, date(2023, 5, 1)
+RECIPE = Recipe(learning_rate=0.25, leaves=7, rounds_at_most=30, patience=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Business:
+    """A simulated business, read as a user reads it."""
+
+    simulation: Simulation
+    file: Path
+    journey: Journey
+    log: EventLog
+
+    def truth(self, rows: pl.DataFrame, task: str = "churn") -> pl.Series:
+        """The true probability of churn or the true expected value of each (customer, cutoff)."""
+        length = getattr(self.journey.tasks, task).within.days
+        ask = {"churn": self.simulation.truth.churn_probability, "cltv": self.simulation.truth.expected_value}[task]
+        instants = rows["cutoff"].unique().sort()
+        found = [
+            ask(when, length).select("customer_id", pl.lit(cutoff).alias("cutoff"), pl.nth(1).alias("true"))
+            for cutoff, when in zip(instants, instants.cast(pl.Datetime("us")), strict=True)
+        ]
+        return rows.join(pl.concat(found), on=["customer_id", "cutoff"], how="left", maintain_order="left")["true"]
+
+
+@dataclass(frozen=True, slots=True)
+class Champions:
+    """A tracking store in which every task of the business has a champion."""
+
+    tracking: Tracking
+    scorer: Scorer
+    cache: Path
+
+    @property
+    def uri(self) -> str:
+        """MLflow's tracking URI."""
+        return self.tracking.uri
+
+
+def simulated(folder: Path, customers: int, days: int, seed: int, start: date = START) -> Business:
+    """The shipped definition over a log of another size, with horizons and history that fit it."""
+    simulation = simulate(customers, days, seed, start)
+    write(simulation, folder / "simulated.parquet")
+    until = datetime.combine(start + timedelta(days=days), time(), UTC)
+    text = (SHIPPED / "simulated.yml").read_text(encoding="utf-8")
+    for before, after in (
+        ("../.journeycast/simulated.parquet", "simulated.parquet"),
+        ("2024-06-24T00:00:00Z", until.isoformat()),
+        ("within: 84d", "within: 56d"),
+        ("history: 112d", "history: 84d"),
+    ):
+        assert before in text, f"{before} is no longer in journeys/simulated.yml"
+        text = text.replace(before, after)
+    file = folder / "simulated.yml"
+    file.write_text(text, encoding="utf-8")
+    return Business(simulation, file, *read(*read_journey(file), threads=1))
+
+
+def tracking_at(folder: Path) -> Tracking:
+    """An empty tracking store with its artifacts beside it."""
+    return Tracking(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
+
+
+@pytest.fixture(scope="session")
+def business(tmp_path_factory: pytest.TempPathFactory) -> Business:
+    """The simulated business."""
+    return simulated(tmp_path_factory.mktemp("business"), CUSTOMERS, DAYS, SEED)
+
+
+@pytest.fixture(scope="session")
+def trained(business: Business) -> dict[str, Trained]:
+    """Its three models, by task."""
+    found = train(business.journey, business.log, list(TASKS), RECIPE, 1, lambda _: None)
+    return {one.task: one for one in found}
+
+
+@pytest.fixture(scope="session")
+def champions(
+    business: Business, trained: dict[str, Trained], tmp_path_factory: pytest.TempPathFactory
+) -> Champions:
+    """The models, registered in a store of their own, promoted, and loaded as a server loads them."""
+    folder = tmp_path_factory.mktemp("tracking")
+    tracking = tracking_at(folder)
+    tracking.register(business.journey, list(trained.values()))
+    for task in TASKS:
+        decision = promote(tracking, business.journey.journey, lambda: (business.journey, business.log), task)
+        assert decision.promoted, decision.words
+    cache = folder / "models"
+    return Champions(tracking, registry.load(business.journey.journey, tracking.uri, cache, business.log.profile), cache)
+
+
+@pytest.fixture(scope="session")
+def everyone(business: Business) -> pl.DataFrame:
+    """Every customer at the end of the log: what batch scoring asks for."""
+    return population(business.log.events.lazy(), [business.journey.observed_until_microseconds]).collect()
+
+
+@pytest.fixture(scope="session")
+def answers(business: Business, champions: Champions, everyone: pl.DataFrame) -> list[Answer]:
+    """The answer of every customer, explained."""
+    return champions.scorer.predict(business.log.events, everyone)
