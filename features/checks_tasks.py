@@ -10,7 +10,7 @@ import polars as pl
 
 from features.cutoffs import usable
 from features.families.stage import present
-from features.feature import build
+from features.feature import build, collect
 from features.findings import Finding, listed, share
 from features.instants import microseconds
 from features.journey import Cltv, Journey, Rule, duration_text
@@ -76,7 +76,7 @@ def _asked(task: Task, journey: Journey, events: pl.DataFrame, cutoff: int) -> p
     """The labels of those the task asks about at a cutoff: the ones that training sees."""
     rows = population(events.lazy(), [cutoff])
     who = eligible(task, events.lazy(), rows).filter(pl.col("eligible"))
-    return label(task, journey, events.lazy(), who).collect()[LABEL]
+    return collect(label(task, journey, events.lazy(), who))[LABEL]
 
 
 def _churn(journey: Journey, events: pl.DataFrame, cutoff: int, place: str) -> Iterator[Finding]:
@@ -100,7 +100,7 @@ def _churn(journey: Journey, events: pl.DataFrame, cutoff: int, place: str) -> I
 
 def _stages(journey: Journey, events: pl.DataFrame, cutoff: int, place: str) -> Iterator[Finding]:
     rows = population(events.lazy(), [cutoff])
-    stage = build(events.lazy(), rows, present(journey)[:1]).select("stage").collect()["stage"]
+    stage = collect(build(events.lazy(), rows, present(journey)[:1]))["stage"]
     counts = dict(stage.drop_nulls().value_counts().rows())
     shares = [f"{name} {share(counts.get(name, 0), stage.len())}" for name in journey.stage_names]
     yield Finding("fact", place, f"at {to_text(cutoff)}: {listed(shares, 20)}")

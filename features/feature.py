@@ -138,6 +138,11 @@ def build(
     return cutoffs.select(kept).join(values, on=KEYS, how="left", maintain_order="left")
 
 
+def collect(plan: pl.LazyFrame) -> pl.DataFrame:
+    """Run a plan with the engine that gives the same bits in every run, whatever the number of threads."""
+    return plan.collect(engine="in-memory")
+
+
 def _typed(feature: Feature) -> nw.Expr:
     """Numbers as float64, with `empty` where the past was empty."""
     column = nw.col(feature.name)

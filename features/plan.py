@@ -12,7 +12,7 @@ from threading import Lock
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from features.feature import Feature, build
+from features.feature import Feature, build, collect
 from features.journey import Journey
 from features.records import from_records
 from features.schema import CUSTOMER, CUTOFF
@@ -46,7 +46,7 @@ class Plan:
         with self._lock:
             self._rows = {"events": events.select(self._columns.names()), "cutoffs": cutoffs.select(list(_SCHEMA))}
             try:
-                return self._plan.collect()
+                return collect(self._plan)
             finally:
                 self._rows = {}
 

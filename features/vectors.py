@@ -8,7 +8,7 @@ import polars as pl
 
 from features.catalogue import catalogue
 from features.errors import InputError
-from features.feature import build
+from features.feature import build, collect
 from features.instants import KEYS
 from features.journey import Journey
 from features.labels import population
@@ -27,7 +27,7 @@ def write(journey: Journey, log: EventLog, output: Path, cutoffs: Path | None = 
     events = log.events.lazy()
     wanted = read_cutoffs(cutoffs) if cutoffs else population(events, [journey.observed_until_microseconds])
     profile = None if log.profile is None else log.profile.lazy()
-    built = build(events, wanted, catalogue(journey), profile).collect()
+    built = collect(build(events, wanted, catalogue(journey), profile))
     output.parent.mkdir(parents=True, exist_ok=True)
     built.with_columns(pl.from_epoch(CUTOFF, time_unit="us").alias(CUTOFF)).write_parquet(output)
     return len(built)

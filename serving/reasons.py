@@ -100,13 +100,18 @@ def shown(journey: Journey, unit: str, value: float | str) -> str:
         return value
     match unit:
         case "money":
-            return f"{journey.currency} {value:,.2f}"
+            return f"{journey.currency} {_rounded(value, 2):,.2f}"
         case "share":
-            return f"{100 * value:.0f} %"
+            return f"{_rounded(100 * value):.0f} %"
         case "count":
-            return f"{value:,.0f}"
+            return f"{_rounded(value):,.0f}"
         case "days":
             number = f"{value:,.0f}" if value >= 10 else f"{value:.1f}".removesuffix(".0")
             return f"{number} day" + ("" if number == "1" else "s")
         case _:
             return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _rounded(value: float, digits: int = 0) -> float:
+    """The value without a minus sign before a nought."""
+    return round(value, digits) + 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ def imports(source: str) -> set[str]:
     return found
 
 
+@cache
 def tops(file: str) -> set[str]:
     """The top-level packages a file imports."""
     return {name.partition(".")[0] for name in imports((ROOT / file).read_text(encoding="utf-8"))}

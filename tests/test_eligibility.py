@@ -3,10 +3,9 @@ from __future__ import annotations
 import oracle
 import polars as pl
 import pytest
+from histories import RULES, logs
 from hypothesis import given, settings
 from spec import SHOP, at, log, pairs
-from test_features_agree import asked as histories_and_cutoffs
-from test_stages import RULES
 
 from features.eligibility import conditions, holds
 from features.feature import build
@@ -51,8 +50,8 @@ def test_a_customer_without_a_past_satisfies_only_what_asks_for_nothing():
     assert answer({"none_of": ["visit"]}, "day | event\n+3 | visit") is True
 
 
-@given(histories_and_cutoffs(), RULES)
-@settings(max_examples=60)
+@given(logs(), RULES)
+@settings(max_examples=30)
 def test_rules_hold_as_counting_by_hand_says(case, rule):
     events, cutoffs = case
     rule = Rule.model_validate(rule)

@@ -13,6 +13,7 @@ from typing import Any
 import oracle
 import polars as pl
 import pytest
+from histories import logs
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from spec import SHOP, changed, frame, pairs, same
@@ -28,51 +29,10 @@ ONE_TYPE = changed(types=["purchase"], business=[], friction=[], stages={}, task
 FEATURES = {"shop": catalogue(SHOP), "by_event": catalogue(BY_EVENT)}
 ONLINE = Plan(SHOP, FEATURES["shop"])
 
-YEARS = (1931, 1970, 2024, 2071)
-STARTS = [(year - 1970) * 31_556_952_000_000 for year in YEARS]
-# Differences at which something changes its side: the windows of the features and rules, and twice those.
-EDGES = [days * DAY for days in (0, 0, 1, 7, 28, 56, 14, 112)]
-GAPS = st.one_of(
-    st.sampled_from(EDGES),
-    st.integers(0, 40 * DAY),
-    st.builds(lambda edge, off: max(0, edge + off), st.sampled_from(EDGES), st.integers(-1, 1)),
-)
-NULLED = {
-    "channel": st.sampled_from(["web", "store", "app", "post", None]),
-    "value": st.one_of(st.none(), st.integers(-40, 200).map(lambda n: n / 4)),
-    "items": st.sampled_from([None, None, 0.0, 1.0, 2.5, 7.0]),
-    "product": st.sampled_from([None, "tea", "té", ""]),
-    "stars": st.sampled_from([None, None, 1.0, 4.0, 5.0]),
-}
-# After the event, or before it: an appointment is known before it happens.
-LATE = st.sampled_from([0, 0, 0, 0, 1, DAY, 9 * DAY, 60 * DAY, -2 * DAY])
-EVENTS = st.fixed_dictionaries({EVENT: st.sampled_from([*SHOP.types, "purchase", "rare"]), **NULLED})
-
 
 def examples(number: int) -> settings:
     """So many, and none made smaller: a build takes long enough for that to take minutes."""
     return settings(max_examples=number, phases=[Phase.explicit, Phase.generate])
-
-
-@st.composite
-def histories(draw: st.DrawFn, customers: int = 6) -> list[dict[str, Any]]:
-    """Events of some customers: ties, one event, late news, nulls, any century."""
-    found = []
-    for number in range(draw(st.integers(1, customers))):
-        time = draw(st.sampled_from(STARTS)) + draw(st.integers(-DAY, DAY))
-        for event in draw(st.lists(EVENTS, min_size=1, max_size=14)):
-            time += draw(GAPS)
-            found.append({**event, CUSTOMER: f"c{number}", TIME: time, KNOWN_AT: time + draw(LATE)})
-    return found
-
-
-@st.composite
-def asked(draw: st.DrawFn) -> tuple[pl.DataFrame, list[int]]:
-    """A log and cutoffs on, beside and between the edges of its windows."""
-    events = frame(draw(histories()))
-    times = st.sampled_from(sorted(set(events[TIME]) | set(events[KNOWN_AT])))
-    cutoffs = st.lists(st.builds(int.__add__, times, GAPS), min_size=1, max_size=5, unique=True)
-    return events, draw(cutoffs)
 
 
 def profile_of(customer: str, events: pl.DataFrame) -> dict[str, Any] | None:
@@ -111,8 +71,8 @@ def by_hand(row: dict[str, Any], events: pl.DataFrame, which: str) -> dict[str, 
 
 
 @pytest.mark.parametrize("which", ["shop", "by_event"])
-@given(asked())
-@examples(40)
+@given(logs())
+@examples(25)
 def test_plain_loops_give_the_same_vectors(which, case):
     events, cutoffs = case
     found = vectors(events, cutoffs, which)
@@ -122,7 +82,7 @@ def test_plain_loops_give_the_same_vectors(which, case):
 
 
 @pytest.mark.parametrize("journey", [PARTIAL, ONE_TYPE, changed(business=["email"], windows=["6h"], profile=None)])
-@given(asked())
+@given(logs())
 @examples(8)
 def test_journeys_without_some_of_the_parts_agree_too(journey, case):
     events, cutoffs = case
@@ -136,8 +96,8 @@ def test_journeys_without_some_of_the_parts_agree_too(journey, case):
     assert set(found[0]) - {CUSTOMER, CUTOFF} == set(wanted[0])
 
 
-@given(asked())
-@examples(15)
+@given(logs())
+@examples(7)
 def test_events_from_the_cutoff_on_change_nothing(case):
     events, (cutoff, *_) = case
     before = events.filter(pl.col(TIME) < cutoff)
@@ -147,8 +107,8 @@ def test_events_from_the_cutoff_on_change_nothing(case):
     assert differences(drop_profile(known), drop_profile(vectors(before, [cutoff]))) == []
 
 
-@given(asked())
-@examples(15)
+@given(logs())
+@examples(7)
 def test_events_the_business_did_not_know_yet_change_nothing(case):
     events, (cutoff, *_) = case
     known = events.filter(pl.col(KNOWN_AT) < cutoff)
@@ -163,8 +123,8 @@ def drop_profile(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if not name.startswith("profile_")} for row in rows]
 
 
-@given(asked(), st.randoms(use_true_random=False))
-@examples(15)
+@given(logs(), st.randoms(use_true_random=False))
+@examples(7)
 def test_the_order_of_rows_in_the_log_changes_nothing(case, random):
     events, cutoffs = case
     order = list(range(events.height))
@@ -172,16 +132,16 @@ def test_the_order_of_rows_in_the_log_changes_nothing(case, random):
     assert differences(vectors(events[order], cutoffs), vectors(events, cutoffs)) == []
 
 
-@given(asked())
-@examples(10)
+@given(logs())
+@examples(7)
 def test_many_cutoffs_at_once_give_what_each_gives_alone(case):
     events, cutoffs = case
     alone = [row for cutoff in cutoffs for row in vectors(events, [cutoff])]
     assert differences(vectors(events, cutoffs), alone) == []
 
 
-@given(asked())
-@examples(10)
+@given(logs())
+@examples(7)
 def test_a_customer_alone_has_the_vector_of_the_batch(case):
     events, cutoffs = case
     batch = vectors(events, cutoffs[:1])
@@ -189,8 +149,8 @@ def test_a_customer_alone_has_the_vector_of_the_batch(case):
     assert differences(alone, batch) == []
 
 
-@given(asked())
-@examples(10)
+@given(logs())
+@examples(7)
 def test_one_request_has_the_vector_of_the_batch(case):
     events, cutoffs = case
     batch = build(events.lazy(), pairs(sorted(events[CUSTOMER].unique()), cutoffs), FEATURES["shop"]).collect()
@@ -200,8 +160,8 @@ def test_one_request_has_the_vector_of_the_batch(case):
         assert differences(found, rows.to_dicts()) == []
 
 
-@given(asked(), st.randoms(use_true_random=False))
-@examples(10)
+@given(logs(), st.randoms(use_true_random=False))
+@examples(7)
 def test_rows_keep_the_order_of_the_cutoffs_given(case, random):
     events, cutoffs = case
     every = pairs(sorted(events[CUSTOMER].unique()), cutoffs).collect().rows()

@@ -3,9 +3,9 @@ from __future__ import annotations
 import oracle
 import polars as pl
 import pytest
+from histories import logs
 from hypothesis import given, settings
 from spec import SHOP, approx, at, changed, frame, log, pairs
-from test_features_agree import asked as histories_and_cutoffs
 
 from features.catalogue import catalogue
 from features.feature import build
@@ -90,8 +90,8 @@ def test_by_event_the_next_stage_is_the_type_at_the_end_of_the_horizon():
     assert answer(NextStage(**WITHIN), table, journey) == "purchase"
 
 
-@given(histories_and_cutoffs())
-@settings(max_examples=25)
+@given(logs())
+@settings(max_examples=12)
 def test_labels_are_what_counting_by_hand_gives(case):
     events, cutoffs = case
     asked = pairs(sorted(events[CUSTOMER].unique()), cutoffs)
@@ -114,8 +114,8 @@ def by_hand(events, cutoff):
     }
 
 
-@given(histories_and_cutoffs())
-@settings(max_examples=10)
+@given(logs())
+@settings(max_examples=4)
 def test_no_event_stands_in_both_a_vector_and_its_label(case):
     """Moving every event of the future to another value moves labels and no vector; the past, the reverse."""
     events, (cutoff, *_) = case
@@ -140,8 +140,8 @@ def test_the_population_is_who_was_known_before_the_cutoff():
     assert found.rows() == [("a", at()), ("a", at(2)), ("b", at(2)), ("c", at(2)), ("d", at()), ("d", at(2))]
 
 
-@given(histories_and_cutoffs())
-@settings(max_examples=15)
+@given(logs())
+@settings(max_examples=12)
 def test_whoever_is_in_the_population_has_a_past(case):
     events, cutoffs = case
     found = set(population(events.lazy(), cutoffs).collect().rows())

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = ("spec.py", "oracle.py", "test_instants.py", "test_stages.py", "test_blocks.py")
+TESTS = ("spec.py", "histories.py", "oracle.py", "test_instants.py", "test_stages.py", "test_blocks.py")
 # The first test says whose code runs; without it a mutation could "fail" for want of the copy.
 WHOSE = """
 import features.instants

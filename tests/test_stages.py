@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import oracle
 import pytest
+from histories import RULES, TYPES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spec import SHOP, at, changed, frame, log, pairs
@@ -12,8 +13,6 @@ from features.families.stage import present
 from features.feature import build
 from features.schema import CUSTOMER, DAY, EVENT, KNOWN_AT, TIME
 
-TYPES = ["purchase", "visit", "ticket"]
-WINDOWS = ["1d", "7d", "28d"]
 STEPS = [days * DAY for days in (0, 1, 6, 7, 21, 28)]
 
 
@@ -28,25 +27,6 @@ def stages_at(journey, events, instants):
     return list(zip(built["stage"], built["since"], strict=True))
 
 
-def simple():
-    form = st.sampled_from(["any_of", "none_of"])
-    types = st.lists(st.sampled_from(TYPES), min_size=1, max_size=2, unique=True)
-    window = st.sampled_from([None, *WINDOWS])
-    return st.builds(
-        lambda form, types, least, window: {form: types, "at_least": least} | ({"within": window} if window else {}),
-        form,
-        types,
-        st.integers(1, 3),
-        window,
-    )
-
-
-RULES = st.recursive(
-    st.one_of(simple(), st.just({})),
-    lambda inner: st.builds(lambda r: {"all_of": r}, st.lists(inner, min_size=1, max_size=3)),
-)
-
-
 @st.composite
 def histories(draw):
     time = draw(st.sampled_from([at(), -100 * 365 * DAY]))
@@ -58,7 +38,7 @@ def histories(draw):
 
 
 @given(histories(), st.lists(RULES, min_size=1, max_size=4))
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_the_stage_at_any_instant_is_the_last_rule_that_holds_then(rows, rules):
     asked = journey({f"stage {number}": rule for number, rule in enumerate(rules)})
     edges = {row[TIME] + step for row in rows for step in (0, DAY, 7 * DAY, 28 * DAY)}
@@ -68,7 +48,7 @@ def test_the_stage_at_any_instant_is_the_last_rule_that_holds_then(rows, rules):
 
 
 @given(histories(), st.lists(RULES, min_size=1, max_size=4), st.integers(1, 60 * DAY))
-@settings(max_examples=60)
+@settings(max_examples=20)
 def test_since_is_the_last_instant_before_the_present_stage(rows, rules, after):
     asked = journey({f"stage {number}": rule for number, rule in enumerate(rules)})
     first, cutoff = rows[0][TIME], rows[-1][TIME] + after
@@ -153,7 +133,7 @@ def test_by_event_the_stage_is_the_type_that_came_last(order):
 
 
 @given(histories())
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_by_event_a_run_of_one_type_is_one_stage(rows):
     asked = changed(stages="by_event", types=TYPES, business=[], friction=[])
     instants = sorted({row[TIME] + off for row in rows for off in (0, 1)})

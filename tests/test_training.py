@@ -19,8 +19,8 @@ from training.train import train
 
 # What a churn model has to reach on the simulated business. No rule reaches either: a constant ranks nobody, and
 # what the rules see (one number each) leaves out friction.
-CORRELATION_WITH_TRUTH = 0.77
-LOSS_ABOVE_ORACLE = 0.085  # expected log loss given the true probabilities, less the oracle's own
+CORRELATION_WITH_TRUTH = 0.72
+LOSS_ABOVE_ORACLE = 0.15  # expected log loss given the true probabilities, less the oracle's own
 
 SMALL = Recipe(learning_rate=0.2, leaves=7, rows_per_leaf=20, rounds_at_most=12, patience=5)
 
@@ -67,14 +67,14 @@ def _reached(truth, predicted):
 
 def test_the_churn_model_is_close_to_the_truth_and_no_rule_is(truth, contenders, record_property):
     print(f"\n{'':32}correlation  loss above oracle  mean distance")
-    passed = set()
+    near, cheap = set(), set()
     for name, predicted in contenders.items():
         correlation, loss, distance = _reached(truth, predicted)
         print(f"{name:32}{correlation:11.3f}{loss:19.4f}{distance:15.4f}")
         record_property(f"{name}: correlation, loss above oracle, mean distance", (correlation, loss, distance))
-        if correlation >= CORRELATION_WITH_TRUTH or loss <= LOSS_ABOVE_ORACLE:
-            passed.add(name)
-    assert passed == {"model"}
+        near |= {name} if correlation >= CORRELATION_WITH_TRUTH else set()
+        cheap |= {name} if loss <= LOSS_ABOVE_ORACLE else set()
+    assert near == cheap == {"model"}
 
 
 def test_the_mean_churn_probability_is_that_of_the_truth(truth, contenders):

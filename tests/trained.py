@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from shutil import copyfile
 
 import polars as pl
 import pytest
@@ -81,9 +82,24 @@ def simulated(folder: Path, customers: int, days: int, seed: int, start: date = 
     return Business(simulation, file, *read(*read_journey(file), threads=1))
 
 
-def tracking_at(folder: Path) -> Tracking:
-    """An empty tracking store with its artifacts beside it."""
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of an empty tracking store, to be copied: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("blank")
+    Tracking(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
+    return folder / "mlflow.db"
+
+
+def tracking_at(folder: Path, database: Path) -> Tracking:
+    """A tracking store with a copy of this database, its artifacts beside it."""
+    copyfile(database, folder / "mlflow.db")
     return Tracking(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
+
+
+@pytest.fixture
+def empty(tmp_path: Path, blank: Path) -> Tracking:
+    """A tracking store with nothing in it."""
+    return tracking_at(tmp_path, blank)
 
 
 @pytest.fixture(scope="session")
@@ -101,11 +117,11 @@ def trained(business: Business) -> dict[str, Trained]:
 
 @pytest.fixture(scope="session")
 def champions(
-    business: Business, trained: dict[str, Trained], tmp_path_factory: pytest.TempPathFactory
+    business: Business, trained: dict[str, Trained], blank: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Champions:
     """The models, registered in a store of their own, promoted, and loaded as a server loads them."""
     folder = tmp_path_factory.mktemp("tracking")
-    tracking = tracking_at(folder)
+    tracking = tracking_at(folder, blank)
     tracking.register(business.journey, list(trained.values()))
     for task in TASKS:
         decision = promote(tracking, business.journey.journey, lambda: (business.journey, business.log), task)

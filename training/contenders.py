@@ -8,7 +8,7 @@ import polars as pl
 from features.families.stage import features as stage
 from features.families.tables import conversions
 from features.families.words import count, is_type
-from features.feature import Feature, build
+from features.feature import Feature, build, collect
 from features.instants import KEYS, days, within
 from features.journey import Churn, Cltv, Journey, duration_text
 from features.labels import Task
@@ -65,7 +65,7 @@ def columns(task: Task, journey: Journey, log: EventLog, cutoffs: pl.DataFrame) 
     wanted = (
         _stages(journey) if not hasattr(task, "event") else _purchases(journey.model_copy(update={"conversion": event}))
     )
-    built = build(log.events.lazy(), cutoffs.lazy().select(KEYS), wanted).collect()
+    built = collect(build(log.events.lazy(), cutoffs.lazy().select(KEYS), wanted))
     # In single precision, as the trees' matrix is: the last bits of a sum differ from run to run.
     single = built.with_columns(pl.col(pl.Float64).cast(pl.Float32).cast(pl.Float64))
     return cutoffs.select(KEYS).join(single, on=KEYS, how="left", maintain_order="left")

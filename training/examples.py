@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from features.catalogue import catalogue
 from features.cutoffs import usable
 from features.errors import InputError
-from features.feature import build
+from features.feature import build, collect
 from features.instants import KEYS
 from features.journey import Journey
 from features.labels import LABEL, eligible, label, population, tasks
@@ -82,7 +82,7 @@ def _vectors(journey: Journey, log: EventLog, wanted: pl.DataFrame) -> pl.DataFr
     every, parts = wanted[CUTOFF].unique().sort().to_list(), []
     for start in range(0, len(every), CUTOFFS_AT_ONCE):
         chosen = wanted.lazy().filter(pl.col(CUTOFF).is_in(every[start : start + CUTOFFS_AT_ONCE]))
-        parts.append(build(events, chosen, features, profile).collect())
+        parts.append(collect(build(events, chosen, features, profile)))
     return pl.concat(parts)
 
 
@@ -99,7 +99,7 @@ def _labelled(name: str, journey: Journey, events: pl.LazyFrame, first: int) -> 
         )
     everyone = population(events, cutoffs)
     asked = eligible(task, events, everyone).filter("eligible").select(KEYS)
-    return asked.join(label(task, journey, events, everyone), on=KEYS).sort(CUTOFF, CUSTOMER).collect()
+    return collect(asked.join(label(task, journey, events, everyone), on=KEYS).sort(CUTOFF, CUSTOMER))
 
 
 def _examples(

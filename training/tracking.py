@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -68,8 +68,6 @@ class Tracking:
     """
 
     def __init__(self, uri: str, artifacts: Path) -> None:
-        mlflow.set_tracking_uri(uri)
-        mlflow.set_registry_uri(uri)
         self.client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
         self.uri, self.artifacts = uri, artifacts
 
@@ -79,6 +77,9 @@ class Tracking:
         A failure on the way takes back the versions already made. `parent_run` is a run that MLflow
         began (`mlflow run`) and under which the tasks are logged.
         """
+        # MLflow's runs know one store at a time.
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
         with self._run(journey.journey, parent_run) as run:
             logged = []
             for one in trained:
@@ -111,13 +112,16 @@ class Tracking:
             return None
 
     def _take_back(self, made: list[Registered], before: dict[str, str | None]) -> None:
+        """What was there before, as far as the store still answers: the first failure is the one to tell."""
         for new in made:
-            self.client.delete_model_version(new.name, str(new.version))
-            if version := before[new.name]:
-                self.client.set_registered_model_alias(new.name, CHALLENGER, version)
-        for name in before:
-            if before[name] is None and self._challenger(name) is not None:
-                self.client.delete_registered_model(name)
+            with suppress(MlflowException):
+                self.client.delete_model_version(new.name, str(new.version))
+                if version := before[new.name]:
+                    self.client.set_registered_model_alias(new.name, CHALLENGER, version)
+        for name, version in before.items():
+            with suppress(MlflowException):
+                if version is None and self._challenger(name) is not None:
+                    self.client.delete_registered_model(name)
 
     def _log(self, journey: Journey, trained: Trained) -> _Logged:
         name, about = model_name(journey.journey, trained.task), trained.model.about

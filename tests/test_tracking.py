@@ -1,0 +1,232 @@
+"""Registered models: challengers or nothing, text and JSON only, and the same answers through MLflow's own doors."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import polars as pl
+import pytest
+from mlflow.exceptions import MlflowException
+
+from features.errors import InputError, NoModelError
+from features.labels import TASKS
+from serving import registry
+from training.model import Model, digest
+from training.tracking import CHALLENGER, CHAMPION, PREVIOUS
+
+TEXT = {".txt", ".json", ".yaml", ".yml", ".py", ".md", ""}  # "": MLmodel
+
+
+def folder_of(tracking, task, tmp_path):
+    """The files of a registered version, as MLflow hands them out."""
+    return Path(
+        mlflow.artifacts.download_artifacts(
+            f"models:/simulated.{task}/1", dst_path=str(tmp_path), tracking_uri=tracking.uri
+        )
+    )
+
+
+# What is registered
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_version_carries_its_digest_grade_and_words(task, champions, trained, tmp_path):
+    found = champions.tracking.version("simulated", task, CHALLENGER)
+    grade = trained[task].model.about["grade"]
+    assert int(found.version) == 1
+    assert found.tags == {
+        "digest": trained[task].model.save(tmp_path / "model"),
+        "grade": grade["letter"],
+        "words": grade["words"],
+    }
+    assert champions.tracking.about(found) == trained[task].model.about
+
+
+def test_a_run_logs_recipe_metrics_beside_the_rules_and_what_it_was_made_of(champions, trained):
+    client, about = champions.tracking.client, trained["churn"].model.about
+    run = client.get_run(champions.tracking.version("simulated", "churn", CHALLENGER).run_id)
+    assert run.data.params["recipe_learning_rate"] == "0.25"
+    assert run.data.params["log_digest"] == about["log"]["digest"][:12]
+    assert run.data.metrics["log_loss"] == about["metrics"]["log_loss"]
+    assert run.data.metrics["rule/base rate/log_loss"] == about["rules"]["base rate"]["log_loss"]
+    files = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert files >= {"journey.json", "about.json", "model_card.md", "calibration.png"}
+    assert run.data.tags["mlflow.parentRunId"]
+
+
+def test_the_registry_lists_versions_with_grades_and_rules(champions):
+    listed = registry.models("simulated", champions.uri)
+    assert [one["task"] for one in listed] == list(TASKS)
+    assert all(set(one["aliases"]) >= {"challenger", "champion"} for one in listed)
+    assert "base rate" in listed[0]["rules"]
+    assert not any(name.startswith("rule/") for name in listed[0]["metrics"])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_logged_model_is_text_and_nothing_else(task, champions, tmp_path):
+    folder = folder_of(champions.tracking, task, tmp_path)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= TEXT
+    for path in files:
+        path.read_text(encoding="utf-8")
+    json.loads((folder / "artifacts" / "model" / "model.json").read_text(encoding="utf-8"))
+    assert "python_model.pkl" not in {path.name for path in files}
+
+
+# What is served
+
+
+def test_a_server_reads_the_files_it_trained(champions, trained, tmp_path):
+    cache = tmp_path / "cache"
+    scorer = registry.load("simulated", champions.uri, cache)
+    assert scorer.versions == dict.fromkeys(TASKS, 1)
+    vectors = trained["churn"].test_rows
+    for task in TASKS:
+        np.testing.assert_array_equal(
+            scorer.models[task].model.predict(vectors), trained[task].model.predict(vectors)
+        )
+    assert {path.name for path in cache.iterdir()} == {
+        champions.tracking.version("simulated", task, CHAMPION).tags["digest"] for task in TASKS
+    }
+
+
+def test_a_changed_file_in_the_cache_is_refused(champions, tmp_path):
+    registry.load("simulated", champions.uri, tmp_path)
+    name = champions.tracking.version("simulated", "churn", CHAMPION).tags["digest"]
+    with (tmp_path / name / "trees_0.txt").open("a") as file:
+        file.write("\n")
+    with pytest.raises(InputError, match=rf"have digest [0-9a-f]+, registered was {name[:12]}"):
+        registry.load("simulated", champions.uri, tmp_path)
+
+
+def test_a_file_that_someone_adds_is_neither_read_nor_run(champions, tmp_path):
+    registry.load("simulated", champions.uri, tmp_path)
+    evidence = tmp_path / "ran"
+    for folder in [path for path in tmp_path.iterdir() if path.is_dir()]:
+        (folder / "__init__.py").write_text(f"open({str(evidence)!r}, 'w')")
+        (folder / "model.pkl").write_bytes(b"c__builtin__\nopen\n(S" + repr(str(evidence)).encode() + b"\nS'w'\ntR.")
+    assert registry.load("simulated", champions.uri, tmp_path).versions == dict.fromkeys(TASKS, 1)
+    assert not evidence.exists()
+
+
+def test_without_a_champion_the_way_out_is_named(empty, tmp_path):
+    with pytest.raises(NoModelError, match="run `journeycast train simulated`"):
+        registry.load("simulated", empty.uri, tmp_path / "cache")
+    assert registry.models("simulated", empty.uri) == []
+
+
+# MLflow's own doors
+
+
+@pytest.fixture
+def at_champions(champions):
+    """MLflow's own address, as its users set it."""
+    mlflow.set_tracking_uri(champions.uri)
+    mlflow.set_registry_uri(champions.uri)
+
+
+@pytest.mark.usefixtures("at_champions")
+@pytest.mark.parametrize("task", TASKS)
+def test_the_champion_answers_through_mlflow_as_through_the_server(task, champions, trained, everyone, business):
+    loaded = mlflow.pyfunc.load_model(f"models:/simulated.{task}@champion")
+    vectors = champions.scorer.vectors(business.log.events, everyone.head(200))
+    names = list(trained[task].model.encoding.names)
+    found = loaded.predict(vectors.select(names).to_pandas())
+    for row, answer in enumerate(champions.scorer.predict(business.log.events, everyone.head(200), reasons=False)):
+        part = getattr(answer, task)
+        if part.eligible and task == "churn":
+            assert found["probability"][row] == pytest.approx(part.probability, abs=1e-12)
+        elif part.eligible and task == "cltv":
+            assert found["expected"][row] == pytest.approx(part.expected, abs=1e-9)
+            assert found["high"][row] == pytest.approx(part.high, abs=1e-9)
+            assert np.isnan(found["low"][row]) == (part.low is None)
+        elif part.eligible:
+            assert found.iloc[row].to_dict() == pytest.approx(part.probabilities, abs=1e-12)
+
+
+@pytest.mark.usefixtures("at_champions")
+def test_columns_that_are_not_given_are_unknown(champions, trained):
+    model = trained["churn"].model
+    vectors = trained["churn"].test_rows.head(20)
+    some = list(model.encoding.names)[::2]
+    loaded = mlflow.pyfunc.load_model("models:/simulated.churn@champion")
+    nothing = [pl.lit(None, dtype=vectors[name].dtype).alias(name) for name in model.encoding.names if name not in some]
+    found = loaded.predict(vectors.select(some).to_pandas())["probability"]
+    np.testing.assert_allclose(found, model.predict(vectors.with_columns(nothing))[:, 0], atol=1e-12)
+
+
+# Failures
+
+
+def versions(tracking):
+    found = tracking.client.search_registered_models()
+    return {model.name: {alias: int(number) for alias, number in model.aliases.items()} for model in found}
+
+
+def full(tracking, table):
+    """Make the store really refuse rows about CLTV in this table."""
+    with closing(sqlite3.connect(tracking.uri.removeprefix("sqlite:///"))) as database:
+        database.execute(
+            f"CREATE TRIGGER full BEFORE INSERT ON {table} WHEN NEW.name LIKE '%.cltv'"
+            " BEGIN SELECT RAISE(ABORT, 'no room'); END"
+        )
+
+
+def test_where_artifacts_cannot_be_written_nothing_is_registered(business, trained, empty):
+    empty.artifacts.write_text("a file where the folder should be")
+    with pytest.raises((MlflowException, OSError), match="artifacts"):
+        empty.register(business.journey, [trained["churn"]])
+    assert versions(empty) == {}
+    experiment = empty.client.get_experiment_by_name("simulated").experiment_id
+    assert {run.info.status for run in empty.client.search_runs([experiment])} == {"FAILED"}
+
+
+@pytest.mark.parametrize("table", ["registered_models", "model_versions", "registered_model_aliases"])
+def test_where_one_task_cannot_be_registered_none_is(table, business, trained, empty):
+    full(empty, table)
+    with pytest.raises(MlflowException, match=r"no room|simulated\.cltv"):
+        empty.register(business.journey, [trained["churn"], trained["cltv"]])
+    assert versions(empty) == {}
+
+
+def test_a_failed_training_leaves_the_challenger_before_it(business, trained, empty):
+    empty.register(business.journey, [trained["churn"]])
+    full(empty, "model_versions")
+    with pytest.raises(MlflowException, match=r"no room|simulated\.cltv"):
+        empty.register(business.journey, [trained["churn"], trained["cltv"]])
+    assert versions(empty) == {"simulated.churn": {CHALLENGER: 1}}
+    assert [one["version"] for one in registry.models("simulated", empty.uri)] == [1]
+
+
+# Aliases
+
+
+def test_a_rollback_makes_the_champion_before_champion_again(business, trained, empty):
+    for _ in range(2):
+        empty.register(business.journey, [trained["churn"]])
+    with pytest.raises(InputError, match="no champion came before"):
+        empty.rollback("simulated", "churn")
+    empty.set_champion("simulated", "churn", 1)
+    with pytest.raises(InputError, match="no champion came before"):
+        empty.rollback("simulated", "churn")
+    empty.set_champion("simulated", "churn", 2)
+    assert versions(empty)["simulated.churn"] == {CHALLENGER: 2, CHAMPION: 2, PREVIOUS: 1}
+    assert empty.rollback("simulated", "churn") == 1
+    assert versions(empty)["simulated.churn"] == {CHALLENGER: 2, CHAMPION: 1, PREVIOUS: 2}
+
+
+def test_a_version_that_is_not_there_is_none(champions):
+    assert champions.tracking.version("simulated", "churn", 99) is None
+    assert champions.tracking.version("simulated", "nothing", CHAMPION) is None
+
+
+def test_a_models_digest_is_that_of_its_files(champions, tmp_path):
+    folder = folder_of(champions.tracking, "churn", tmp_path) / "artifacts" / "model"
+    tags = champions.tracking.version("simulated", "churn", CHAMPION).tags
+    assert digest(folder) == tags["digest"]
+    assert Model.load(folder, tags["digest"]).task == "churn"
