@@ -166,7 +166,8 @@ def cadence(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
     orders, events = of_type(past, journey.conversion_event), own(past, journey)
     days = sorted({moment(e).date() for e in orders})
     gaps = [float((later - earlier).days) for earlier, later in pairwise(days)]
-    between = [(later["time"] - earlier["time"]) / DAY for earlier, later in pairwise(events)]
+    active = sorted({moment(e).date() for e in events})
+    between = [float((later - earlier).days) for earlier, later in pairwise(active)]
     since, known_for = since_last(orders, cutoff), since_first(orders, cutoff)
     return {
         "purchase_gap_days_mean": mean(gaps),
@@ -178,7 +179,7 @@ def cadence(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
         "purchase_overdue": over(since, median(gaps)),
         "purchase_past_longest": over(since, max(gaps, default=None)),
         "purchase_days": None if known_for is None else 28 * len(days) / max(known_for, 28),
-        "gap_days_median": median(between),
+        "active_gap_days_median": median(between),
     }
 
 

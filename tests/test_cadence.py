@@ -58,15 +58,16 @@ def test_purchase_days_are_told_per_28_days():
     assert vector("day | event\n-9 | visit") == approx(purchase_days=None)
 
 
-def test_the_gap_between_events_leaves_out_what_the_business_sent():
+def test_the_gap_between_active_days_leaves_out_what_the_business_sent():
     assert vector("""
         day  | event
         -9   | visit
+        -8.9 | visit
         -8   | email
         -5   | ticket
         -3   | visit
         -2.5 | purchase
-    """) == approx(gap_days_median=2)
+    """) == approx(active_gap_days_median=2)
 
 
 def test_gaps_across_a_leap_day_and_across_1970():
@@ -77,5 +78,5 @@ def test_gaps_across_a_leap_day_and_across_1970():
 
 def test_a_purchase_known_too_late_makes_no_gap():
     assert vector("day | event | known_at\n-9 | purchase |\n-5 | purchase | 0\n-2 | purchase |") == approx(
-        purchase_gap_days_last=7, gap_days_median=7
+        purchase_gap_days_last=7, active_gap_days_median=7
     )

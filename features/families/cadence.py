@@ -72,12 +72,12 @@ def features(journey: Journey) -> tuple[Feature, ...]:
             says="buys on {value} days in 28",
         ),
         Feature(
-            "gap_days_median",
-            "usual (median) days between two events of the customer",
+            "active_gap_days_median",
+            "usual (median) days between two days with any activity",
             "days",
             "CADENCE",
-            days(nw.col("gap").median()),
+            nw.col("gap_days").median(),
             of=activity(journey),
-            says="usually does something every {value}",
+            says="usually active every {value}",
         ),
     )

@@ -23,7 +23,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
             newest,
             of=activity(journey),
             says="{value} since the last sign of life",
-            usual="gap_days_median",
+            usual="active_gap_days_median",
         ),
         Feature(
             "tenure_days",

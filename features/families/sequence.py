@@ -63,5 +63,5 @@ def _gap(back: int, own: Table) -> Feature:
         days(_when_back(back, nw.col("gap"))),
         of=own,
         says=f"{{value}} before {_words(back)}",
-        usual="gap_days_median",
+        usual="active_gap_days_median",
     )

@@ -14,10 +14,11 @@ from features.schema import CHANNEL, DAY, EVENT, POSITION, TIME
 def activity(journey: Journey) -> Table:
     """The customer's own events: nothing that the business caused.
 
-    Adds `gap` (microseconds since the event before; null at the first), `day` (UTC), `back` (0 at
-    the newest event, 1 at the one before ...), `run` (a new number with every change of type),
-    `last_run` (that of the newest event) and `last_of_day`. Of a day that a window cuts in two, the
-    last event is inside if any is: counting those counts days.
+    Adds `gap` (microseconds since the event before; null at the first), `day` (UTC), `gap_days`
+    (days to the next day with an event; null within a day and at the end), `back` (0 at the newest
+    event, 1 at the one before ...), `run` (a new number with every change of type), `last_run` (that
+    of the newest event) and `last_of_day`. Of a day that a window cuts in two, the last event is
+    inside if any is: counting those counts days.
     """
     business = list(journey.business)
 
@@ -31,6 +32,7 @@ def activity(journey: Journey) -> Table:
         rows = rows.with_columns(
             changed=nw.when(changed).then(one).otherwise(nw.lit(0)),
             last_of_day=day_after.is_null() | (nw.col("day") != day_after),
+            gap_days=nw.when(day_after > nw.col("day")).then(day_after - nw.col("day")),
         )
         number = nw.col("one").cum_sum().over(*KEYS, order_by=POSITION)
         return rows.with_columns(
