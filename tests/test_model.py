@@ -129,9 +129,7 @@ def test_shap_values_add_up_to_the_margins(task):
 def test_categories_are_numbers_in_their_own_order_and_the_unseen_are_unknown():
     encoding = Encoding(("stage", "spend"), {"stage": ("new", "old")})
     vectors = pl.DataFrame({"spend": [1.5, None, 2.0, 3.0], "stage": ["old", "new", None, "gone"]})
-    np.testing.assert_array_equal(
-        encoding.matrix(vectors), [[1.0, 1.5], [0.0, np.nan], [np.nan, 2.0], [np.nan, 3.0]]
-    )
+    np.testing.assert_array_equal(encoding.matrix(vectors), [[1.0, 1.5], [0.0, np.nan], [np.nan, 2.0], [np.nan, 3.0]])
     assert Encoding.read(json.loads(json.dumps(encoding.to_json()))) == encoding
 
 

@@ -87,9 +87,7 @@ def test_a_server_reads_the_files_it_trained(champions, trained, tmp_path):
     assert scorer.versions == dict.fromkeys(TASKS, 1)
     vectors = trained["churn"].test_rows
     for task in TASKS:
-        np.testing.assert_array_equal(
-            scorer.models[task].model.predict(vectors), trained[task].model.predict(vectors)
-        )
+        np.testing.assert_array_equal(scorer.models[task].model.predict(vectors), trained[task].model.predict(vectors))
     assert {path.name for path in cache.iterdir()} == {
         champions.tracking.version("simulated", task, CHAMPION).tags["digest"] for task in TASKS
     }

@@ -6,26 +6,23 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from shutil import copyfile
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
 
-from features.definition import SHIPPED
-from features.definition import read as read_journey
 from features.journey import Journey
-from features.labels import TASKS, population
-from features.log import EventLog, read
-from features.simulator import Simulation, simulate, write
-from serving import registry
-from serving.answers import Answer
-from serving.scorer import Scorer
-from training.promote import promote
-from training.recipe import Recipe
-from training.tracking import Tracking
-from training.train import Trained, train
+from features.log import EventLog
+
+if TYPE_CHECKING:  # Every test run imports this file: what is heavy waits until a fixture is asked for.
+    from features.simulator import Simulation
+    from serving.answers import Answer
+    from serving.scorer import Scorer
+    from training.tracking import Tracking
+    from training.train import Trained
 
 CUSTOMERS, DAYS, SEED, START = 1300, 392, 1, date(2023, 5, 1)
-RECIPE = Recipe(learning_rate=0.25, leaves=7, rounds_at_most=30, patience=5)
+RECIPE = {"learning_rate": 0.25, "leaves": 7, "rounds_at_most": 30, "patience": 5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +62,11 @@ class Champions:
 
 def simulated(folder: Path, customers: int, days: int, seed: int, start: date = START) -> Business:
     """The shipped definition over a log of another size, with horizons and history that fit it."""
+    from features.definition import SHIPPED
+    from features.definition import read as read_journey
+    from features.log import read
+    from features.simulator import simulate, write
+
     simulation = simulate(customers, days, seed, start)
     write(simulation, folder / "simulated.parquet")
     until = datetime.combine(start + timedelta(days=days), time(), UTC)
@@ -85,6 +87,8 @@ def simulated(folder: Path, customers: int, days: int, seed: int, start: date = 
 @pytest.fixture(scope="session")
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The database of an empty tracking store, to be copied: making one takes seconds."""
+    from training.tracking import Tracking
+
     folder = tmp_path_factory.mktemp("blank")
     Tracking(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
     return folder / "mlflow.db"
@@ -92,6 +96,8 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tracking_at(folder: Path, database: Path) -> Tracking:
     """A tracking store with a copy of this database, its artifacts beside it."""
+    from training.tracking import Tracking
+
     copyfile(database, folder / "mlflow.db")
     return Tracking(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
 
@@ -100,6 +106,24 @@ def tracking_at(folder: Path, database: Path) -> Tracking:
 def empty(tmp_path: Path, blank: Path) -> Tracking:
     """A tracking store with nothing in it."""
     return tracking_at(tmp_path, blank)
+
+
+def shop_of_chance(folder: Path, customers: int = 200) -> tuple[Journey, EventLog]:
+    """The shop's events dealt out to its customers at random: there is nothing to learn of anyone."""
+    import numpy as np
+    from shop import DEFINITION, write_log
+
+    from features.definition import read as read_journey
+    from features.log import read
+
+    write_log(folder / "events.csv", customers)
+    events = pl.read_csv(folder / "events.csv")
+    dealt = np.random.default_rng(1).integers(0, customers, len(events))
+    events.with_columns(pl.Series("customer_id", [f"c{number:03}" for number in dealt])).write_csv(
+        folder / "events.csv"
+    )
+    (folder / "shop.yml").write_text(DEFINITION, encoding="utf-8")
+    return read(*read_journey(folder / "shop.yml"), threads=1)
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +135,11 @@ def business(tmp_path_factory: pytest.TempPathFactory) -> Business:
 @pytest.fixture(scope="session")
 def trained(business: Business) -> dict[str, Trained]:
     """Its three models, by task."""
-    found = train(business.journey, business.log, list(TASKS), RECIPE, 1, lambda _: None)
+    from features.labels import TASKS
+    from training.recipe import Recipe
+    from training.train import train
+
+    found = train(business.journey, business.log, list(TASKS), Recipe(**RECIPE), 1, lambda _: None)
     return {one.task: one for one in found}
 
 
@@ -120,19 +148,26 @@ def champions(
     business: Business, trained: dict[str, Trained], blank: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Champions:
     """The models, registered in a store of their own, promoted, and loaded as a server loads them."""
+    from serving import registry
+    from training.promote import promote
+
     folder = tmp_path_factory.mktemp("tracking")
     tracking = tracking_at(folder, blank)
     tracking.register(business.journey, list(trained.values()))
-    for task in TASKS:
+    for task in trained:
         decision = promote(tracking, business.journey.journey, lambda: (business.journey, business.log), task)
         assert decision.promoted, decision.words
     cache = folder / "models"
-    return Champions(tracking, registry.load(business.journey.journey, tracking.uri, cache, business.log.profile), cache)
+    return Champions(
+        tracking, registry.load(business.journey.journey, tracking.uri, cache, business.log.profile), cache
+    )
 
 
 @pytest.fixture(scope="session")
 def everyone(business: Business) -> pl.DataFrame:
     """Every customer at the end of the log: what batch scoring asks for."""
+    from features.labels import population
+
     return population(business.log.events.lazy(), [business.journey.observed_until_microseconds]).collect()
 
 

