@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from shop import DEFINITION, write_log
+from shop import DEFINITION, read_shop, write_log
 from trained import shop_of_chance, tracking_at
 
 from features.definition import read as read_journey
@@ -116,10 +116,11 @@ def test_a_model_not_told_apart_from_a_rule_is_promoted_only_where_that_is_accep
     assert champion(empty) == 1
 
 
-def test_a_model_behind_a_rule_is_never_promoted(empty, shop, made):
-    trained = made(LATER, task="cltv", recipe=POOR)
+def test_a_model_behind_a_rule_is_never_promoted(empty, tmp_path):
+    journey, log = read_shop(tmp_path)
+    trained = train(journey, log, ["cltv"], POOR, 1, lambda _: None)
     assert trained[0].model.about["grade"]["letter"] == "D"
-    empty.register(shop(LATER)[0], trained)
+    empty.register(journey, trained)
     decision = promote(empty, "shop", unread, "cltv", accept_grade_c=True)
     assert not decision.promoted
     assert decision.words.startswith("behind the best simple rule: D: Tweedie deviance")

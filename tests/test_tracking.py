@@ -24,11 +24,8 @@ TEXT = {".txt", ".json", ".yaml", ".yml", ".py", ".md", ""}  # "": MLmodel
 
 def folder_of(tracking, task, tmp_path):
     """The files of a registered version, as MLflow hands them out."""
-    return Path(
-        mlflow.artifacts.download_artifacts(
-            f"models:/simulated.{task}/1", dst_path=str(tmp_path), tracking_uri=tracking.uri
-        )
-    )
+    source = tracking.client.get_model_version_download_uri(f"simulated.{task}", "1")
+    return Path(mlflow.artifacts.download_artifacts(source, dst_path=str(tmp_path), tracking_uri=tracking.uri))
 
 
 # What is registered
