@@ -49,10 +49,12 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class _Logged:
-    """A model that is logged and not registered yet: its name to be, MLflow's URI of it, a version's tags."""
+    """A model that is logged and not registered yet: its name to be, MLflow's handles, a version's tags."""
 
     name: str
     uri: str
+    run_id: str
+    model_id: str
     tags: dict[str, str]
 
 
@@ -93,14 +95,20 @@ class Tracking:
         made: list[Registered] = []
         try:
             for one in logged:
-                found = mlflow.register_model(one.uri, one.name, tags=one.tags)
-                made.append(Registered(one.name, int(found.version), one.tags["digest"]))
+                made.append(self._version(one))
             for new in made:
                 self.client.set_registered_model_alias(new.name, CHALLENGER, str(new.version))
         except BaseException:
             self._take_back(made, before)
             raise
         return made
+
+    def _version(self, one: _Logged) -> Registered:
+        # The client's own calls: `mlflow.register_model` prints on its way.
+        if self._challenger(one.name) is None:
+            self.client.create_registered_model(one.name)
+        found = self.client.create_model_version(one.name, one.uri, one.run_id, one.tags, model_id=one.model_id)
+        return Registered(one.name, int(found.version), one.tags["digest"])
 
     def _challenger(self, name: str) -> str | None:
         """The challenger's version; empty: there is none; None: there is no such model."""
@@ -135,12 +143,12 @@ class Tracking:
         mlflow.log_text(card(trained), "model_card.md")
         for file, figure in figures(trained).items():
             mlflow.log_figure(figure, file)
-        uri, digest = self._log_model(trained)
-        grade = about["grade"]
-        return _Logged(name, uri, {"digest": digest, "grade": grade["letter"], "words": grade["words"]})
+        info, digest = self._log_model(trained)
+        tags = {"digest": digest, "grade": about["grade"]["letter"], "words": about["grade"]["words"]}
+        return _Logged(name, str(info.model_uri), str(info.run_id), str(info.model_id), tags)
 
-    def _log_model(self, trained: Trained) -> tuple[str, str]:
-        """The logged model's URI and digest."""
+    def _log_model(self, trained: Trained) -> tuple[Any, str]:
+        """What MLflow says of the logged model, and its digest."""
         here = Path(__file__).parent
         with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
             # The signature is written by hand: an example adds nothing and costs seconds.
@@ -155,7 +163,7 @@ class Tracking:
                 code_paths=[str(here), str(here.parent / "features")],
                 signature=_signature(trained.model),
             )
-        return str(info.model_uri), digest
+        return info, digest
 
     @contextmanager
     def _run(self, journey: str, parent_run: str | None) -> Iterator[Any]:
