@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,13 +78,24 @@ def settings() -> Settings:
 def main() -> None:
     """Run the command; what a user can mend is one message and exit code 2."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, _stop)
     try:
         app()
     except InputError as problem:
         print(problem, file=sys.stderr)
         sys.exit(2)
+    except OSError as problem:
+        if problem.filename is None:
+            raise
+        print(f"{problem.filename}: {problem.strerror}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _stop(*_: object) -> None:
+    """Stop as by Ctrl+C, so that what a command began is taken back."""
+    raise KeyboardInterrupt
 
 
 @app.command()
@@ -203,6 +216,8 @@ def at_risk(
     from serving.show import at_risk_table
 
     definition, _ = _definition(journey)
+    _known("--risk", risk, ["low", "medium", "high"])
+    _known("--stage", stage, definition.stage_names)
     with _store() as store:
         found = store.at_risk(definition.journey, risk=risk, stage=stage, minimum_cltv=minimum_cltv, limit=top)
     if output is None:
@@ -321,6 +336,12 @@ def _read(name: str) -> tuple[Journey, EventLog]:
     return read(definition, base, usable_cpus())
 
 
+def _known(option: str, given: str | None, accepted: list[str]) -> None:
+    """Refuse a filter that nothing can pass; an empty list would read as good news."""
+    if given is not None and accepted and given not in accepted:
+        raise InputError(option, repr(given), ", ".join(accepted))
+
+
 def _tasks(definition: Journey, wanted: list[str] | None) -> list[str]:
     from features.labels import tasks
 
@@ -413,15 +434,20 @@ def _score(resolved: Journey, log: EventLog) -> None:
 def _serve(definition: Journey, base: Path, host: str, port: int, example: str = "") -> None:
     import uvicorn
 
+    from features.profile import read_profile
     from serving import registry
     from serving.app import create_app
     from serving.state import Settings as ServerSettings
 
     if host not in ("127.0.0.1", "localhost", "::1"):
         raise InputError("--host", host, "127.0.0.1, localhost or ::1", "without keys the server stays on loopback")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if probe.connect_ex((host, port)) == 0:
+            raise InputError("--port", f"{port} is taken by another server", "a free port", f"--port {port + 1}")
     found = settings()
     found.home.mkdir(parents=True, exist_ok=True)
-    load = partial(registry.load, definition.journey, found.tracking_uri, found.models)
+    load = partial(registry.load, definition.journey, found.tracking_uri, found.models, read_profile(definition, base))
     server = create_app(
         ServerSettings(definition.journey, found.store_url),
         load_scorer=load,

@@ -72,6 +72,8 @@ def _read_one(place: str, path: Path, pick: Pick | None) -> pl.DataFrame:
             lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
         else:
             lazy = pl.scan_csv(path, separator=separator(path), infer_schema=False, glob=False)
+            # Polars undoubles the quotes of a field, not those of a column's name.
+            lazy = lazy.rename(lambda name: name.replace('""', '"'))
         names = lazy.collect_schema().names()
         return lazy.select(pick(names) if pick else names).collect()
     except (pl.exceptions.PolarsError, OSError, EOFError) as error:

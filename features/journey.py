@@ -60,9 +60,9 @@ def _utc(when: datetime) -> datetime:
 def _without_password(url: str | None) -> str | None:
     if url is None:
         return None
-    from sqlalchemy import make_url
+    from features.addresses import shown
 
-    return make_url(url).render_as_string(hide_password=True)
+    return shown(url)
 
 
 # Journeys are logged with every model: a password never leaves the file it was read from.
@@ -336,7 +336,6 @@ class Journey(_Model):
         min_length=1,
         max_length=4,
     )
-    session_gap: Duration = timedelta(minutes=30)
     cutoffs: Cutoffs = Cutoffs()
     risk_bands: RiskBands = RiskBands()
     campaign: Campaign = Campaign()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from features import addresses
 from features.errors import InputError
 from features.files import is_parquet, locate
 
@@ -52,19 +53,19 @@ def query_database(place: str, query: str, address: str, base: Path) -> pl.DataF
     from sqlalchemy import create_engine, exc
 
     url = _url(place, address, base)
-    shown = url.render_as_string(hide_password=True)
+    shown = addresses.shown(url)
     try:
         wait = {"connect_timeout": 10} if url.get_backend_name() == "postgresql" else {}
         engine = create_engine(url, connect_args=wait)
     except (exc.ArgumentError, ImportError) as error:
-        raise InputError(f"{place}.database", f"{shown}: {_masked(_said(error), url)}", _DATABASES) from None
+        raise InputError(f"{place}.database", f"{shown}: {addresses.masked(_said(error), url)}", _DATABASES) from None
     try:
         with engine.connect() as connection:
             result = connection.execution_options(no_parameters=True).exec_driver_sql(query)
             names = list(result.keys())
             rows = [tuple(row) for row in result]
     except exc.SQLAlchemyError as error:
-        said = _masked(_said(getattr(error, "orig", None) or error), url)
+        said = addresses.masked(_said(getattr(error, "orig", None) or error), url)
         raise InputError(f"{place}.query", f"{shown}: {said}", "a query this database can answer") from None
     finally:
         engine.dispose()
@@ -136,10 +137,6 @@ def _url(place: str, address: str, base: Path) -> URL:
             raise InputError(f"{place}.database", f"{url.database}: no such file", "an SQLite file")
         return url.set(database=str(path))
     return url
-
-
-def _masked(text: str, url: URL) -> str:
-    return text.replace(str(url.password), "***") if url.password else text
 
 
 def _said(error: BaseException) -> str:

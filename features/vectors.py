@@ -10,10 +10,11 @@ from features.catalogue import catalogue
 from features.errors import InputError
 from features.feature import build, collect
 from features.instants import KEYS
-from features.journey import Journey
+from features.journey import Journey, Source
 from features.labels import population
 from features.log import EventLog
 from features.schema import CUSTOMER, CUTOFF
+from features.sources import read_table
 from features.timestamps import parse
 
 
@@ -43,15 +44,15 @@ def read_cutoffs(path: Path) -> pl.LazyFrame:
     """
     if not path.is_file():
         raise InputError("--cutoffs", f"no file {path}", "a Parquet or CSV file with customer_id and cutoff")
-    csv = path.suffix == ".csv"
-    frame = pl.read_csv(path, schema_overrides={CUSTOMER: pl.String}) if csv else pl.read_parquet(path)
+    frame = read_table(Source(file=str(path.resolve())), Path.cwd(), place=f"--cutoffs {path}")
     if missing := [name for name in KEYS if name not in frame.columns]:
         raise InputError(f"--cutoffs {path}", f"columns {', '.join(frame.columns)}", ", ".join(KEYS), f"add {missing}")
     rows = pl.DataFrame({CUSTOMER: frame[CUSTOMER].cast(pl.String), CUTOFF: parse(frame[CUTOFF], "UTC").microseconds})
-    if rows.null_count().sum_horizontal().item() or rows.is_duplicated().any():
-        raise InputError(
-            f"--cutoffs {path}", "a row twice, or one without customer or time", "each pair once, complete"
-        )
+    wrong = rows.is_duplicated() | rows.select(pl.any_horizontal(pl.all().is_null())).to_series()
+    if wrong.any():
+        number = wrong.arg_true()[0]
+        found = f"row {number + 1}, {frame[CUSTOMER][number]!r} at {frame[CUTOFF][number]!r}: twice, or not complete"
+        raise InputError(f"--cutoffs {path}", found, "each customer and time once, such as 2024-06-01T00:00:00Z")
     return rows.lazy()
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from features.addresses import shown
 from features.errors import InputError
 from serving.tables import SCHEMA, metadata, schema_version
 
@@ -40,17 +41,10 @@ def connect(url: str) -> Engine:
     except (ArgumentError, NoSuchModuleError):
         raise InputError(
             "score store",
-            f"{_shown(url)!r} is not the address of a store",
+            f"{shown(url)!r} is not the address of a store",
             "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",
             "correct the address",
         ) from None
-
-
-def _shown(url: str) -> str:
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url.rpartition("@")[2]  # what cannot be read is shown without what may be a password
 
 
 def _sqlite(url: URL) -> Engine:
@@ -88,7 +82,7 @@ def transaction(engine: Engine, *, writes: bool = False) -> Iterator[Connection]
     except (DBAPIError, PoolTimeoutError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         raise StoreError(
-            f"score store {_shown(str(engine.url))}",
+            f"score store {shown(str(engine.url))}",
             str(cause).strip().partition("\n")[0],
             "a database that can be reached, read and written",
             "see that it is running, its disk has room and this user may write to it",
@@ -121,7 +115,7 @@ def _is_current(connection: Connection) -> bool:
     tables = inspect(connection).get_table_names()
     if not tables:
         return False
-    place = f"score store {_shown(str(connection.engine.url))}"
+    place = f"score store {shown(str(connection.engine.url))}"
     if schema_version.name not in tables:
         raise StoreError(
             place,

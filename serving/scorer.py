@@ -15,7 +15,7 @@ from features.catalogue import catalogue, digest
 from features.eligibility import conditions
 from features.errors import InputError
 from features.families.stage import present
-from features.feature import Feature
+from features.feature import PROFILE, Feature
 from features.instants import KEYS
 from features.journey import Journey
 from features.labels import tasks
@@ -77,6 +77,10 @@ class Scorer:
         self.journey = _one_journey(self.models)
         self.features = catalogue(self.journey)
         _check_definitions(self.models, self.features)
+        if profile is None and any(feature.of == PROFILE for feature in self.features):
+            raise InputError(
+                "profile", "not given", "the profile the champions learned from", "pass the profile's rows"
+            )
         rules = {name: conditions(tasks(self.journey)[name].eligibility, f"eligible {name}") for name in self.models}
         self._eligible = {name: answer for name, (_, answer) in rules.items()}
         stage = present(self.journey)[1:] if self.journey.stages else ()

@@ -87,7 +87,7 @@ def _sum(task: Any, journey: Journey) -> RenderableType:
     table.add_column(justify="right")
     table.add_column()
     base = f"{task.base:,.2f}" if money else f"{100 * task.base:.1f} %"
-    table.add_row(base, "base: the average customer")
+    table.add_row(base, "base: where every customer starts")
     for reason in task.reasons:
         table.add_row(_effect(reason.effect, money), f"{escape(reason.text)}  [dim]{reason.code}[/dim]")
     table.add_row(_effect(task.other_effects or 0.0, money), "everything else")

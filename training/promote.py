@@ -61,6 +61,8 @@ def promote(
         wanted = f"version {number}" if number else "challenger"
         return Decision(name, None, False, f"there is no {wanted}; run `journeycast train {journey}`")
     chosen = int(found.version)
+    if not {"grade", "words", "digest"} <= set(found.tags):
+        return Decision(name, chosen, False, "it was not registered by `journeycast train`: it has no grade")
     if refusal := _grade_refuses(found.tags["grade"], found.tags["words"], accept_grade_c):
         return Decision(name, chosen, False, refusal)
     champion = tracking.version(journey, task, CHAMPION)
@@ -112,7 +114,8 @@ def _renews(challenger: dict[str, Any], champion: dict[str, Any]) -> tuple[bool,
     newer = challenger["cutoffs"][-1] > champion["cutoffs"][-1]
     state = f"trained up to {challenger['cutoffs'][-1]}, the champion up to {champion['cutoffs'][-1]}"
     ours, theirs = ({**about["journey"], "observed_until": None} for about in (challenger, champion))
-    if ours != theirs:
+    older = challenger["cutoffs"][-1] < champion["cutoffs"][-1]
+    if ours != theirs and not older:
         changed = ", ".join(sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key)))
         return True, f"same recipe; the journey's definition changed ({changed}); {state}"
     return newer, f"same recipe; {state}" + ("" if newer else ": nothing newer")

@@ -15,7 +15,9 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
+from sqlalchemy.exc import DatabaseError
 
+from features.addresses import shown
 from features.errors import InputError
 from features.journey import Journey
 from training.card import card
@@ -70,8 +72,14 @@ class Tracking:
     """
 
     def __init__(self, uri: str, artifacts: Path) -> None:
-        self.client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
         self.uri, self.artifacts = uri, artifacts
+        try:
+            self.client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+            self.client.search_experiments(max_results=1)
+        except (MlflowException, DatabaseError) as problem:
+            told = str(problem).partition("\n")[0]
+            place, do = f"the tracking store {shown(uri)}", "check MLFLOW_TRACKING_URI and that it is up"
+            raise InputError(place, f"cannot be used: {told}", do=do) from problem
 
     def register(self, journey: Journey, trained: list[Trained], parent_run: str | None = None) -> list[Registered]:
         """Log and register every model as challenger, or none.

@@ -41,6 +41,8 @@ def _text(value: str) -> str:
     return value
 
 
+# `?dry_run` alone means yes.
+Flag = Annotated[bool, BeforeValidator(lambda value: True if value == "" else value)]
 Time = Annotated[str | float, BeforeValidator(_readable)]
 Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_text)]
 
@@ -94,6 +96,15 @@ class PredictionRequest(_Strict):
         return self
 
 
+class PredictionQuery(BaseModel):
+    """What is wanted of a prediction; a name that is none of these is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: Flag = Field(False, description="Say how each event was understood; predict nothing.")
+    reasons: Flag = Field(True, description="Whether to explain; faster without.")
+
+
 class Understood(BaseModel):
     """How the request was read (`dry_run`): each customer's cutoff and canonical events, in order."""
 
@@ -114,17 +125,18 @@ class Predictions(BaseModel):
 def predictions(
     state: Shared,
     request: PredictionRequest,
-    dry_run: Annotated[bool, Query(description="Say how each event was understood; predict nothing.")] = False,
-    reasons: Annotated[bool, Query(description="Whether to explain; faster without.")] = True,
+    wanted: Annotated[PredictionQuery, Query()],
 ) -> Response:
     """Answers through the very feature definitions the models learned from."""
     scorer = state.scorer()
     events, warnings = from_records(list(_records(request.customers)), scorer.journey)
     cutoffs = _cutoffs(request.customers, events, scorer)
-    if dry_run:
+    if wanted.dry_run:
         content = orjson.dumps({"understood": _understood(events, cutoffs), "warnings": warnings})
     else:
-        told = {answer.customer_id: to_json(answer) for answer in scorer.predict(events, cutoffs, reasons=reasons)}
+        told = {
+            answer.customer_id: to_json(answer) for answer in scorer.predict(events, cutoffs, reasons=wanted.reasons)
+        }
         answers = [orjson.Fragment(told[customer.customer_id]) for customer in request.customers]
         content = orjson.dumps({"answers": answers, "warnings": warnings})
     return Response(content, media_type="application/json")
