@@ -100,13 +100,13 @@ def port(checkout: Path, outputs: dict[str, str]) -> Iterator[int]:
             yield number
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(120)
 
 
 def wait_until_ready(url: str) -> None:
-    for _ in range(300):
+    for _ in range(1500):  # five minutes: other work may share the machine
         try:
-            with urllib.request.urlopen(url, timeout=5):
+            with urllib.request.urlopen(url, timeout=60):
                 return
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.2)
