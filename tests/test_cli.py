@@ -154,7 +154,7 @@ def _get(url: str) -> bytes:
         try:
             with urllib.request.urlopen(url, timeout=60) as answer:
                 return bytes(answer.read())
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:  # refused, reset or too slow
             time.sleep(0.2)
     raise AssertionError(f"no answer from {url}")
 
@@ -176,7 +176,8 @@ def test_a_train_that_is_told_to_stop_registers_nothing(shell: Shell, tmp_path: 
             pass
         running.terminate()
         assert running.wait(300) == 130
-    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    client = mlflow.MlflowClient(store, registry_uri=store)
     assert client.search_registered_models() == []
     experiments = [one.experiment_id for one in client.search_experiments()]
     assert "RUNNING" not in [run.info.status for run in client.search_runs(experiments)]

@@ -108,7 +108,7 @@ def wait_until_ready(url: str) -> None:
         try:
             with urllib.request.urlopen(url, timeout=60):
                 return
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:  # refused, reset or too slow
             time.sleep(0.2)
     raise AssertionError(f"not ready: {url}")
 
