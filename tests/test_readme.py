@@ -67,13 +67,17 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-def shell(text: str, folder: Path) -> str:
+def environment() -> dict[str, str]:
+    """A new shell's: MLflow leaves its addresses in the environment of a process that used it, as these tests do."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "JOURNEYCAST"))}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"}
+
+
+def shell(text: str, folder: Path) -> str:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", text],
         cwd=folder,
-        env={**kept, "PATH": path},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -93,25 +97,29 @@ def port(checkout: Path, outputs: dict[str, str]) -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         number = int(probe.getsockname()[1])
-    command = [str(Path(sys.executable).with_name("journeycast")), "serve", "complete_journey", "--port", str(number)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=checkout, **quiet) as server:
+    command = ["journeycast", "serve", "complete_journey", "--port", str(number)]
+    told = checkout / "server.txt"
+    with (
+        told.open("w", encoding="utf-8") as log,
+        subprocess.Popen(command, cwd=checkout, env=environment(), stdout=log, stderr=log) as server,
+    ):
         try:
-            wait_until_ready(f"http://127.0.0.1:{number}/readyz")
+            assert ready(f"http://127.0.0.1:{number}/readyz"), told.read_text("utf-8")[-3000:]
             yield number
         finally:
             server.terminate()
             server.wait(120)
 
 
-def wait_until_ready(url: str) -> None:
-    for _ in range(1500):  # five minutes: other work may share the machine
+def ready(url: str) -> bool:
+    until = time.monotonic() + 180  # other work may share the machine
+    while time.monotonic() < until:
         try:
             with urllib.request.urlopen(url, timeout=60):
-                return
+                return True
         except OSError:  # refused, reset or too slow
             time.sleep(0.2)
-    raise AssertionError(f"not ready: {url}")
+    return False
 
 
 def test_the_first_printed_result_stands_by_line_30() -> None:
