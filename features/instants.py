@@ -6,15 +6,26 @@ The past is `[-inf, cutoff)`, a window of d days `[cutoff - d, cutoff)`, the fut
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 import narwhals as nw
+import numpy as np
+from numpy.typing import NDArray
 
 from features.schema import CUSTOMER, CUTOFF, DAY, KNOWN_AT, TIME
 
 Frame: TypeAlias = nw.LazyFrame[Any]
 KEYS = (CUSTOMER, CUTOFF)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The half-open window of `length` that ends `before` the cutoff."""
+
+    length: timedelta
+    before: timedelta = timedelta(0)
 
 
 def microseconds(length: timedelta) -> int:
@@ -31,25 +42,30 @@ def past(events: Frame, cutoffs: Frame) -> Frame:
         The events' columns with `cutoff` and `age`, the microseconds from the event to the cutoff
         (always positive).
     """
-    rows = events.join(cutoffs.select(*KEYS), on=CUSTOMER)
-    rows = rows.filter((nw.col(TIME) < nw.col(CUTOFF)) & (nw.col(KNOWN_AT) < nw.col(CUTOFF)))
+    rows = events.join(cutoffs.select(*KEYS), on=CUSTOMER).filter(seen())
     return rows.with_columns(age=nw.col(CUTOFF) - nw.col(TIME))
 
 
-def future(events: Frame, cutoffs: Frame, horizon: timedelta) -> Frame:
-    """Each (customer, cutoff) with the events of the horizon that begins at the cutoff.
-
-    What happened counts, whenever the business learned of it.
-    """
-    rows = events.join(cutoffs.select(*KEYS), on=CUSTOMER)
-    end = nw.col(CUTOFF) + microseconds(horizon)
-    return rows.filter((nw.col(TIME) >= nw.col(CUTOFF)) & (nw.col(TIME) < end))
+def seen() -> nw.Expr:
+    """Of events beside a cutoff: those that happened and were known before it."""
+    return (nw.col(TIME) < nw.col(CUTOFF)) & (nw.col(KNOWN_AT) < nw.col(CUTOFF))
 
 
-def within(length: timedelta, *, before: timedelta = timedelta(0)) -> nw.Expr:
-    """Of past rows: those in the window of `length` that ends `before` the cutoff."""
-    inside = nw.col("age") <= microseconds(before + length)
-    return inside & (nw.col("age") > microseconds(before)) if before else inside
+def late(cutoff: nw.Expr) -> nw.Expr:
+    """Of events beside a cutoff: those that happened before it and were not known yet."""
+    return (nw.col(TIME) < cutoff) & (nw.col(KNOWN_AT) >= cutoff)
+
+
+def before(times: NDArray[np.int64], instants: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each time lies before its instant."""
+    return times < instants
+
+
+def inside(window: Window) -> nw.Expr:
+    """Of past rows: those in the window."""
+    end = microseconds(window.before)
+    found = nw.col("age") <= end + microseconds(window.length)
+    return found & (nw.col("age") > end) if end else found
 
 
 def mature(cutoff: int, horizon: timedelta, observed_until: int) -> bool:

@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from features.catalogue import catalogue
+from features.engine import build
 from features.errors import InputError
-from features.feature import build, collect
 from features.instants import KEYS
 from features.journey import Journey, Source
 from features.labels import population
@@ -25,16 +25,14 @@ def write(journey: Journey, log: EventLog, output: Path, cutoffs: Path | None = 
     """
     if output.suffix != ".parquet":
         raise InputError(str(output), "not a Parquet file's name", "a name that ends in .parquet")
-    events = log.events.lazy()
-    wanted = read_cutoffs(cutoffs) if cutoffs else population(events, [journey.observed_until_microseconds])
-    profile = None if log.profile is None else log.profile.lazy()
-    built = collect(build(events, wanted, catalogue(journey), profile))
+    wanted = read_cutoffs(cutoffs) if cutoffs else population(log.events, [journey.observed_until_microseconds])
+    built = build(log.events, wanted, catalogue(journey), log.profile)
     output.parent.mkdir(parents=True, exist_ok=True)
     built.with_columns(pl.from_epoch(CUTOFF, time_unit="us").alias(CUTOFF)).write_parquet(output)
     return len(built)
 
 
-def read_cutoffs(path: Path) -> pl.LazyFrame:
+def read_cutoffs(path: Path) -> pl.DataFrame:
     """`customer_id` and `cutoff` of a Parquet or CSV file; a naive `cutoff` is UTC.
 
     Raises
@@ -53,7 +51,7 @@ def read_cutoffs(path: Path) -> pl.LazyFrame:
         number = wrong.arg_true()[0]
         found = f"row {number + 1}, {frame[CUSTOMER][number]!r} at {frame[CUTOFF][number]!r}: twice, or not complete"
         raise InputError(f"--cutoffs {path}", found, "each customer and time once, such as 2024-06-01T00:00:00Z")
-    return rows.lazy()
+    return rows
 
 
 def catalogue_text(journey: Journey) -> str:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from features.feature import collect
 from features.journey import Journey
 from features.labels import population
 from features.log import EventLog
@@ -41,7 +40,7 @@ def score(journey: Journey, log: EventLog, scorer: Scorer, store: Store, report:
         Called with how many customers are done, and of how many.
     """
     cutoff = journey.observed_until_microseconds
-    customers = collect(population(log.events.lazy(), [cutoff]))
+    customers = population(log.events, [cutoff])
     stamp = datetime.now(UTC).replace(microsecond=0)
     answers = _answers(log.events, customers, scorer, stamp, report)
     run_id = store.write_run(journey.journey, cutoff, to_microseconds(stamp), scorer.versions, answers)
