@@ -9,7 +9,7 @@ import polars as pl
 
 from features.canonical import REASONS, one_number, one_text, ordered, shaped, without_repeated_ids
 from features.journey import Journey
-from features.schema import CANONICAL, CHANNEL, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME, VALUE
+from features.schema import CANONICAL, CHANNEL, CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME, VALUE
 from features.timestamps import parse_one
 
 
@@ -39,7 +39,7 @@ def from_records(records: Sequence[Mapping[str, object]], journey: Journey) -> t
     first = without_repeated_ids(rows)
     if first.height < rows.height:
         warnings.append(f"{rows.height - first.height} events left out: {REASONS[EVENT_ID]}")
-    unseen = sorted(set(first[EVENT]) - set(journey.types))
+    unseen = sorted(set(first[EVENT]) - {*journey.types, CONTACTED})
     warnings += [f"event type {name!r} was not seen in training" for name in unseen]
     return ordered(first), warnings
 
