@@ -164,6 +164,8 @@ def column_of_numbers(column: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 def one_number(value: Any) -> float | None:
     """One finite number; None for all else."""
+    if value is None:
+        return None
     if isinstance(value, str):
         value = None if "_" in value else value
     try:

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-import polars.selectors as cs
 from numpy.typing import NDArray
 
-from features.feature import Feature
+from features.feature import PROFILE, Feature
 from features.journey import Journey
 from serving.answers import Reason, unit_of
 
@@ -20,6 +19,7 @@ Indices = NDArray[np.intp]
 
 SHOWN = 3  # reasons told in each direction
 _MINUS_NOUGHT = ("-0", "-0.00")
+_FEW = 50  # rows up to which a look at each is faster than a query
 _LEAST = 0.005  # of the largest possible effect: smaller ones are left to `other_effects`
 
 
@@ -92,11 +92,10 @@ def _reasons(
     codes: Sequence[str],
 ) -> list[Reason]:
     """A reason per row given (a row may be given more than once), told by the feature at the same place."""
-    known = vectors.with_columns(cs.float().fill_nan(None))  # JSON has no nan
     values, usuals, texts = np.empty((3, len(rows)), dtype=object)
     for teller in np.unique(tellers).tolist():
         feature, places = features[teller], np.flatnonzero(tellers == teller)
-        found, usual = (_values(known, name, rows[places]) for name in (feature.name, feature.usual))
+        found, usual = (_values(vectors, name, rows[places]) for name in (feature.name, feature.usual))
         text = cache(_teller(journey, feature))  # many customers have one and the same value
         values[places], usuals[places] = found, usual
         texts[places] = [text(*pair) for pair in zip(found, usual, strict=True)]
@@ -111,14 +110,20 @@ def _reasons(
 
 def _values(vectors: pl.DataFrame, name: str | None, rows: Indices) -> list[Any]:
     """The values of a column in these rows; null: unknown, or no such column."""
-    return vectors[name][rows].to_list() if name else [None] * len(rows)
+    if name is None:
+        return [None] * len(rows)
+    column = vectors.get_column(name)
+    few = len(rows) < _FEW
+    found = [column[row] for row in rows.tolist()] if few else column.gather(rows).to_list()
+    return [None if value != value else value for value in found]  # noqa: PLR0124 - JSON has no nan: it differs from itself
 
 
 def _teller(journey: Journey, feature: Feature) -> Callable[[Any, float | None], str]:
     """Words for the feature's value and the customer's usual one."""
     before, _, after = (feature.says or f"{feature.description}: {{value}}").partition("{value}")
     words = _words(journey, feature.unit)
-    unknown = f"{feature.description}: unknown, no such events"
+    why = "not in the profile" if feature.of == PROFILE else "no such events on record, or too few"
+    unknown = f"{feature.description}: unknown, {why}"
 
     def text(value: Any, usual: float | None) -> str:
         if value is None:

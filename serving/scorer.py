@@ -28,9 +28,11 @@ from serving.effects import effects
 from serving.money import at_stake, expected_loss
 from serving.reasons import tell
 from serving.shapes import Columns, Shape, numbers_of, stage_of
+from training.encoding import Encodings
 from training.model import Model
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 ROWS_AT_ONCE = 25_000  # SHAP values cost least in bulk; 200 MB of them for five stages and 200 features
 MANY_ROWS = 1_000  # from here on, making answers takes long enough for garbage collection to matter
@@ -44,6 +46,22 @@ class Served:
 
     model: Model
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Vectors, a task's matrix of them, and which of them are of known customers and are asked about."""
+
+    vectors: pl.DataFrame
+    matrix: Array
+    known: Flags
+    eligible: Flags
+
+    def asked(self) -> tuple[pl.DataFrame, Array]:
+        """The vectors and the matrix of the rows that are asked about."""
+        if self.eligible.all():
+            return self.vectors, self.matrix
+        return self.vectors.filter(self.eligible), self.matrix[self.eligible]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +95,7 @@ class Scorer:
         self.threads = threads
         self.journey = _one_journey(self.models)
         self.features = catalogue(self.journey)
+        self._types = {*self.journey.types, CONTACTED}
         _check_definitions(self.models, self.features)
         if profile is None and any(feature.of == PROFILE for feature in self.features):
             raise InputError(
@@ -86,7 +105,8 @@ class Scorer:
         self._shapes = {
             name: Shape(name, self.journey, served.model.about, served.version) for name, served in self.models.items()
         }
-        self._eligible = {name: answer for name, (_, answer) in rules.items()}
+        self._eligible = [answer.alias(name) for name, (_, answer) in rules.items()]
+        self._encodings = Encodings(served.model.encoding for served in self.models.values())
         stage = present(self.journey)[1:] if self.journey.stages else ()
         counts = tuple(feature for found, _ in rules.values() for feature in found)
         self._plan = Plan(self.journey, (*self.features, *stage, *counts), profile)
@@ -129,10 +149,18 @@ class Scorer:
         chosen = events.join(cutoffs.select(CUSTOMER).unique(), on=CUSTOMER, how="semi", maintain_order="left")
         vectors = self.vectors(chosen, cutoffs)
         known = vectors["tenure_days"].is_not_null().to_numpy()
-        tasks_rows = {name: self._task(name, vectors, known, reasons) for name in self.models}
+        asked, matrices = vectors.select(self._eligible), self._encodings.matrices(vectors)
+        tasks_rows = {
+            name: self._task(name, _Rows(vectors, matrix, known, asked[name].to_numpy() & known), reasons)
+            for name, matrix in zip(self.models, matrices, strict=True)
+        }
         stakes, losses = self._stakes(tasks_rows, len(vectors))
         warnings = self._warnings(chosen, cutoffs)
-        heads = vectors.select(*KEYS, *(c for c in ("stage", "since") if c in vectors.columns)).to_dicts()
+        columns = [name for name in (*KEYS, "stage", "since") if name in vectors.columns]
+        heads = [
+            dict(zip(columns, row, strict=True))
+            for row in zip(*(vectors[name].to_list() for name in columns), strict=True)
+        ]
         return [
             Answer(
                 customer_id=head[CUSTOMER],
@@ -148,22 +176,20 @@ class Scorer:
             for row, head in enumerate(heads)
         ]
 
-    def _task(self, name: str, vectors: pl.DataFrame, known: NDArray[np.bool_], reasons: bool) -> _TaskRows:
+    def _task(self, name: str, rows: _Rows, reasons: bool) -> _TaskRows:
         """Predictions and answers of one task."""
         model, shape = self.models[name].model, self._shapes[name]
-        eligible = vectors.select(self._eligible[name].alias("eligible"))["eligible"].to_numpy() & known
         unasked = shape.unasked(_NOT_ELIGIBLE), shape.unasked(_NOT_KNOWN)
-        answers = [unasked[0] if seen else unasked[1] for seen in known.tolist()]
+        answers = [unasked[0] if seen else unasked[1] for seen in rows.known.tolist()]
         width = len(self.journey.stage_names) if name == "next_stage" else 1
-        predicted = np.full((len(vectors), width), np.nan)
-        if eligible.any():
-            asked = vectors.filter(eligible)
-            matrix = model.encoding.matrix(asked)
+        predicted = np.full((len(answers), width), np.nan)
+        if rows.eligible.any():
+            vectors, matrix = rows.asked()
             found = model.link.predict(model.margins(matrix, self.threads))
-            told = self._told(model, asked, matrix, found.argmax(axis=1)) if reasons else {}
-            for row, answer in zip(np.flatnonzero(eligible).tolist(), shape.answers(found, told), strict=True):
+            told = self._told(model, vectors, matrix, found.argmax(axis=1)) if reasons else {}
+            for row, answer in zip(np.flatnonzero(rows.eligible).tolist(), shape.answers(found, told), strict=True):
                 answers[row] = answer
-            predicted[eligible] = found
+            predicted[rows.eligible] = found
         return _TaskRows(predicted, answers)
 
     def _told(self, model: Model, vectors: pl.DataFrame, matrix: Array, output: NDArray[np.intp]) -> Columns:
@@ -188,7 +214,9 @@ class Scorer:
 
     def _warnings(self, events: pl.DataFrame, cutoffs: pl.DataFrame) -> dict[tuple[str, int], list[str]]:
         """Per customer and cutoff: event types that no model has seen."""
-        unseen = events.filter(~pl.col(EVENT).is_in([*self.journey.types, CONTACTED])).join(cutoffs, on=CUSTOMER)
+        if self._types.issuperset(events[EVENT].unique().to_list()):
+            return {}
+        unseen = events.filter(~pl.col(EVENT).is_in(self._types)).join(cutoffs, on=CUSTOMER)
         seen = unseen.filter((pl.col(TIME) < pl.col(CUTOFF)) & (pl.col(KNOWN_AT) < pl.col(CUTOFF)))
         found: dict[tuple[str, int], list[str]] = {}
         for customer, cutoff, event in seen.select(*KEYS, EVENT).unique().sort(*KEYS, EVENT).iter_rows():

@@ -128,7 +128,8 @@ def predictions(
 def _records(customers: list[CustomerRecord]) -> Iterable[dict[str, Any]]:
     for customer in customers:
         for event in customer.events:
-            yield {**event.model_dump(exclude_unset=True), CUSTOMER: customer.customer_id}
+            given = {name: value for name, value in event.__dict__.items() if value is not None}
+            yield {**given, **event.__pydantic_extra__, CUSTOMER: customer.customer_id}
 
 
 def _cutoffs(customers: list[CustomerRecord], events: pl.DataFrame, scorer: Scorer) -> pl.DataFrame:
