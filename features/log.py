@@ -100,18 +100,20 @@ def read(
     if extra is not None and extra.height:
         tables.append(_stored(extra, journey))
     rows = pl.concat([table.rows for _, table, _ in tables], how="diagonal")
+    for _, table, _ in tables:
+        table.rows = rows.clear()  # a log may fill half the memory: nothing is held twice
     left_out: dict[str, int] = {}
     for _, table, _ in tables:
         for reason, count in table.left_out.items():
             left_out[reason] = left_out.get(reason, 0) + count
-    duplicates = rows.height - rows.n_unique() + left_out.get(EQUAL, 0)
+    duplicates = rows.height - rows.hash_rows().n_unique() + left_out.get(EQUAL, 0)
     rows = _counted(rows, without_repeated_ids(rows), REASONS[EVENT_ID], left_out)
     notes = [note for _, table, _ in tables for note in table.notes]
     rows = _before_end(rows, journey, left_out, notes)
     _refuse_empty(rows, left_out)
-    events = ordered(rows)
+    rows = ordered(rows)
     log = EventLog(
-        events=events,
+        events=rows,
         profile=read_profile(journey, base, threads),
         read=sum(count for count, _, _ in tables),
         left_out=left_out,
@@ -119,7 +121,7 @@ def read(
         notes=notes,
         origins=[where for _, _, where in tables],
     )
-    return resolve(journey, events), log
+    return resolve(journey, rows), log
 
 
 def write(events: pl.DataFrame, path: Path) -> None:
@@ -176,6 +178,8 @@ def _before_end(rows: pl.DataFrame, journey: Journey, left_out: dict[str, int], 
     if rows.is_empty():
         return rows
     end = to_microseconds(journey.observed_until) if journey.observed_until else end_of(rows)
+    if (rows[TIME] < end).all():
+        return rows
     early = rows.filter((pl.col(TIME) < end) | (pl.col(EVENT) != CONTACTED))
     if early.height < rows.height:
         notes.append(f"{rows.height - early.height:,} contacts lie after the log's end and count once it reaches them")
