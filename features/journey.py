@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-from features.schema import CANONICAL, DERIVED, to_microseconds
+from features.schema import CANONICAL, CONTACTED, DERIVED, to_microseconds
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -303,17 +303,22 @@ class RiskBands(_Model):
 
 
 class Campaign(_Model):
-    """What contacting a customer costs and how often the offer is taken, in the journey's currency."""
+    """What contacting a customer costs and how often the offer is taken, in the journey's currency.
+
+    Whoever was contacted within the last `rest_days` is left alone.
+    """
 
     contact_cost: float = Field(default=1.0, ge=0)
     incentive_cost: float = Field(default=0.0, ge=0)
     accept_rate: float = Field(default=0.2, gt=0, le=1)
+    rest_days: float = Field(default=28.0, ge=0, le=3650)
 
 
 class Journey(_Model):
     """One business's definition: where its events are, what they mean, what to predict.
 
-    A property is a `number`, a `category`, or a `rating`: a number the customer gave when asked.
+    A property is a `number`, a `category`, or a `rating`: a number the customer gave when asked. The
+    event type `contacted` is the business's own: it counts as one of `business` without being named.
     """
 
     journey: JourneyName
@@ -382,7 +387,7 @@ class Journey(_Model):
         """Place in the file -> the event types it names."""
         places: dict[str, set[str]] = {
             "types": set(self.types),
-            "business": set(self.business),
+            "business": set(self.business) - {CONTACTED},
             "friction": set(self.friction),
             "conversion": {self.conversion} if self.conversion else set(),
         }

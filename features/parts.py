@@ -16,12 +16,12 @@ from pathlib import Path
 import polars as pl
 from pyarrow.parquet import ParquetFile, ParquetWriter
 
-from features.canonical import canonical, columns_of, ordered, without_repeated_ids
+from features.canonical import canonical, columns_of, ordered, shaped, without_repeated_ids
 from features.errors import InputError
 from features.files import is_parquet, locate
 from features.journey import Journey
-from features.resolution import resolve_counted
-from features.schema import CHANNEL, CUSTOMER, EVENT, EVENT_ID, TIME, to_microseconds
+from features.resolution import end_of, resolve_counted
+from features.schema import CHANNEL, CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME, to_microseconds
 from features.sources import table_batches
 
 ROWS = 4_000_000  # of a part, about
@@ -37,7 +37,7 @@ class Tally:
     types: Counter[str] = field(default_factory=Counter)
     channels: Counter[str] = field(default_factory=Counter)
     first: int | None = None
-    newest: int | None = None
+    end: int | None = None
 
     def add(self, rows: pl.DataFrame) -> None:
         """Count one batch."""
@@ -45,9 +45,10 @@ class Tally:
             return
         self.types.update(dict(rows[EVENT].value_counts().rows()))
         self.channels.update(dict(rows[CHANNEL].drop_nulls().value_counts().rows()))
-        low, high = rows.select(pl.col(TIME).min(), pl.col(TIME).max().alias("high")).row(0)
-        self.first = low if self.first is None else min(self.first, low)
-        self.newest = high if self.newest is None else max(self.newest, high)
+        first = int(rows[TIME].min())  # type: ignore[arg-type]
+        self.first = first if self.first is None else min(self.first, first)
+        if self.end is None or (rows[EVENT] != CONTACTED).any():
+            self.end = max(end_of(rows), self.end or first)
 
 
 def size(journey: Journey, base: Path) -> int:
@@ -60,8 +61,10 @@ def size(journey: Journey, base: Path) -> int:
     return found
 
 
-def split(journey: Journey, base: Path, folder: Path, threads: int | None = None) -> tuple[Journey, list[Path]]:
-    """Read every source into parts in `folder`; the resolved journey and the parts' files.
+def split(
+    journey: Journey, base: Path, folder: Path, threads: int | None = None, extra: pl.DataFrame | None = None
+) -> tuple[Journey, list[Path]]:
+    """Read every source, and `extra`, into parts in `folder`; the resolved journey and the parts' files.
 
     As `features.log.read`, but an `event_id` is looked for among the events of its customer only.
     """
@@ -69,16 +72,16 @@ def split(journey: Journey, base: Path, folder: Path, threads: int | None = None
     tally = Tally()
     with ExitStack() as stack:
         writers: dict[Path, ParquetWriter] = {}
-        for rows in _batches(journey, base, threads):
+        for rows in _batches(journey, base, threads, extra):
             tally.add(rows)
             for path, part in zip(paths, by_part(rows, len(paths)), strict=True):
                 table = part.to_arrow()
                 if path not in writers:
                     writers[path] = stack.enter_context(ParquetWriter(path, table.schema, compression="lz4"))
                 writers[path].write_table(table)
-    if tally.first is None or tally.newest is None:
+    if tally.first is None or tally.end is None:
         raise InputError("events", "no usable event", "sources that are not empty", "look at `journeycast check`")
-    return resolve_counted(journey, tally.types, tally.channels, tally.first, tally.newest), paths
+    return resolve_counted(journey, tally.types, tally.channels, tally.first, tally.end), paths
 
 
 def by_part(rows: pl.DataFrame, parts: int) -> list[pl.DataFrame]:
@@ -99,7 +102,7 @@ def read_part(journey: Journey, path: Path) -> pl.DataFrame:
     return ordered(without_repeated_ids(rows.drop(SOURCE)))
 
 
-def _batches(journey: Journey, base: Path, threads: int | None) -> Iterator[pl.DataFrame]:
+def _batches(journey: Journey, base: Path, threads: int | None, extra: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
     end = None if journey.observed_until is None else to_microseconds(journey.observed_until)
     for number, source in enumerate(journey.events):
         place = f"events.{number}"
@@ -108,8 +111,15 @@ def _batches(journey: Journey, base: Path, threads: int | None) -> Iterator[pl.D
             return list(columns_of(source, journey, names, place).values())
 
         for batch in table_batches(source, base, pick, place, BATCH, threads):
-            rows = canonical(batch, source, journey, place).rows
-            rows = rows if end is None else rows.filter(pl.col(TIME) < end)
-            if EVENT_ID not in rows.columns:
-                rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(EVENT_ID))
-            yield rows.with_columns(pl.lit(number, dtype=pl.Int16).alias(SOURCE))
+            yield _numbered(canonical(batch, source, journey, place).rows, number, end)
+    if extra is not None and extra.height:
+        rows = shaped(extra, journey).with_columns(pl.col(KNOWN_AT).fill_null(pl.col(TIME)))
+        yield _numbered(rows, len(journey.events), end)
+
+
+def _numbered(rows: pl.DataFrame, source: int, end: int | None) -> pl.DataFrame:
+    rows = rows if end is None else rows.filter(pl.col(TIME) < end)
+    if EVENT_ID not in rows.columns:
+        place = rows.columns.index(KNOWN_AT) + 1
+        rows = rows.insert_column(place, pl.lit(None, dtype=pl.String).alias(EVENT_ID))
+    return rows.with_columns(pl.lit(source, dtype=pl.Int16).alias(SOURCE))

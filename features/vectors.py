@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import polars as pl
 from pyarrow.parquet import ParquetWriter
@@ -24,7 +25,14 @@ from features.sources import read_table
 from features.timestamps import parse
 
 
-def write(journey: Journey, base: Path, output: Path, cutoffs: Path | None = None, threads: int | None = None) -> int:
+def write(
+    journey: Journey,
+    base: Path,
+    output: Path,
+    cutoffs: Path | None = None,
+    threads: int | None = None,
+    extra: pl.DataFrame | None = None,
+) -> int:
     """Write one vector per row of `cutoffs` (default: everyone at `observed_until`); the number of rows.
 
     A log too large for memory is read and built in parts, some of the customers at a time; their
@@ -40,14 +48,17 @@ def write(journey: Journey, base: Path, output: Path, cutoffs: Path | None = Non
         A Parquet or CSV file with `customer_id` and `cutoff`.
     threads
         DuckDB's threads; default: all.
+    extra
+        Events that stand in no source, as `features.log.read` takes them.
     """
     if output.suffix != ".parquet":
         raise InputError(str(output), "not a Parquet file's name", "a name that ends in .parquet")
     wanted = read_cutoffs(cutoffs) if cutoffs else None
+    source = _Source(journey, base, threads, extra)
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
         built = Path(folder, output.name)
-        rows = _write(_vectors(journey, base, wanted, Path(folder), threads), built)
+        rows = _write(_vectors(source, wanted, Path(folder)), built)
         built.replace(output)
     return rows
 
@@ -64,15 +75,23 @@ def _write(frames: Iterable[pl.DataFrame], path: Path) -> int:
     return rows
 
 
-def _vectors(
-    journey: Journey, base: Path, wanted: pl.DataFrame | None, folder: Path, threads: int | None
-) -> Iterator[pl.DataFrame]:
+class _Source(NamedTuple):
+    """What is read, and how."""
+
+    journey: Journey
+    base: Path
+    threads: int | None
+    extra: pl.DataFrame | None
+
+
+def _vectors(source: _Source, wanted: pl.DataFrame | None, folder: Path) -> Iterator[pl.DataFrame]:
     """The vectors of the journey's customers, in one frame or one per part."""
+    journey, base, threads, extra = source
     if parts.size(journey, base) <= parts.ROWS:
-        resolved, log = read(journey, base, threads)
+        resolved, log = read(journey, base, threads, extra)
         yield _built(resolved, log.events, wanted, log.profile)
         return
-    resolved, paths = parts.split(journey, base, folder, threads)
+    resolved, paths = parts.split(journey, base, folder, threads, extra)
     profile = read_profile(journey, base, threads)
     asked = [None] * len(paths) if wanted is None else parts.by_part(wanted, len(paths))
     for path, rows in zip(paths, asked, strict=True):

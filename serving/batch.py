@@ -11,12 +11,13 @@ import polars as pl
 from features.journey import Journey
 from features.labels import population
 from features.log import EventLog
-from features.schema import to_microseconds
+from features.schema import CUSTOMER, to_microseconds
 from serving.answers import Answer
 from serving.scorer import Scorer
+from serving.segments import Segments
 from serving.store import Store
 
-CUSTOMERS_AT_ONCE = 2_000
+CUSTOMERS_AT_ONCE = 25_000  # SHAP values cost least in bulk; their answers take some 200 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,9 @@ def score(journey: Journey, log: EventLog, scorer: Scorer, store: Store, report:
     customers = population(log.events, [cutoff])
     stamp = datetime.now(UTC).replace(microsecond=0)
     answers = _answers(log.events, customers, scorer, stamp, report)
-    run_id = store.write_run(journey.journey, cutoff, to_microseconds(stamp), scorer.versions, answers)
+    segments = Segments(journey.profile.segments if journey.profile else (), log.profile)
+    scored_at = to_microseconds(stamp)
+    run_id = store.write_run(journey.journey, cutoff, scored_at, scorer.versions, answers, segments)
     return Scored(run_id, cutoff, len(customers), scorer.versions)
 
 
@@ -54,6 +57,10 @@ def _answers(
     stamp: datetime,
     report: Callable[[int, int], None],
 ) -> Iterator[Answer]:
+    held = events[CUSTOMER]  # in order, as are the customers: each part's events stand together
     for start in range(0, len(customers), CUSTOMERS_AT_ONCE):
-        yield from scorer.predict(events, customers.slice(start, CUSTOMERS_AT_ONCE), scored_at=stamp)
+        asked = customers.slice(start, CUSTOMERS_AT_ONCE)
+        first = held.search_sorted(asked[CUSTOMER].item(0), side="left")
+        after = held.search_sorted(asked[CUSTOMER].item(-1), side="right")
+        yield from scorer.predict(events.slice(first, after - first), asked, scored_at=stamp)
         report(min(start + CUSTOMERS_AT_ONCE, len(customers)), len(customers))

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from features.errors import InputError, NoModelError, UnknownCustomerError
+from serving.campaigns import UnknownCampaignError
 from serving.database import StoreError
 from serving.store import NoScoresError, RunGoneError
 
@@ -48,6 +49,7 @@ class Problem(BaseModel):
 
 _KINDS: dict[type[InputError], tuple[int, str, str]] = {
     UnknownCustomerError: (404, "unknown_customer", "No score of this customer"),
+    UnknownCampaignError: (404, "unknown_campaign", "No campaign of this id"),
     RunGoneError: (410, "run_gone", "The list is no longer stored"),
     NoModelError: (503, "no_model", "No model serves this journey yet"),
     NoScoresError: (503, "no_scores", "No scores are stored yet"),
@@ -151,7 +153,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """`responses` of a route for OpenAPI: problem documents under these statuses."""
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     titles = {status: title for status, _, title in _KINDS.values()} | {s: t for s, (_, t, _) in _STATUSES.items()}
-    titles |= {404: "No score of this customer", 503: "No model, no scores or no store yet"}
+    titles |= {404: "Nothing of this id", 503: "No model, no scores or no store yet"}
     return {status: {"description": titles[status], "content": {MEDIA_TYPE: schema}} for status in statuses}
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 
 from features.errors import InputError, NoModelError
+from features.journey import Campaign
 from serving.problems import NotReadyError
 from serving.store import Store
 
@@ -27,12 +28,13 @@ class Settings:
     """What a server is told when it starts.
 
     `journey` is the journey's name, `store_url` the score store's address, `body_limit` the bytes a
-    request's body may have.
+    request's body may have, `campaign` the costs that lists are told with unless a request says others.
     """
 
     journey: str
     store_url: str
     body_limit: int = 10_000_000
+    campaign: Campaign = field(default_factory=Campaign)
 
 
 class State:
@@ -45,6 +47,7 @@ class State:
         list_models: Callable[[], list[dict[str, Any]]],
     ) -> None:
         self.journey = settings.journey
+        self.campaign = settings.campaign
         self.store = Store(settings.store_url)
         self._load, self._list, self._lock = load_scorer, list_models, Lock()
         self._scorer: Scorer | None = None

@@ -7,7 +7,7 @@ from typing import Any
 import hypothesis
 from spec import approx
 
-pytest_plugins = ["trained"]  # fixtures: the simulated business, its models and answers
+pytest_plugins = ["trained", "stores"]  # fixtures: the simulated business with models and answers; stores
 
 # The same examples on every machine; no deadline, because others may use the machine.
 hypothesis.settings.register_profile("journeycast", deadline=None, derandomize=True, database=None)

@@ -524,10 +524,15 @@ def test_the_documentation_needs_no_other_host(client):
         assert client.get(f"/docs/static/{path}").status_code == 200
 
 
+CAMPAIGN_PARTS = ("members", "contacts", "outcome")
+
+
 def test_the_api_is_documented_in_openapi(client):
     told = client.get("/openapi.json").json()
     routes = {"/v1/customers/{customer_id}", "/v1/predictions", "/v1/at-risk", "/v1/features", "/v1/models"}
-    assert routes | {"/healthz", "/readyz"} == set(told["paths"])
+    one = "/v1/campaigns/{campaign_id}"
+    work = {"/v1/worklist/{customer_id}", "/v1/campaigns", one, *(f"{one}/{part}" for part in CAMPAIGN_PARTS)}
+    assert routes | work | {"/healthz", "/readyz"} == set(told["paths"])
     problems = told["paths"]["/v1/predictions"]["post"]["responses"]
     assert set(problems) == {"200", "400", "413", "415", "422", "503"}
     assert set(problems["422"]["content"]) == {"application/problem+json"}

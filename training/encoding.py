@@ -9,7 +9,7 @@ run, and the last bits of a sum must decide neither a split nor an answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -31,16 +31,7 @@ class Encoding:
 
     def matrix(self, vectors: pl.DataFrame) -> NDArray[np.float64]:
         """Shape (rows, features); nan: unknown, or a category never seen in training."""
-        columns = []
-        for name in self.names:
-            column = vectors[name]
-            if name in self.categories:
-                values = self.categories[name]
-                positions = range(len(values))
-                text = column.cast(pl.String)
-                column = text.replace_strict(values, positions, default=None, return_dtype=pl.Float64)
-            columns.append(column.cast(pl.Float32).to_numpy())
-        return np.column_stack(columns).astype(np.float64) if columns else np.empty((len(vectors), 0))
+        return Encodings([self]).matrices(vectors)[0]
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `read` makes the same value of it."""
@@ -50,6 +41,31 @@ class Encoding:
     def read(cls, written: dict[str, Any]) -> Self:
         """The encoding that `to_json` wrote."""
         return cls(tuple(written["names"]), {name: tuple(values) for name, values in written["categories"].items()})
+
+
+class Encodings:
+    """Several encodings of the same vectors: what they have in common is read once, and the query is kept."""
+
+    def __init__(self, encodings: Iterable[Encoding]) -> None:
+        found: dict[tuple[str, tuple[Any, ...] | None], int] = {}
+        wanted = [[(name, one.categories.get(name)) for name in one.names] for one in encodings]
+        self._places = [[found.setdefault(column, len(found)) for column in columns] for columns in wanted]
+        self._columns = [_column(*column).alias(str(place)) for column, place in found.items()]
+
+    def matrices(self, vectors: pl.DataFrame) -> list[NDArray[np.float64]]:
+        """A matrix per encoding, as `Encoding.matrix` gives it."""
+        if not self._columns:
+            return [np.empty((len(vectors), 0)) for _ in self._places]
+        every = vectors.select(self._columns).to_numpy().astype(np.float64)
+        whole = list(range(len(self._columns)))
+        return [every if places == whole else every[:, places] for places in self._places]
+
+
+def _column(name: str, categories: tuple[Any, ...] | None) -> pl.Expr:
+    if categories is None:
+        return pl.col(name).cast(pl.Float32)
+    known = pl.Series(categories).cast(pl.String)  # those of a profile may be numbers
+    return pl.col(name).cast(pl.String).cast(pl.Enum(known), strict=False).to_physical().cast(pl.Float32)
 
 
 def fit_encoding(features: Sequence[Feature], vectors: pl.DataFrame) -> Encoding:

@@ -9,14 +9,15 @@ from zoneinfo import ZoneInfo
 import orjson
 import polars as pl
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from features.errors import InputError
 from features.records import from_records
 from features.schema import CUSTOMER, CUTOFF, KNOWN_AT, POSITION, TIME, to_text
-from features.timestamps import FORMS, parse_one
+from features.timestamps import parse_one
 from serving.answers import Answer, to_json
+from serving.asked import Text, Time
 from serving.bodies import StrictRoute
 from serving.problems import documented
 from serving.scorer import Scorer
@@ -25,26 +26,8 @@ from serving.state import Shared
 router = APIRouter(tags=["predictions"], route_class=StrictRoute)
 
 
-def _readable(value: Any) -> Any:
-    try:
-        read = parse_one(value, ZoneInfo("UTC"))
-    except (ValueError, OverflowError):
-        read = None
-    if read is None:
-        raise ValueError(FORMS)
-    return value
-
-
-def _text(value: str) -> str:
-    if "\x00" in value:
-        raise ValueError("text without NUL")
-    return value
-
-
 # `?dry_run` alone means yes.
 Flag = Annotated[bool, BeforeValidator(lambda value: True if value == "" else value)]
-Time = Annotated[str | float, BeforeValidator(_readable)]
-Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_text)]
 
 
 class _Strict(BaseModel):
@@ -145,7 +128,8 @@ def predictions(
 def _records(customers: list[CustomerRecord]) -> Iterable[dict[str, Any]]:
     for customer in customers:
         for event in customer.events:
-            yield {**event.model_dump(exclude_unset=True), CUSTOMER: customer.customer_id}
+            given = {name: value for name, value in event.__dict__.items() if value is not None}
+            yield {**given, **event.__pydantic_extra__, CUSTOMER: customer.customer_id}
 
 
 def _cutoffs(customers: list[CustomerRecord], events: pl.DataFrame, scorer: Scorer) -> pl.DataFrame:
