@@ -17,7 +17,7 @@ from serving.scorer import Scorer
 from serving.segments import Segments
 from serving.store import Store
 
-CUSTOMERS_AT_ONCE = 25_000  # SHAP values cost least in bulk; their answers take some 200 MB
+CUSTOMERS_AT_ONCE = 12_500  # as many as are explained at once
 
 
 @dataclass(frozen=True, slots=True)

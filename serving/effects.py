@@ -19,10 +19,10 @@ from training.links import Link
 
 Array = NDArray[np.float64]
 
-FEW, MANY = 10, 160  # nodes; the few do for most rows, the many for margins far beyond what trees reach
+NODES = (10, 20, 48, 160)  # the first do for most rows, the last for margins far beyond what trees reach
 ROWS_AT_ONCE = 4_096
 POINTS_AT_ONCE = 8_192  # rows times nodes of a quadrature: what stays in the processor's cache
-_CLOSE = 1e-10  # of what the effects add up to: beyond it the few nodes were too few
+_CLOSE = 1e-10  # of what the effects add up to: beyond it the nodes were too few
 _SMALL = 1e-6  # below this distance the difference quotient loses digits: take the derivative
 
 
@@ -58,13 +58,16 @@ def _mean_slopes(link: Link, base: Array, way: Array, output: NDArray[np.intp]) 
     """The link's mean derivative along each row's path, shape (rows, margins)."""
     if way.shape[1] == 1:
         return _secant(link, base, way, output)
-    slopes = _quadrature(link, base, way, output, FEW)
     # What the slopes should add up to is known, and so which rows need more nodes.
     ends, begins = link.predict(base + way), link.predict(base[None, :])
     rise = np.take_along_axis(ends - begins, output[:, None], axis=1)[:, 0]
-    off = np.abs((slopes * way).sum(axis=1) - rise) > _CLOSE * np.maximum(1.0, np.abs(rise))
-    if off.any():
-        slopes[off] = _quadrature(link, base, way[off], output[off], MANY)
+    slopes, off = np.empty(way.shape), np.arange(len(way))
+    for nodes in NODES:
+        slopes[off] = _quadrature(link, base, way[off], output[off], nodes)
+        wrong = np.abs((slopes[off] * way[off]).sum(axis=1) - rise[off])
+        off = off[wrong > _CLOSE * np.maximum(1.0, np.abs(rise[off]))]
+        if not len(off):
+            break
     return slopes
 
 

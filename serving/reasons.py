@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,10 +19,11 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 SHOWN = 3  # reasons told in each direction
+_SHOWN_DIGITS = {"count": 0, "days": 1, "share": 2}  # behind the point; days from ten on have none
 _DIRECTIONS = np.array(["lowers", "raises"], dtype=object)
 _MINUS_NOUGHT = ("-0", "-0.00")
 _FEW = 50  # rows up to which a look at each is faster than a query
-_LEAST = 0.005  # of the largest possible effect: smaller ones are left to `other_effects`
+_LEAST = 0.02  # of the largest possible effect: smaller ones are left to `other_effects`
 
 
 class Told(NamedTuple):
@@ -43,10 +45,10 @@ def tell(journey: Journey, features: Sequence[Feature], vectors: pl.DataFrame, e
     effects
         Shape (rows, features), in the prediction's unit.
     """
-    codes, totals, strongest = _by_code(features, effects)
+    totals, strongest = _by_code(features, effects)
     rows, chosen = _chosen(totals)
     told = totals[rows, chosen]
-    reasons = _reasons(journey, features, vectors, rows, strongest[rows, chosen], told, [codes[c] for c in chosen])
+    reasons = _reasons(journey, features, vectors, rows, strongest[rows, chosen], told)
     others = totals.sum(axis=1) - np.bincount(rows, told, minlength=len(effects))
     ends = np.cumsum(np.bincount(rows, minlength=len(effects))).tolist()
     return [
@@ -54,8 +56,8 @@ def tell(journey: Journey, features: Sequence[Feature], vectors: pl.DataFrame, e
     ]
 
 
-def _by_code(features: Sequence[Feature], effects: Array) -> tuple[list[str], Array, Indices]:
-    """The codes, each row's effect of each, and the feature that tells it.
+def _by_code(features: Sequence[Feature], effects: Array) -> tuple[Array, Indices]:
+    """Each row's effect of each code, and the feature that tells it.
 
     That is the code's strongest feature in the direction of the code's own effect.
     """
@@ -68,7 +70,7 @@ def _by_code(features: Sequence[Feature], effects: Array) -> tuple[list[str], Ar
         parts = by_feature[members]
         totals[:, number] = parts.sum(axis=0)
         strongest[:, number] = members[np.argmax(parts * np.sign(totals[:, number]), axis=0)]
-    return codes, totals, strongest
+    return totals, strongest
 
 
 def _chosen(totals: Array) -> tuple[Indices, Indices]:
@@ -90,22 +92,40 @@ def _reasons(
     rows: Indices,
     tellers: Indices,
     effects: Array,
-    codes: Sequence[str],
 ) -> list[Reason]:
     """A reason per row given (a row may be given more than once), told by the feature at the same place."""
-    values, usuals, texts = np.empty((3, len(rows)), dtype=object)
+    found = np.empty(len(rows), dtype=object)
     for teller in np.unique(tellers).tolist():
         feature, places = features[teller], np.flatnonzero(tellers == teller)
-        found, usual = (_values(vectors, name, rows[places]) for name in (feature.name, feature.usual))
+        values, usuals = (_values(vectors, name, rows[places]) for name in (feature.name, feature.usual))
         text = cache(_teller(journey, feature))  # many customers have one and the same value
-        values[places], usuals[places] = found, usual
-        texts[places] = [text(*pair) for pair in zip(found, usual, strict=True)]
-    units = [unit_of(journey, feature.unit) for feature in features]
-    of_teller = [units[teller] for teller in tellers.tolist()]
-    directions = _DIRECTIONS[(effects > 0).astype(np.intp)].tolist()
-    # One call after the other, without a line of Python between: a run makes a dozen for each customer.
-    columns = (codes, texts.tolist(), values.tolist(), usuals.tolist(), of_teller, effects.tolist(), directions)
-    return list(map(Reason, *columns))
+        shown = (_rounded(values, feature.unit), _rounded(usuals, feature.unit))
+        moves = effects[places]
+        # Without a line of Python between: a run makes a dozen reasons for each customer.
+        found[places] = list(
+            map(
+                Reason,
+                repeat(feature.reason),
+                map(text, *shown),
+                values,
+                usuals,
+                repeat(unit_of(journey, feature.unit)),
+                moves.tolist(),
+                _DIRECTIONS[(moves > 0).astype(np.intp)].tolist(),
+            )
+        )
+    return found.tolist()
+
+
+def _rounded(values: list[Any], unit: str) -> list[Any]:
+    """Many values as far as they are shown, so that those shown alike are put into words once."""
+    if unit not in _SHOWN_DIGITS or len(values) < _FEW:
+        return values
+    numbers = np.array(values, dtype=np.float64)
+    rounded = np.round(numbers, _SHOWN_DIGITS[unit])
+    if unit == "days":
+        rounded = np.where(numbers >= 10, np.round(numbers), rounded)
+    return [None if value is None else number for value, number in zip(values, rounded.tolist(), strict=True)]
 
 
 def _values(vectors: pl.DataFrame, name: str | None, rows: Indices) -> list[Any]:

@@ -34,7 +34,7 @@ from training.model import Model
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-ROWS_AT_ONCE = 25_000  # SHAP values cost least in bulk; 200 MB of them for five stages and 200 features
+ROWS_AT_ONCE = 12_500  # SHAP values cost least in bulk; 100 MB of them for five stages and 200 features
 MANY_ROWS = 1_000  # from here on, making answers takes long enough for garbage collection to matter
 _NOT_ELIGIBLE = "the journey's rule for this task does not hold at the cutoff"
 _NOT_KNOWN = "no event of this customer was known before the cutoff"
