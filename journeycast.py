@@ -220,6 +220,30 @@ def score(journey: JourneyArgument) -> None:
     _score(*_read(journey))
 
 
+@app.command()
+def parity(
+    journey: JourneyArgument,
+    sample: Annotated[int, typer.Option(min=1, help="How many of the newest served vectors.")] = 1000,
+) -> None:
+    """Build vectors that were served anew, offline, and count the values that differ; exit code 1 if any does.
+
+    Example: journeycast parity complete_journey --sample 1000
+    """
+    from serving.parity import parity as compare
+
+    resolved, log = _read(journey)
+    with _store() as store:
+        found = compare(resolved, log, store, sample)
+    print(f"{found.vectors:,} served vectors, {found.values:,} values: {found.mismatches.total():,} differ")
+    if found.other_definitions:
+        print(f"{found.other_definitions:,} more were built by other feature definitions and left out")
+    for name, vectors in found.mismatches.most_common():
+        print(f"  {name}: in {vectors:,} vectors")
+    if found.mismatches:
+        print(f"largest relative difference: {found.largest:.3g}")
+        raise typer.Exit(1)
+
+
 @app.command(name="at-risk")
 def at_risk(
     journey: JourneyArgument,
@@ -455,13 +479,16 @@ def serve(
     journey: JourneyArgument = "complete_journey",
     host: Annotated[str, typer.Option(help="A loopback address; others need keys.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    log_vectors: Annotated[
+        float, typer.Option(min=0, max=1, help="The share of predictions whose vector is kept for `parity`.")
+    ] = 0.01,
 ) -> None:
     """Serve scores and predictions over HTTP.
 
     Example: journeycast serve complete_journey --port 8000
     """
     definition, base = _definition(journey)
-    _serve(definition, base, host, port)
+    _serve(definition, base, host, port, log_vectors=log_vectors)
 
 
 @app.command()
@@ -654,7 +681,7 @@ def _score(resolved: Journey, log: EventLog) -> None:
     print(f"scored {run.customers:,} customers of {resolved.journey} at {to_text(run.cutoff)} as run {run.run_id}")
 
 
-def _serve(definition: Journey, base: Path, host: str, port: int, example: str = "") -> None:
+def _serve(definition: Journey, base: Path, host: str, port: int, example: str = "", log_vectors: float = 0.0) -> None:
     import uvicorn
 
     from features.profile import read_profile
@@ -672,7 +699,7 @@ def _serve(definition: Journey, base: Path, host: str, port: int, example: str =
     found.home.mkdir(parents=True, exist_ok=True)
     load = partial(registry.load, definition.journey, found.tracking_uri, found.models, read_profile(definition, base))
     server = create_app(
-        ServerSettings(definition.journey, found.store_url, campaign=definition.campaign),
+        ServerSettings(definition.journey, found.store_url, campaign=definition.campaign, log_vectors=log_vectors),
         load_scorer=load,
         list_models=partial(registry.models, definition.journey, found.tracking_uri),
     )

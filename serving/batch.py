@@ -16,6 +16,7 @@ from serving.answers import Answer
 from serving.scorer import Scorer
 from serving.segments import Segments
 from serving.store import Store
+from serving.vector_log import OF_A_RUN, VectorLog
 
 CUSTOMERS_AT_ONCE = 12_500  # as many as are explained at once
 
@@ -43,10 +44,12 @@ def score(journey: Journey, log: EventLog, scorer: Scorer, store: Store, report:
     cutoff = journey.observed_until_microseconds
     customers = population(log.events, [cutoff])
     stamp = datetime.now(UTC).replace(microsecond=0)
-    answers = _answers(log.events, customers, scorer, stamp, report)
+    vectors = VectorLog(store, scorer, share=OF_A_RUN / max(1, len(customers)), events=False)
+    answers = _answers(log.events, customers, scorer, stamp, report, vectors)
     segments = Segments(journey.profile.segments if journey.profile else (), log.profile)
     scored_at = to_microseconds(stamp)
     run_id = store.write_run(journey.journey, cutoff, scored_at, scorer.versions, answers, segments)
+    vectors.write()
     return Scored(run_id, cutoff, len(customers), scorer.versions)
 
 
@@ -56,11 +59,12 @@ def _answers(
     scorer: Scorer,
     stamp: datetime,
     report: Callable[[int, int], None],
+    vectors: VectorLog,
 ) -> Iterator[Answer]:
     held = events[CUSTOMER]  # in order, as are the customers: each part's events stand together
     for start in range(0, len(customers), CUSTOMERS_AT_ONCE):
         asked = customers.slice(start, CUSTOMERS_AT_ONCE)
         first = held.search_sorted(asked[CUSTOMER].item(0), side="left")
         after = held.search_sorted(asked[CUSTOMER].item(-1), side="right")
-        yield from scorer.predict(events.slice(first, after - first), asked, scored_at=stamp)
+        yield from scorer.predict(events.slice(first, after - first), asked, scored_at=stamp, served=vectors.add)
         report(min(start + CUSTOMERS_AT_ONCE, len(customers)), len(customers))

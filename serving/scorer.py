@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -111,13 +112,24 @@ class Scorer:
         counts = tuple(feature for found, _ in rules.values() for feature in found)
         self._plan = Plan(self.journey, (*self.features, *stage, *counts), profile)
 
+    @cached_property
+    def definitions(self) -> str:
+        """The digest of the feature definitions."""
+        return digest(self.features)
+
     @property
     def versions(self) -> dict[str, int]:
         """Task to the version that answers."""
         return {name: served.version for name, served in self.models.items()}
 
     def predict(
-        self, events: pl.DataFrame, cutoffs: pl.DataFrame, *, reasons: bool = True, scored_at: datetime | None = None
+        self,
+        events: pl.DataFrame,
+        cutoffs: pl.DataFrame,
+        *,
+        reasons: bool = True,
+        scored_at: datetime | None = None,
+        served: Callable[[pl.DataFrame, pl.DataFrame], None] | None = None,
     ) -> list[Answer]:
         """One answer per row of `cutoffs`, in its order.
 
@@ -131,6 +143,8 @@ class Scorer:
             Whether to explain; without, `reasons` are empty and `base` is null.
         scored_at
             Stamp of the answers; default: now.
+        served
+            Called with the events and the vectors that the answers come from.
         """
         stamp = (scored_at or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
         found: list[Answer] = []
@@ -138,14 +152,21 @@ class Scorer:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             some = rows.slice(start, ROWS_AT_ONCE)
             with _uncollected(len(some)):
-                found += self._some(events, some, reasons, stamp + "Z")
+                found += self._some(events, some, reasons, stamp + "Z", served)
         return found
 
     def vectors(self, events: pl.DataFrame, cutoffs: pl.DataFrame) -> pl.DataFrame:
         """The vectors of these customers, with stage, its start and what the tasks' rules count."""
         return self._plan.run(events, cutoffs)
 
-    def _some(self, events: pl.DataFrame, cutoffs: pl.DataFrame, reasons: bool, stamp: str) -> list[Answer]:
+    def _some(
+        self,
+        events: pl.DataFrame,
+        cutoffs: pl.DataFrame,
+        reasons: bool,
+        stamp: str,
+        served: Callable[[pl.DataFrame, pl.DataFrame], None] | None,
+    ) -> list[Answer]:
         chosen = events.join(cutoffs.select(CUSTOMER).unique(), on=CUSTOMER, how="semi", maintain_order="left")
         vectors = self.vectors(chosen, cutoffs)
         known = vectors["tenure_days"].is_not_null().to_numpy()
@@ -156,6 +177,8 @@ class Scorer:
         }
         stakes, losses = self._stakes(tasks_rows, len(vectors))
         warnings = self._warnings(chosen, cutoffs)
+        if served is not None:
+            served(chosen, vectors)
         columns = [name for name in (*KEYS, "stage", "since") if name in vectors.columns]
         heads = [
             dict(zip(columns, row, strict=True))

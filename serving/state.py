@@ -13,8 +13,10 @@ from fastapi import Depends, Request
 
 from features.errors import InputError, NoModelError
 from features.journey import Campaign
+from serving.database import StoreError
 from serving.problems import NotReadyError
 from serving.store import Store
+from serving.vector_log import VectorLog
 
 if TYPE_CHECKING:
     from serving.scorer import Scorer
@@ -28,13 +30,15 @@ class Settings:
     """What a server is told when it starts.
 
     `journey` is the journey's name, `store_url` the score store's address, `body_limit` the bytes a
-    request's body may have, `campaign` the costs that lists are told with unless a request says others.
+    request's body may have, `campaign` the costs that lists are told with unless a request says others,
+    `log_vectors` the share of predictions whose vector is kept.
     """
 
     journey: str
     store_url: str
     body_limit: int = 10_000_000
     campaign: Campaign = field(default_factory=Campaign)
+    log_vectors: float = 0.0
 
 
 class State:
@@ -50,6 +54,7 @@ class State:
         self.campaign = settings.campaign
         self.store = Store(settings.store_url)
         self._load, self._list, self._lock = load_scorer, list_models, Lock()
+        self._share = settings.log_vectors
         self._scorer: Scorer | None = None
         self._failure: InputError | None = None
         self._retry_at = 0.0
@@ -73,6 +78,20 @@ class State:
             with self._lock:
                 scorer = self._scorer or self._loaded_now()
         return scorer
+
+    def vector_log(self) -> VectorLog | None:
+        """Where the vectors of one request go; null: nowhere."""
+        if not self._share:
+            return None
+        return VectorLog(self.store, self.scorer(), share=self._share, events=True)
+
+    def keep(self, vectors: VectorLog | None) -> None:
+        """Keep them; an answer does not fail for want of it."""
+        try:
+            if vectors is not None:
+                vectors.write()
+        except StoreError as error:
+            _log.warning("vectors of %s were not kept: %s", self.journey, error.found)
 
     def _loaded_now(self) -> Scorer:
         if self._failure is not None and time.monotonic() < self._retry_at:

@@ -130,6 +130,17 @@ class _Members(TypedColumns):
     contact_profit: Named[float | None]
 
 
+class _ServedVectors(TypedColumns):
+    id = Column(_COUNTER, primary_key=True)
+    journey: Named[str]
+    customer_id = Column(_ID, nullable=False)
+    cutoff = Column(BigInteger, nullable=False)  # microseconds
+    served_at = Column(BigInteger, nullable=False)  # microseconds
+    definitions: Named[str]  # features.catalogue.digest
+    vector = Column(LargeBinary, nullable=False)  # JSON, deflated: feature -> value
+    events = Column(LargeBinary)  # JSON, deflated: canonical events of a request; null: the business's log was read
+
+
 UNKNOWN = -1.7976931348623157e308  # the smallest double: customers whose amount is unknown come last
 
 schema_version = Table("schema_version", metadata, _SchemaVersion)
@@ -141,6 +152,8 @@ stored_answers = Table("answers", metadata, _Answers)
 worklist = Table("worklist", metadata, _Worklist, sqlite_with_rowid=False)
 events = Table("events", metadata, _Events, UniqueConstraint("journey", "event_id"), sqlite_autoincrement=True)
 campaigns = Table("campaigns", metadata, _Campaigns, sqlite_autoincrement=True)
+served_vectors = Table("served_vectors", metadata, _ServedVectors, sqlite_autoincrement=True)
+served_vectors_of_journey = Index("served_vectors_of_journey", served_vectors.c.journey, served_vectors.c.id)
 members = Table("campaign_members", metadata, _Members, sqlite_with_rowid=False)
 
 _ORDER = (scores.c.rank_value.desc(), scores.c.churn_probability.desc(), scores.c.customer_id)

@@ -117,9 +117,10 @@ def predictions(
     if wanted.dry_run:
         content = orjson.dumps({"understood": _understood(events, cutoffs), "warnings": warnings})
     else:
-        told = {
-            answer.customer_id: to_json(answer) for answer in scorer.predict(events, cutoffs, reasons=wanted.reasons)
-        }
+        vectors = state.vector_log()
+        found = scorer.predict(events, cutoffs, reasons=wanted.reasons, served=vectors.add if vectors else None)
+        state.keep(vectors)
+        told = {answer.customer_id: to_json(answer) for answer in found}
         answers = [orjson.Fragment(told[customer.customer_id]) for customer in request.customers]
         content = orjson.dumps({"answers": answers, "warnings": warnings})
     return Response(content, media_type="application/json")
