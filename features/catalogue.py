@@ -64,5 +64,7 @@ def catalogue(journey: Journey) -> tuple[Feature, ...]:
 
 def digest(features: tuple[Feature, ...]) -> str:
     """A fingerprint of the definitions: a model is only fed vectors built by the ones it learned from."""
-    told = [(f.name, f.unit, f.reason, f.empty, f.of.name, f.description, f.categories, repr(f.expr)) for f in features]
+    told = [
+        (f.name, f.unit, f.reason, f.empty, f.of.name, f.description, f.categories, repr(f.value)) for f in features
+    ]
     return hashlib.sha256(json.dumps(told, ensure_ascii=False).encode()).hexdigest()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from features.cutoffs import usable
+from features.engine import build
 from features.families.stage import present
-from features.feature import build, collect
 from features.findings import Finding, listed, share
 from features.instants import microseconds
 from features.journey import Cltv, Journey, Rule, duration_text
@@ -74,9 +74,9 @@ def _history(journey: Journey, first: int, horizon: timedelta, cutoffs: list[int
 
 def _asked(task: Task, journey: Journey, events: pl.DataFrame, cutoff: int) -> pl.Series:
     """The labels of those the task asks about at a cutoff: the ones that training sees."""
-    rows = population(events.lazy(), [cutoff])
-    who = eligible(task, events.lazy(), rows).filter(pl.col("eligible"))
-    return collect(label(task, journey, events.lazy(), who))[LABEL]
+    rows = population(events, [cutoff])
+    who = eligible(task, events, rows).filter(pl.col("eligible"))
+    return label(task, journey, events, who)[LABEL]
 
 
 def _churn(journey: Journey, events: pl.DataFrame, cutoff: int, place: str) -> Iterator[Finding]:
@@ -99,8 +99,8 @@ def _churn(journey: Journey, events: pl.DataFrame, cutoff: int, place: str) -> I
 
 
 def _stages(journey: Journey, events: pl.DataFrame, cutoff: int, place: str) -> Iterator[Finding]:
-    rows = population(events.lazy(), [cutoff])
-    stage = collect(build(events.lazy(), rows, present(journey)[:1]))["stage"]
+    rows = population(events, [cutoff])
+    stage = build(events, rows, present(journey)[:1])["stage"]
     counts = dict(stage.drop_nulls().value_counts().rows())
     shares = [f"{name} {share(counts.get(name, 0), stage.len())}" for name in journey.stage_names]
     yield Finding("fact", place, f"at {to_text(cutoff)}: {listed(shares, 20)}")

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from features.families.words import count, is_type
-from features.feature import Feature, build
-from features.instants import KEYS, within
+from features.aggregates import count
+from features.engine import build
+from features.families.words import is_type
+from features.feature import Feature
+from features.instants import KEYS, Window
 from features.journey import Rule
 
 
-def holds(rule: Rule, events: pl.LazyFrame, cutoffs: pl.LazyFrame, name: str = "holds") -> pl.LazyFrame:
+def holds(rule: Rule, events: pl.DataFrame, cutoffs: pl.DataFrame, name: str = "holds") -> pl.DataFrame:
     """`customer_id`, `cutoff` and a boolean column: whether the rule holds at the cutoff."""
     counts, answer = conditions(rule, name)
     return build(events, cutoffs.select(KEYS), counts).select(*KEYS, answer.alias(name))
@@ -34,9 +36,8 @@ def _leaves(rule: Rule) -> list[Rule]:
 
 
 def _counted(leaf: Rule, name: str) -> Feature:
-    inside = is_type(*(leaf.any_of or leaf.none_of or []))
-    condition = inside & within(leaf.within) if leaf.within else inside
-    return Feature(name, "events a rule looks at", "count", "ACTIVITY", count(condition), empty=0.0)
+    counted = count(is_type(*(leaf.any_of or leaf.none_of or [])), Window(leaf.within) if leaf.within else None)
+    return Feature(name, "events a rule looks at", "count", "ACTIVITY", counted, empty=0.0)
 
 
 def _combined(rule: Rule, columns: Iterator[str]) -> pl.Expr:

@@ -6,15 +6,26 @@ The past is `[-inf, cutoff)`, a window of d days `[cutoff - d, cutoff)`, the fut
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 import narwhals as nw
+import numpy as np
+from numpy.typing import NDArray
 
 from features.schema import CUSTOMER, CUTOFF, DAY, KNOWN_AT, TIME
 
 Frame: TypeAlias = nw.LazyFrame[Any]
 KEYS = (CUSTOMER, CUTOFF)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The half-open window of `length` that ends `before` the cutoff."""
+
+    length: timedelta
+    before: timedelta = timedelta(0)
 
 
 def microseconds(length: timedelta) -> int:
@@ -31,25 +42,45 @@ def past(events: Frame, cutoffs: Frame) -> Frame:
         The events' columns with `cutoff` and `age`, the microseconds from the event to the cutoff
         (always positive).
     """
-    rows = events.join(cutoffs.select(*KEYS), on=CUSTOMER)
-    rows = rows.filter((nw.col(TIME) < nw.col(CUTOFF)) & (nw.col(KNOWN_AT) < nw.col(CUTOFF)))
+    rows = events.join(cutoffs.select(*KEYS), on=CUSTOMER).filter(seen())
     return rows.with_columns(age=nw.col(CUTOFF) - nw.col(TIME))
 
 
-def future(events: Frame, cutoffs: Frame, horizon: timedelta) -> Frame:
-    """Each (customer, cutoff) with the events of the horizon that begins at the cutoff.
+def seen() -> nw.Expr:
+    """Of events beside a cutoff: those that happened and were known before it."""
+    return (nw.col(TIME) < nw.col(CUTOFF)) & (nw.col(KNOWN_AT) < nw.col(CUTOFF))
 
-    What happened counts, whenever the business learned of it.
+
+def late(cutoff: nw.Expr) -> nw.Expr:
+    """Of events beside a cutoff: those that happened before it and were not known yet."""
+    return (nw.col(TIME) < cutoff) & (nw.col(KNOWN_AT) >= cutoff)
+
+
+def first_at_or_after(
+    times: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64], instants: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Per query, the first row in `[start, end)` whose time is not before the instant; `end` if none is.
+
+    Times rise within each `[start, end)`. A binary search that takes all queries one step at a time.
     """
-    rows = events.join(cutoffs.select(*KEYS), on=CUSTOMER)
-    end = nw.col(CUTOFF) + microseconds(horizon)
-    return rows.filter((nw.col(TIME) >= nw.col(CUTOFF)) & (nw.col(TIME) < end))
+    if len(times) == 0:
+        return starts
+    if len(starts) == 1:
+        return starts + np.searchsorted(times[starts[0] : ends[0]], instants, side="left")
+    low, high = starts.copy(), ends.copy()
+    for _ in range(int((ends - starts).max(initial=0)).bit_length()):
+        middle, unsure = (low + high) >> 1, low < high
+        before = times[np.minimum(middle, len(times) - 1)] < instants
+        low = np.where(unsure & before, middle + 1, low)
+        high = np.where(unsure & ~before, middle, high)
+    return low
 
 
-def within(length: timedelta, *, before: timedelta = timedelta(0)) -> nw.Expr:
-    """Of past rows: those in the window of `length` that ends `before` the cutoff."""
-    inside = nw.col("age") <= microseconds(before + length)
-    return inside & (nw.col("age") > microseconds(before)) if before else inside
+def inside(window: Window) -> nw.Expr:
+    """Of past rows: those in the window."""
+    end = microseconds(window.before)
+    found = nw.col("age") <= end + microseconds(window.length)
+    return found & (nw.col("age") > end) if end else found
 
 
 def mature(cutoff: int, horizon: timedelta, observed_until: int) -> bool:

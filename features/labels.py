@@ -6,15 +6,20 @@ what was known before the cutoff.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import narwhals as nw
 import polars as pl
 
+from features.aggregates import combine, count, total
 from features.eligibility import holds
+from features.engine import build
 from features.families.stage import present
-from features.feature import build
-from features.instants import KEYS, future, microseconds
+from features.families.words import is_type
+from features.feature import Feature
+from features.instants import KEYS, Window, microseconds
 from features.journey import Churn, Cltv, Journey, NextStage
-from features.schema import CUSTOMER, CUTOFF, EVENT, KNOWN_AT, TIME, VALUE
+from features.schema import CUSTOMER, CUTOFF, KNOWN_AT, TIME, VALUE
 
 Task = Churn | NextStage | Cltv
 TASKS = ("churn", "next_stage", "cltv")
@@ -27,47 +32,42 @@ def tasks(journey: Journey) -> dict[str, Task]:
     return {name: task for name, task in found.items() if task is not None}
 
 
-def population(events: pl.LazyFrame, cutoffs: list[int]) -> pl.LazyFrame:
-    """Every (customer, cutoff) with at least one event known before the cutoff."""
+def population(events: pl.DataFrame, cutoffs: list[int]) -> pl.DataFrame:
+    """Every (customer, cutoff) with at least one event known before the cutoff, sorted by both."""
     known = pl.max_horizontal(TIME, KNOWN_AT)
-    first = events.group_by(CUSTOMER).agg(known.min().alias("first"))
+    first = events.lazy().group_by(CUSTOMER).agg(known.min().alias("first"))
     grid = pl.LazyFrame({CUTOFF: pl.Series(sorted(cutoffs), dtype=pl.Int64)})
     rows = first.join(grid, how="cross").filter(pl.col("first") < pl.col(CUTOFF))
-    return rows.select(KEYS).sort(KEYS)
+    return rows.select(KEYS).sort(KEYS).collect()
 
 
-def label(task: Task, journey: Journey, events: pl.LazyFrame, cutoffs: pl.LazyFrame) -> pl.LazyFrame:
+def label(task: Task, journey: Journey, events: pl.DataFrame, cutoffs: pl.DataFrame) -> pl.DataFrame:
     """`customer_id`, `cutoff`, `label`: 0 or 1 (churn), the stage's name, or the value (CLTV).
 
-    Only meaningful for cutoffs whose horizon is over (`features.instants.mature`).
+    The horizon `[cutoff, cutoff + length)` is the window before its end, so a label is a feature seen
+    from there, by the functions that build all others. Only meaningful for cutoffs whose horizon is
+    over (`features.instants.mature`).
     """
-    if isinstance(task, NextStage):
-        return _stage_ahead(task, journey, events, cutoffs)
-    rows = future(nw.from_native(events), nw.from_native(cutoffs), task.within)
-    rows = rows.filter(nw.col(EVENT) == task.event)
-    if isinstance(task, Cltv):
-        found = nw.col(VALUE).sum() * task.margin if task.sum else nw.col(TIME).count() * task.margin
-    else:
-        found = nw.col(TIME).count()
-    sums = rows.group_by(*KEYS).agg(found.alias(LABEL)).to_native()
-    joined = (
-        cutoffs.select(KEYS).join(sums, on=KEYS, how="left").with_columns(pl.col(LABEL).fill_null(0).cast(pl.Float64))
-    )
-    if isinstance(task, Churn):
-        happened = pl.col(LABEL) > 0
-        return joined.with_columns((happened if task.does else ~happened).cast(pl.Float64).alias(LABEL))
-    return joined
-
-
-def _stage_ahead(task: NextStage, journey: Journey, events: pl.LazyFrame, cutoffs: pl.LazyFrame) -> pl.LazyFrame:
-    """The stage at cutoff + horizon, by the function that gives the present stage."""
     length = microseconds(task.within)
     ahead = cutoffs.select(CUSTOMER, (pl.col(CUTOFF) + length).alias(CUTOFF))
     happened = events.with_columns(pl.col(TIME).alias(KNOWN_AT))
-    found = build(happened, ahead, present(journey)[:1])
-    return found.select(CUSTOMER, (pl.col(CUTOFF) - length).alias(CUTOFF), pl.col("stage").alias(LABEL))
+    found = build(happened, ahead, [_future(task, journey)])
+    return found.select(CUSTOMER, (pl.col(CUTOFF) - length).alias(CUTOFF), LABEL)
 
 
-def eligible(task: Task, events: pl.LazyFrame, cutoffs: pl.LazyFrame) -> pl.LazyFrame:
+def _future(task: Task, journey: Journey) -> Feature:
+    """The label as a feature of the instant at which the horizon ends."""
+    if isinstance(task, NextStage):
+        return replace(present(journey)[0], name=LABEL)
+    inside, event = Window(task.within), is_type(task.event)
+    if isinstance(task, Cltv):
+        value = (total(VALUE, event, inside) if task.sum else count(event, inside)) * task.margin
+    else:
+        happened, absent = (1.0, 0.0) if task.does else (0.0, 1.0)
+        value = combine(lambda n: nw.when(n > 0).then(happened).otherwise(absent), count(event, inside))
+    return Feature(LABEL, "what the task predicts", "number", "ACTIVITY", value)
+
+
+def eligible(task: Task, events: pl.DataFrame, cutoffs: pl.DataFrame) -> pl.DataFrame:
     """`customer_id`, `cutoff`, `eligible`: whether the task's question is asked."""
     return holds(task.eligibility, events, cutoffs, "eligible")

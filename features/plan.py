@@ -1,27 +1,34 @@
-"""One query plan for many requests: built once over sources that yield the request's own rows.
+"""The vectors of a few customers at once, fast: every query plan is built once, for all requests.
 
-For one customer, building the expressions costs several times what running them does; the plan is
-the same for all.
+For one customer, building the expressions of a catalogue costs several times what running them does.
+The plans stand over sources that yield the request's own rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from threading import Lock
+from typing import Any
 
+import narwhals as nw
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from features.feature import Feature, build, collect
+from features.engine import aggregated, aggregated_of_one, aggregates, finished, known
+from features.feature import Feature
+from features.histories import HISTORY, Keyed
+from features.instants import KEYS
 from features.journey import Journey
+from features.lookups import Asked
 from features.records import from_records
 from features.schema import CUSTOMER, CUTOFF
 
-_SCHEMA = {CUSTOMER: pl.String, CUTOFF: pl.Int64}
+AS_WRITTEN = pl.QueryOptFlags.none()  # a plan is optimised anew for every run, which costs more than so few rows do
 
 
 class Plan:
-    """`features.feature.build` with its plan kept; safe to share between threads, one run at a time.
+    """`features.engine.build` with its plans kept; safe to share between threads, one run at a time.
 
     Parameters
     ----------
@@ -34,29 +41,61 @@ class Plan:
     """
 
     def __init__(self, journey: Journey, features: Sequence[Feature], profile: pl.DataFrame | None = None) -> None:
-        self._rows: dict[str, pl.DataFrame] = {}
         self._lock = Lock()
-        self._columns = from_records([], journey)[0].schema
-        events = register_io_source(self._source("events"), schema=self._columns)
-        cutoffs = register_io_source(self._source("cutoffs"), schema=pl.Schema(_SCHEMA))
-        self._plan = build(events, cutoffs, features, None if profile is None else profile.lazy())
+        self._columns = from_records([], journey)[0].columns
+        self._features, self._tables = tuple(features), [Asked(*each) for each in aggregates(features)]
+        self._events = _Source({**from_records([], journey)[0].schema, HISTORY: pl.Int32})
+        self._derived = [_derived(self._events.rows(), asked) for asked in self._tables]
+        blank = self._found(
+            self._events.frame.drop(HISTORY), pl.DataFrame(schema={CUSTOMER: pl.String, CUTOFF: pl.Int64})
+        )
+        self._aggregates = _Source(dict(blank.schema))
+        held = None if profile is None else profile.lazy()
+        self._finished = finished(known(self._aggregates.rows()), KEYS, self._features, held)
 
     def run(self, events: pl.DataFrame, cutoffs: pl.DataFrame) -> pl.DataFrame:
         """The vectors of `cutoffs`, as `build` gives them."""
         with self._lock:
-            self._rows = {"events": events.select(self._columns.names()), "cutoffs": cutoffs.select(list(_SCHEMA))}
-            try:
-                return collect(self._plan)
-            finally:
-                self._rows = {}
+            self._aggregates.frame = self._found(events.select(self._columns), cutoffs.select(KEYS))
+            return self._finished.collect(engine="in-memory", optimizations=AS_WRITTEN)
 
-    def _source(self, name: str) -> Callable[..., Iterator[pl.DataFrame]]:
-        def rows(
-            with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _: int | None
-        ) -> Iterator[pl.DataFrame]:
-            frame = self._rows[name]
-            frame = frame if predicate is None else frame.filter(predicate)
-            frame = frame if with_columns is None else frame.select(with_columns)
-            yield frame if n_rows is None else frame.head(n_rows)
+    def _found(self, events: pl.DataFrame, cutoffs: pl.DataFrame) -> pl.DataFrame:
+        find = aggregated_of_one if len(cutoffs) == 1 else aggregated
+        return cutoffs.hstack(find(events, cutoffs, self._tables, self._derive))
 
-        return rows
+    def _derive(self, log: pl.DataFrame) -> list[Callable[[], pl.DataFrame]]:
+        self._events.frame = log
+        return [
+            partial(_held, rows) for rows in pl.collect_all(self._derived, engine="in-memory", optimizations=AS_WRITTEN)
+        ]
+
+
+def _derived(events: pl.LazyFrame, asked: Asked) -> pl.LazyFrame:
+    """`features.engine.derived` as a plan, by window functions: a plan knows no row before."""
+    rows = asked.table.derive(nw.from_native(events), Keyed((HISTORY,)))
+    found: pl.LazyFrame = rows.select(*asked.columns).to_native()
+    return found
+
+
+def _held(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows
+
+
+class _Source:
+    """A table that plans read, put in anew for every run."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._schema = pl.Schema(schema)
+        self.frame = pl.DataFrame(schema=self._schema)
+
+    def rows(self) -> pl.LazyFrame:
+        """A plan that reads what is held when it runs."""
+        return register_io_source(self._read, schema=self._schema)
+
+    def _read(
+        self, with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _: int | None
+    ) -> Iterator[pl.DataFrame]:
+        frame = self.frame
+        frame = frame if predicate is None else frame.filter(predicate)
+        frame = frame if with_columns is None else frame.select(with_columns)
+        yield frame if n_rows is None else frame.head(n_rows)

@@ -16,22 +16,26 @@ from operator import and_
 import narwhals as nw
 
 from features.feature import Table
-from features.instants import KEYS, Frame, microseconds
+from features.histories import Histories, Rows
+from features.instants import microseconds
 from features.journey import Journey, Rule
-from features.schema import CUTOFF, EVENT, POSITION, TIME
+from features.schema import EVENT, POSITION, TIME
 
 Condition = tuple[frozenset[str], int | None]  # event types, window in microseconds (None: ever)
 
 
-def _conditions(rules: Sequence[Rule]) -> list[Condition]:
-    """The distinct (types, window) pairs whose counts decide the rules."""
-    found: dict[Condition, None] = {}
+def _conditions(rules: Sequence[Rule]) -> dict[Condition, int]:
+    """The distinct (types, window) pairs whose counts decide the rules, each with the largest count asked for."""
+    found: dict[Condition, int] = {}
     for rule in rules:
         if rule.all_of is not None:
-            found |= dict.fromkeys(_conditions(rule.all_of))
+            asked = _conditions(rule.all_of)
         elif types := rule.any_of or rule.none_of:
-            found[_condition(rule, types)] = None
-    return list(found)
+            asked = {_condition(rule, types): rule.at_least}
+        else:
+            continue
+        found |= {condition: max(least, found.get(condition, 0)) for condition, least in asked.items()}
+    return found
 
 
 def _condition(rule: Rule, types: list[str]) -> Condition:
@@ -49,55 +53,63 @@ def _holds(rule: Rule, columns: dict[Condition, str]) -> nw.Expr:
     return nw.lit(True)
 
 
-def _steps(past: Frame, columns: dict[Condition, str]) -> Frame:
-    """One row per (customer, cutoff, instant) at which a count changes, with its steps."""
-    keys = [*KEYS, TIME]
+def _steps(events: Rows, here: Histories, columns: dict[Condition, str], most: dict[Condition, int]) -> Rows:
+    """One row per history and instant at which a count changes, with its steps.
+
+    A count that only grows is followed no further than to the largest number a rule asks for.
+    """
+    keys = [*here.keys, TIME]
     zero = {name: nw.lit(0) for name in columns.values()}
-    start = past.group_by(*KEYS).agg(nw.col(TIME).min())
-    parts = [start.select(*keys, **zero)]
-    for (types, window), name in columns.items():
-        rows = past.filter(nw.col(EVENT).is_in(sorted(types)))
+    first = events.with_columns(earlier=here.before(TIME)).filter(nw.col("earlier").is_null())
+    parts = [first.select(*keys, **zero)]
+    for condition, name in columns.items():
+        types, window = condition
+        rows = events.filter(nw.col(EVENT).is_in(sorted(types)))
+        if window is None:
+            counted = here.running(rows.with_columns(one=nw.lit(1)), number="one")
+            rows = counted.filter(nw.col("number") <= most[condition])
         parts.append(rows.select(*keys, **{**zero, name: nw.lit(1)}))
         if window is not None:
-            left = rows.with_columns((nw.col(TIME) + window).alias(TIME)).filter(nw.col(TIME) < nw.col(CUTOFF))
+            left = rows.with_columns((nw.col(TIME) + window).alias(TIME))
             parts.append(left.select(*keys, **{**zero, name: nw.lit(-1)}))
-    return nw.concat(parts).group_by(*keys).agg(*(nw.col(name).sum() for name in columns.values()))
+    return nw.concat(parts).group_by(*keys).agg(*(nw.col(name).sum() for name in columns.values())).sort(*keys)
 
 
-def _by_rules(past: Frame, rules: Sequence[Rule]) -> Frame:
-    """Rows (customer, cutoff, time, stage index) at every instant at which the stage may change."""
-    columns = {condition: f"count_{i}" for i, condition in enumerate(_conditions(rules))}
-    steps = _steps(past, columns)
-    counts = steps.with_columns(nw.col(name).cum_sum().over(*KEYS, order_by=TIME) for name in columns.values())
+def _by_rules(events: Rows, here: Histories, rules: Sequence[Rule]) -> Rows:
+    """Rows (history, time, stage index) at every instant at which the stage may change."""
+    most = _conditions(rules)
+    columns = {condition: f"count_{i}" for i, condition in enumerate(most)}
+    steps = _steps(events, here, columns, most)
+    counts = here.running(steps, order_by=TIME, **{name: name for name in columns.values()})
     stage: nw.Expr = nw.lit(0)
     for index, rule in enumerate(rules):
         stage = nw.when(_holds(rule, columns)).then(nw.lit(index)).otherwise(stage)
-    return counts.select(*KEYS, TIME, stage=stage)
+    return counts.select(*here.keys, TIME, stage=stage)
 
 
-def _by_event(past: Frame, names: Sequence[str]) -> Frame:
+def _by_event(events: Rows, here: Histories, names: Sequence[str]) -> Rows:
     """The stage is the type of the last event; of several at one instant, the one that came last."""
-    known = past.filter(nw.col(EVENT).is_in(list(names)))
-    last = known.with_columns(last=nw.col(POSITION).max().over(*KEYS, TIME)).filter(nw.col(POSITION) == nw.col("last"))
+    known = events.filter(nw.col(EVENT).is_in(list(names)))
+    newest = known.group_by(*here.keys, TIME).agg(nw.col(POSITION).max())
+    last = known.join(newest, on=[*here.keys, TIME, POSITION], how="inner").sort(*here.keys, TIME)
     stage: nw.Expr = nw.lit(0)
     for index, name in enumerate(names):
         stage = nw.when(nw.col(EVENT) == name).then(nw.lit(index)).otherwise(stage)
-    return last.select(*KEYS, TIME, stage=stage)
+    return last.select(*here.keys, TIME, stage=stage)
 
 
 def stage_changes(journey: Journey) -> Table:
     """The table of a customer's stage changes.
 
     Columns: `time` (after which the stage holds), `stage` and `previous` (indices into
-    `journey.stage_names`; `previous` is null at the first), `latest` (true on the present stage), `age`.
+    `journey.stage_names`; `previous` is null at the first). Changes by time alone stand in it at the
+    instant they happen, which may lie after the newest event.
     """
     rules = None if journey.stages == "by_event" else list(journey.stages.values())
 
-    def derive(past: Frame) -> Frame:
-        rows = _by_event(past, journey.stage_names) if rules is None else _by_rules(past, rules)
-        rows = rows.with_columns(previous=nw.col("stage").shift(1).over(*KEYS, order_by=TIME))
-        rows = rows.filter(nw.col("previous").is_null() | (nw.col("stage") != nw.col("previous")))
-        following = nw.col(TIME).shift(-1).over(*KEYS, order_by=TIME)
-        return rows.with_columns(latest=following.is_null(), age=nw.col(CUTOFF) - nw.col(TIME))
+    def derive(events: Rows, here: Histories) -> Rows:
+        rows = _by_event(events, here, journey.stage_names) if rules is None else _by_rules(events, here, rules)
+        rows = rows.with_columns(previous=here.before("stage", order_by=TIME))
+        return rows.filter(nw.col("previous").is_null() | (nw.col("stage") != nw.col("previous")))
 
-    return Table("stages", derive)
+    return Table("stages", derive, order_by=TIME)

@@ -15,7 +15,6 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from features.errors import InputError
-from features.feature import collect
 from features.instants import mature
 from features.journey import Journey
 from features.labels import LABEL, Task, label
@@ -146,7 +145,7 @@ def _span(campaign: Stored, journey: Journey) -> tuple[int, int]:
 
 def _followed(rows: pl.DataFrame, campaign: Stored, journey: Journey, log: EventLog) -> pl.DataFrame:
     """An arm with `churned`, `lost` (what was at stake of those who churned) and `value` (null: no CLTV)."""
-    cutoffs = rows.with_columns(pl.lit(campaign.sent_at, dtype=pl.Int64).alias(CUTOFF)).lazy()
+    cutoffs = rows.with_columns(pl.lit(campaign.sent_at, dtype=pl.Int64).alias(CUTOFF))
     horizon = {"within": timedelta(microseconds=campaign.horizon)}
     churn, cltv = journey.tasks.churn, journey.tasks.cltv
     assert churn is not None  # noqa: S101 -- _span refuses it
@@ -158,8 +157,8 @@ def _followed(rows: pl.DataFrame, campaign: Stored, journey: Journey, log: Event
     return told.with_columns((pl.col("churned") * pl.col("at_stake")).alias("lost"), *missing)
 
 
-def _labelled(task: Task, name: str, journey: Journey, log: EventLog, cutoffs: pl.LazyFrame) -> pl.DataFrame:
-    return collect(label(task, journey, log.events.lazy(), cutoffs)).select(CUSTOMER, pl.col(LABEL).alias(name))
+def _labelled(task: Task, name: str, journey: Journey, log: EventLog, cutoffs: pl.DataFrame) -> pl.DataFrame:
+    return label(task, journey, log.events, cutoffs).select(CUSTOMER, pl.col(LABEL).alias(name))
 
 
 def _arm(rows: pl.DataFrame) -> ArmOutcome:

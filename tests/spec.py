@@ -19,7 +19,8 @@ from typing import Any
 
 import polars as pl
 
-from features.feature import Feature, build
+from features.engine import build
+from features.feature import Feature
 from features.journey import Journey
 from features.schema import CHANNEL, CUSTOMER, CUTOFF, DAY, EVENT, KNOWN_AT, POSITION, TIME, VALUE, to_microseconds
 
@@ -107,10 +108,10 @@ def _cell(value: Any, number: bool) -> Any:
     return float(value) if number else value
 
 
-def pairs(customers: Iterable[str], cutoffs: Iterable[int]) -> pl.LazyFrame:
+def pairs(customers: Iterable[str], cutoffs: Iterable[int]) -> pl.DataFrame:
     """Every customer at every cutoff."""
     rows = [(customer, cutoff) for cutoff in cutoffs for customer in customers]
-    return pl.LazyFrame(rows, schema={CUSTOMER: pl.String, CUTOFF: pl.Int64}, orient="row")
+    return pl.DataFrame(rows, schema={CUSTOMER: pl.String, CUTOFF: pl.Int64}, orient="row")
 
 
 def vector(
@@ -123,8 +124,8 @@ def vector(
 ) -> dict[str, Any]:
     """The vector at `now` of the one customer whose events the table tells."""
     asked = pairs(["c"], [to_microseconds(now)])
-    known = None if profile is None else pl.LazyFrame([{CUSTOMER: "c", **profile}])
-    (row,) = build(log(table, journey, now=now).lazy(), asked, features, known).collect().to_dicts()
+    known = None if profile is None else pl.DataFrame([{CUSTOMER: "c", **profile}])
+    (row,) = build(log(table, journey, now=now), asked, features, known).to_dicts()
     return {name: value for name, value in row.items() if name not in (CUSTOMER, CUTOFF)}
 
 

@@ -10,9 +10,10 @@ from spec import SHOP, at, changed, frame, log, pairs
 
 from features.catalogue import FAMILIES, catalogue, digest
 from features.definition import read as read_journey
+from features.engine import build
 from features.errors import InputError
 from features.families.words import TYPES_AT_MOST, slugs
-from features.feature import REASONS, build
+from features.feature import REASONS
 from features.journey import Journey
 from features.log import read as read_log
 from features.schema import CUSTOMER, CUTOFF, EVENT, KNOWN_AT, TIME
@@ -81,7 +82,7 @@ def test_lightgbm_keeps_the_names_of_strange_event_types():
 def test_strange_event_types_are_counted_like_others():
     rows = [{CUSTOMER: "c", TIME: at(-3), KNOWN_AT: at(-3), EVENT: name} for name in STRANGE.types]
     features = catalogue(STRANGE)
-    (row,) = build(frame(rows, STRANGE).lazy(), pairs(["c"], [at()]), features).collect().to_dicts()
+    (row,) = build(frame(rows, STRANGE), pairs(["c"], [at()]), features).to_dicts()
     counts = [f.name for f in features if f.name.endswith("_56d") and f.description.startswith("number of")]
     assert {name: row[name] for name in counts if "trouble" in name or "ñandú" in name} == {
         "trouble_56d": 1.0,
@@ -156,7 +157,7 @@ def test_the_digest_changes_with_a_definition_and_not_with_time():
 
 def test_a_column_of_the_cutoffs_with_a_features_name_gives_way():
     asked = pairs(["c"], [at()]).with_columns(recency_days=99.0, segment=1)
-    built = build(log("day | event\n-3 | visit").lazy(), asked, catalogue(SHOP)).collect()
+    built = build(log("day | event\n-3 | visit"), asked, catalogue(SHOP))
     assert built.columns[:3] == [CUSTOMER, CUTOFF, "segment"]
     assert built["recency_days"].to_list() == [3.0]
     assert len(built.columns) == len(set(built.columns)) == 3 + len(catalogue(SHOP))

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from spec import SHOP, at, log, pairs
 
 from features.eligibility import conditions, holds
-from features.feature import build
+from features.engine import build
 from features.journey import Churn, Cltv, NextStage, Rule
 from features.labels import eligible
 from features.schema import CUSTOMER, CUTOFF
 
 
 def answer(rule, table, **keys):
-    return holds(Rule.model_validate(rule), log(table).lazy(), pairs(["c"], [at()]), **keys).collect()["holds"].item()
+    return holds(Rule.model_validate(rule), log(table), pairs(["c"], [at()]), **keys)["holds"].item()
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_rules_hold_as_counting_by_hand_says(case, rule):
     events, cutoffs = case
     rule = Rule.model_validate(rule)
     asked = pairs(sorted(events[CUSTOMER].unique()), cutoffs)
-    for row in holds(rule, events.lazy(), asked).collect().to_dicts():
+    for row in holds(rule, events, asked).to_dicts():
         own = events.filter(pl.col(CUSTOMER) == row[CUSTOMER]).to_dicts()
         known = [event for event in own if event["known_at"] < row[CUTOFF]]
         assert row["holds"] == oracle.holds(rule, known, row[CUTOFF])
@@ -66,9 +66,9 @@ def test_several_rules_are_built_with_one_set_of_vectors():
     rules = {"bought": Rule(any_of=["purchase"]), "calm": Rule(none_of=["ticket"], within="7d")}
     both = {name: conditions(rule, name) for name, rule in rules.items()}
     counts = [feature for features, _ in both.values() for feature in features]
-    events = log("day | event\n-9 | purchase\n-3 | ticket").lazy()
+    events = log("day | event\n-9 | purchase\n-3 | ticket")
     built = build(events, pairs(["c"], [at()]), counts).select(**{name: expr for name, (_, expr) in both.items()})
-    assert built.collect().to_dicts() == [{"bought": True, "calm": False}]
+    assert built.to_dicts() == [{"bought": True, "calm": False}]
 
 
 @pytest.mark.parametrize(
@@ -85,15 +85,15 @@ def test_several_rules_are_built_with_one_set_of_vectors():
     ],
 )
 def test_who_is_asked_about(task, days, wanted):
-    events = log(f"day | event\n{days} | purchase").lazy()
-    assert eligible(task, events, pairs(["c"], [at()])).collect()["eligible"].item() is wanted
+    events = log(f"day | event\n{days} | purchase")
+    assert eligible(task, events, pairs(["c"], [at()]))["eligible"].item() is wanted
 
 
 def test_the_future_makes_nobody_eligible():
     before = "day | event\n-9 | visit"
     for task in (SHOP.tasks.churn, Churn(does="ticket", within="28d")):
         answers = [
-            eligible(task, log(table).lazy(), pairs(["c"], [at()])).collect()["eligible"].item()
+            eligible(task, log(table), pairs(["c"], [at()]))["eligible"].item()
             for table in (before, before + "\n0 | purchase\n0 | ticket\n+3 | purchase")
         ]
         assert answers[0] == answers[1]

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spec import SHOP, at, log, pairs
 
+from features.aggregates import count
 from features.catalogue import catalogue
-from features.families.words import count, is_type
-from features.feature import Feature, build
+from features.engine import build
+from features.families.words import is_type
+from features.feature import Feature
 from training.encoding import CATEGORIES_AT_MOST, Encoding, fit_encoding
 
 
@@ -83,8 +85,8 @@ def test_json_makes_the_same_encoding(values):
 
 def test_the_vectors_of_a_journey_become_one_matrix_of_numbers():
     features = catalogue(SHOP)
-    events = log("day | event | value | channel\n-9 | visit | | web\n-3 | purchase | 5 |").lazy()
-    vectors = build(events, pairs(["c"], [at(), at(9)]), features).collect()
+    events = log("day | event | value | channel\n-9 | visit | | web\n-3 | purchase | 5 |")
+    vectors = build(events, pairs(["c"], [at(), at(9)]), features)
     matrix = fit_encoding(features, vectors).matrix(vectors)
     assert matrix.shape == (2, len(features))
     assert matrix.dtype == np.float64

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from spec import SHOP, changed, frame, pairs, same
 
 from features.catalogue import catalogue
-from features.feature import build
+from features.engine import build
 from features.plan import Plan
 from features.schema import CUSTOMER, CUTOFF, DAY, EVENT, KNOWN_AT, POSITION, TIME
 
@@ -43,15 +43,15 @@ def profile_of(customer: str, events: pl.DataFrame) -> dict[str, Any] | None:
     return {CUSTOMER: customer, "region": "north", "plan": "gold", "plan_since": times[1] if len(times) > 1 else None}
 
 
-def profiles(events: pl.DataFrame) -> pl.LazyFrame:
+def profiles(events: pl.DataFrame) -> pl.DataFrame:
     rows = [profile_of(customer, events) for customer in events[CUSTOMER].unique()]
     schema = {CUSTOMER: pl.String, "region": pl.String, "plan": pl.String, "plan_since": pl.Int64}
-    return pl.LazyFrame([row for row in rows if row], schema=schema)
+    return pl.DataFrame([row for row in rows if row], schema=schema)
 
 
 def vectors(events: pl.DataFrame, cutoffs: list[int], which: str = "shop") -> list[dict[str, Any]]:
     every = pairs(sorted(events[CUSTOMER].unique()), cutoffs)
-    return build(events.lazy(), every, FEATURES[which], profiles(events)).collect().to_dicts()
+    return build(events, every, FEATURES[which], profiles(events)).to_dicts()
 
 
 def differences(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> list[str]:
@@ -87,7 +87,7 @@ def test_plain_loops_give_the_same_vectors(which, case):
 def test_journeys_without_some_of_the_parts_agree_too(journey, case):
     events, cutoffs = case
     every = pairs(sorted(events[CUSTOMER].unique()), cutoffs)
-    found = build(events.lazy(), every, catalogue(journey)).collect().to_dicts()
+    found = build(events, every, catalogue(journey)).to_dicts()
     wanted = [
         oracle.vector(events.filter(pl.col(CUSTOMER) == row[CUSTOMER]).to_dicts(), row[CUTOFF], journey)
         for row in found
@@ -153,7 +153,7 @@ def test_a_customer_alone_has_the_vector_of_the_batch(case):
 @examples(7)
 def test_one_request_has_the_vector_of_the_batch(case):
     events, cutoffs = case
-    batch = build(events.lazy(), pairs(sorted(events[CUSTOMER].unique()), cutoffs), FEATURES["shop"]).collect()
+    batch = build(events, pairs(sorted(events[CUSTOMER].unique()), cutoffs), FEATURES["shop"])
     for (customer,), rows in batch.group_by(CUSTOMER):
         own = events.filter(pl.col(CUSTOMER) == customer)
         found = ONLINE.run(own, rows.select(CUSTOMER, CUTOFF)).to_dicts()
@@ -164,22 +164,22 @@ def test_one_request_has_the_vector_of_the_batch(case):
 @examples(7)
 def test_rows_keep_the_order_of_the_cutoffs_given(case, random):
     events, cutoffs = case
-    every = pairs(sorted(events[CUSTOMER].unique()), cutoffs).collect().rows()
+    every = pairs(sorted(events[CUSTOMER].unique()), cutoffs).rows()
     random.shuffle(every)
-    wanted = pl.LazyFrame(every, schema={CUSTOMER: pl.String, CUTOFF: pl.Int64}, orient="row")
-    assert build(events.lazy(), wanted, FEATURES["shop"]).select(CUSTOMER, CUTOFF).collect().rows() == every
+    wanted = pl.DataFrame(every, schema={CUSTOMER: pl.String, CUTOFF: pl.Int64}, orient="row")
+    assert build(events, wanted, FEATURES["shop"]).select(CUSTOMER, CUTOFF).rows() == every
 
 
 def test_the_columns_are_numbers_and_texts_whatever_the_log_holds():
     events = frame([{CUSTOMER: "c0", TIME: 0, KNOWN_AT: 0, EVENT: "purchase"}])
-    built = build(events.lazy(), pairs(["c0"], [1, 2]), FEATURES["shop"]).collect()
+    built = build(events, pairs(["c0"], [1, 2]), FEATURES["shop"])
     kinds = {feature.name: pl.String if feature.unit == "category" else pl.Float64 for feature in FEATURES["shop"]}
     assert dict(built.drop(CUSTOMER, CUTOFF).schema) == kinds
 
 
 def test_an_empty_log_gives_rows_of_unknowns_and_zeros():
     empty = frame([]).select(CUSTOMER, TIME, KNOWN_AT, EVENT, POSITION, "value", "channel", "items", "product", "stars")
-    (row,) = build(empty.lazy(), pairs(["c0"], [0]), FEATURES["shop"]).collect().to_dicts()
+    (row,) = build(empty, pairs(["c0"], [0]), FEATURES["shop"]).to_dicts()
     assert {name: value for name, value in row.items() if value not in (0.0, None)} == {CUSTOMER: "c0"}
     assert {f.name: row[f.name] for f in FEATURES["shop"]} == {f.name: f.empty for f in FEATURES["shop"]}
 
@@ -208,7 +208,7 @@ def bits() -> str:
         for _ in range(20_000)
     ]
     asked = pairs([f"c{number}" for number in range(300)], [100 * DAY, 200 * DAY])
-    built = build(frame(rows).lazy(), asked, FEATURES["shop"]).collect(engine="in-memory")
+    built = build(frame(rows), asked, FEATURES["shop"])
     return hashlib.sha256(built.write_csv(float_precision=None).encode()).hexdigest()
 
 

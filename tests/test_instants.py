@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from spec import at, log, pairs
 
-from features.instants import days, future, mature, microseconds, past, within
+from features.instants import Window, days, inside, mature, microseconds, past
 from features.schema import CUTOFF, DAY, TIME
 
 AROUND = """
@@ -20,23 +20,10 @@ AROUND = """
 """
 
 
-def sides(function, *more):
-    """The events of the table, as days from the cutoff, that a function of `features.instants` keeps."""
-    events, cutoffs = nw.from_native(log(AROUND).lazy()), nw.from_native(pairs(["c"], [at()]))
-    rows = function(events, cutoffs, *more).collect().to_native()
-    return (rows[TIME] - rows[CUTOFF]).to_list()
-
-
 def test_the_past_ends_before_the_cutoff_and_holds_what_was_known():
-    assert sides(past) == [-7 * DAY - 1, -7 * DAY, -1]
-
-
-def test_the_future_begins_at_the_cutoff_and_ends_before_its_horizon_is_over():
-    assert sides(future, timedelta(days=7)) == [0, 7 * DAY - 1]
-
-
-def test_past_and_future_share_no_event():
-    assert not set(sides(past)) & set(sides(future, timedelta(days=99)))
+    events, cutoffs = nw.from_native(log(AROUND).lazy()), nw.from_native(pairs(["c"], [at()]).lazy())
+    rows = past(events, cutoffs).collect().to_native()
+    assert (rows[TIME] - rows[CUTOFF]).to_list() == [-7 * DAY - 1, -7 * DAY, -1]
 
 
 @pytest.mark.parametrize(
@@ -48,14 +35,15 @@ def test_past_and_future_share_no_event():
 )
 def test_a_window_holds_its_first_instant_and_not_its_end(ages, before, kept):
     rows = nw.from_native(pl.DataFrame({"age": ages}))
-    window = within(timedelta(days=7), before=timedelta(days=before))
+    window = inside(Window(timedelta(days=7), before=timedelta(days=before)))
     assert rows.filter(window)["age"].to_list() == kept
 
 
 def test_windows_that_follow_each_other_share_no_age_and_leave_none_out():
     rows = nw.from_native(pl.DataFrame({"age": range(1, 31)}).with_columns(pl.col("age") * DAY // 2))
-    now, before = within(timedelta(days=7)), within(timedelta(days=7), before=timedelta(days=7))
-    both = within(timedelta(days=14))
+    week = timedelta(days=7)
+    now, before = inside(Window(week)), inside(Window(week, before=week))
+    both = inside(Window(2 * week))
     assert rows.filter(now & before).is_empty()
     assert rows.filter(now | before).to_native().equals(rows.filter(both).to_native())
 

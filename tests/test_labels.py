@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from spec import SHOP, approx, at, changed, frame, log, pairs
 
 from features.catalogue import catalogue
-from features.feature import build
+from features.engine import build
 from features.journey import Churn, Cltv, NextStage
 from features.labels import label, population, tasks
 from features.schema import CUSTOMER, CUTOFF, DAY, EVENT, KNOWN_AT, TIME
@@ -17,7 +17,7 @@ WITHIN = {"within": "28d"}
 
 
 def answer(task, table, journey=SHOP):
-    return label(task, journey, log(table, journey).lazy(), pairs(["c"], [at()])).collect()["label"].item()
+    return label(task, journey, log(table, journey), pairs(["c"], [at()]))["label"].item()
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_what_happened_counts_whenever_the_business_learned_of_it():
 def test_an_event_before_the_cutoff_that_became_known_after_it_is_in_neither():
     table = "day | event | value | known_at\n-9 | visit | |\n-2 | purchase | 5 | +2"
     assert answer(Cltv(sum="purchase", **WITHIN), table) == 0
-    (row,) = build(log(table).lazy(), pairs(["c"], [at()]), catalogue(SHOP)).collect().to_dicts()
+    (row,) = build(log(table), pairs(["c"], [at()]), catalogue(SHOP)).to_dicts()
     assert row == approx(spend_7d=0.0, purchase_7d=0.0)
 
 
@@ -95,8 +95,8 @@ def test_by_event_the_next_stage_is_the_type_at_the_end_of_the_horizon():
 def test_labels_are_what_counting_by_hand_gives(case):
     events, cutoffs = case
     asked = pairs(sorted(events[CUSTOMER].unique()), cutoffs)
-    found = {name: label(task, SHOP, events.lazy(), asked).collect() for name, task in tasks(SHOP).items()}
-    for row in asked.collect().to_dicts():
+    found = {name: label(task, SHOP, events, asked) for name, task in tasks(SHOP).items()}
+    for row in asked.to_dicts():
         own = events.filter(pl.col(CUSTOMER) == row[CUSTOMER]).to_dicts()
         got = {
             name: labels.filter(pl.all_horizontal(pl.col(key) == row[key] for key in row))["label"].item()
@@ -123,8 +123,8 @@ def test_no_event_stands_in_both_a_vector_and_its_label(case):
     ahead = pl.col(TIME) >= cutoff
 
     def both(log):
-        vectors = build(log.lazy(), asked, catalogue(SHOP)).collect(engine="in-memory")
-        return vectors, label(SHOP.tasks.cltv, SHOP, log.lazy(), asked).collect(engine="in-memory")
+        vectors = build(log, asked, catalogue(SHOP))
+        return vectors, label(SHOP.tasks.cltv, SHOP, log, asked)
 
     vectors, labels = both(events)
     other_future = both(events.with_columns(pl.when(ahead).then(value + 1000).otherwise(value)))
@@ -136,7 +136,7 @@ def test_no_event_stands_in_both_a_vector_and_its_label(case):
 def test_the_population_is_who_was_known_before_the_cutoff():
     rows = [("a", -2, -2), ("b", 0, 0), ("c", -2, 0), ("c", 1, 1), ("d", -3, 5), ("d", -2, -1)]
     events = frame({CUSTOMER: who, TIME: at(time), KNOWN_AT: at(known), EVENT: "visit"} for who, time, known in rows)
-    found = population(events.lazy(), [at(2), at()]).collect()
+    found = population(events, [at(2), at()])
     assert found.rows() == [("a", at()), ("a", at(2)), ("b", at(2)), ("c", at(2)), ("d", at()), ("d", at(2))]
 
 
@@ -144,8 +144,8 @@ def test_the_population_is_who_was_known_before_the_cutoff():
 @settings(max_examples=12)
 def test_whoever_is_in_the_population_has_a_past(case):
     events, cutoffs = case
-    found = set(population(events.lazy(), cutoffs).collect().rows())
-    every = pairs(events[CUSTOMER].unique(), cutoffs).collect().rows()
+    found = set(population(events, cutoffs).rows())
+    every = pairs(events[CUSTOMER].unique(), cutoffs).rows()
     for who, cutoff in every:
         own = events.filter(pl.col(CUSTOMER) == who, pl.col(TIME) < cutoff, pl.col(KNOWN_AT) < cutoff)
         assert ((who, cutoff) in found) == (own.height > 0)

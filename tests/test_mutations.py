@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = ("spec.py", "histories.py", "oracle.py", "test_instants.py", "test_stages.py", "test_blocks.py")
+TESTS = ("spec.py", "histories.py", "oracle.py", "test_instants.py", "test_past.py", "test_stages.py", "test_blocks.py")
 # The first test says whose code runs; without it a mutation could "fail" for want of the copy.
 WHOSE = """
 import features.instants
@@ -51,19 +51,40 @@ MUTATIONS = [
     Mutation(
         "the cutoff itself is seen",
         "features/instants.py",
-        "(nw.col(TIME) < nw.col(CUTOFF))",
-        "(nw.col(TIME) <= nw.col(CUTOFF))",
+        "before = times[np.minimum(middle, len(times) - 1)] < instants",
+        "before = times[np.minimum(middle, len(times) - 1)] <= instants",
+        "test_past.py",
+    ),
+    Mutation(
+        "the cutoff itself is seen of one customer",
+        "features/instants.py",
+        'side="left"',
+        'side="right"',
+        "test_past.py",
+    ),
+    Mutation(
+        "the cutoff itself is seen where rows are joined",
+        "features/instants.py",
+        "return (nw.col(TIME) < nw.col(CUTOFF))",
+        "return (nw.col(TIME) <= nw.col(CUTOFF))",
         "test_instants.py",
     ),
     Mutation(
         "what was not known yet is seen",
         "features/instants.py",
-        " & (nw.col(KNOWN_AT) < nw.col(CUTOFF))",
-        "",
-        "test_instants.py",
+        "return (nw.col(TIME) < cutoff) & (nw.col(KNOWN_AT) >= cutoff)",
+        "return (nw.col(TIME) < cutoff) & (nw.col(TIME) >= cutoff)",
+        "test_past.py",
     ),
     Mutation(
         "what became known at the cutoff is seen",
+        "features/instants.py",
+        "(nw.col(KNOWN_AT) >= cutoff)",
+        "(nw.col(KNOWN_AT) > cutoff)",
+        "test_past.py",
+    ),
+    Mutation(
+        "what became known at the cutoff is seen where rows are joined",
         "features/instants.py",
         "(nw.col(KNOWN_AT) < nw.col(CUTOFF))",
         "(nw.col(KNOWN_AT) <= nw.col(CUTOFF))",
@@ -71,24 +92,17 @@ MUTATIONS = [
     ),
     Mutation(
         "a window loses its first instant",
-        "features/instants.py",
-        'nw.col("age") <= microseconds(before + length)',
-        'nw.col("age") < microseconds(before + length)',
-        "test_instants.py",
-    ),
-    Mutation(
-        "the future loses its first instant",
-        "features/instants.py",
-        "nw.col(TIME) >= nw.col(CUTOFF)",
-        "nw.col(TIME) > nw.col(CUTOFF)",
-        "test_instants.py",
+        "features/lookups.py",
+        "before + microseconds(window.length)",
+        "before + microseconds(window.length) - 1",
+        "test_past.py",
     ),
     Mutation(
         "the future has an instant more than its horizon",
-        "features/instants.py",
-        "(nw.col(TIME) < end)",
-        "(nw.col(TIME) <= end)",
-        "test_instants.py",
+        "features/labels.py",
+        "ahead = cutoffs.select(CUSTOMER, (pl.col(CUTOFF) + length).alias(CUTOFF))",
+        "ahead = cutoffs.select(CUSTOMER, (pl.col(CUTOFF) + length + 1).alias(CUTOFF))",
+        "test_past.py",
     ),
     Mutation(
         "time blocks touch",

@@ -2,8 +2,8 @@ import polars as pl
 from spec import SHOP, approx, at, changed, log, pairs
 from spec import vector as told
 
+from features.engine import build
 from features.families import profile
-from features.feature import build
 
 VISIT = "day | event\n-9 | visit"
 
@@ -29,8 +29,8 @@ def test_a_column_is_unknown_until_the_business_knew_it():
 def test_a_customer_without_a_profile_is_as_unknown_as_one_without_values():
     nothing = vector(VISIT, profile={"region": None, "plan": None, "plan_since": None})
     assert vector(VISIT) == nothing == approx(profile_region=None, profile_plan=None)
-    other = pl.LazyFrame([{"customer_id": "other", "region": "x", "plan": "y", "plan_since": 0}])
-    built = build(log(VISIT).lazy(), pairs(["c"], [at()]), profile.features(SHOP), other).collect()
+    other = pl.DataFrame([{"customer_id": "other", "region": "x", "plan": "y", "plan_since": 0}])
+    built = build(log(VISIT), pairs(["c"], [at()]), profile.features(SHOP), other)
     assert built.select("profile_region", "profile_plan").row(0) == (None, None)
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spec import SHOP, at, changed, frame, log, pairs
 
+from features.engine import build
 from features.families.stage import present
-from features.feature import build
 from features.schema import CUSTOMER, DAY, EVENT, KNOWN_AT, TIME
 
 STEPS = [days * DAY for days in (0, 1, 6, 7, 21, 28)]
@@ -23,7 +23,7 @@ def journey(rules):
 def stages_at(journey, events, instants):
     """The present stage and its `since` with each instant as the cutoff."""
     asked = pairs(["c"], instants)
-    built = build(events.lazy(), asked, present(journey)).collect()
+    built = build(events, asked, present(journey))
     return list(zip(built["stage"], built["since"], strict=True))
 
 

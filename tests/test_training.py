@@ -40,10 +40,10 @@ def contenders(business, trained):
     """What the model and every rule say of the test block's rows, by name."""
     churn, task = trained["churn"], business.journey.tasks.churn
     test = churn.test_rows.select(KEYS)
-    events, first = business.log.events.lazy(), test["cutoff"].min()
+    events, first = business.log.events, test["cutoff"].min()
     mature = [c for c in _cutoffs(churn) if c + microseconds(task.within) <= first]
     asked = eligible(task, events, population(events, mature)).filter("eligible").select(KEYS)
-    before = label(task, business.journey, events, asked).collect()
+    before = label(task, business.journey, events, asked)
     known = columns(task, business.journey, business.log, before)
     shown = columns(task, business.journey, business.log, test)
     found = {rule.name: rule.fit(known, before[LABEL].to_numpy())(shown) for rule in rules(task, business.journey)}

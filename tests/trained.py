@@ -168,7 +168,7 @@ def everyone(business: Business) -> pl.DataFrame:
     """Every customer at the end of the log: what batch scoring asks for."""
     from features.labels import population
 
-    return population(business.log.events.lazy(), [business.journey.observed_until_microseconds]).collect()
+    return population(business.log.events, [business.journey.observed_until_microseconds])
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,23 @@ from __future__ import annotations
 import narwhals as nw
 import polars as pl
 
+from features.aggregates import (
+    Value,
+    age,
+    age_of_first,
+    combine,
+    count,
+    only_with,
+    ratio,
+    since,
+    since_first,
+    total,
+)
+from features.engine import build
 from features.families.stage import features as stage
 from features.families.tables import conversions
-from features.families.words import count, is_type
-from features.feature import Feature, build, collect
-from features.instants import KEYS, days, within
+from features.feature import Feature
+from features.instants import KEYS, Window, days
 from features.journey import Churn, Cltv, Journey, duration_text
 from features.labels import Task
 from features.log import EventLog
@@ -37,8 +49,8 @@ def rules(task: Task, journey: Journey) -> tuple[SimpleRule, ...]:
         counts = [
             logistic(f"purchase count in {duration_text(w)}", f"count_{duration_text(w)}") for w in journey.windows
         ]
-        since = logistic("days since the last purchase", "since_days")
-        return (base_rate(), *no_purchase_rules("since_days", horizon), since, *counts)
+        last = logistic("days since the last purchase", "since_days")
+        return (base_rate(), *no_purchase_rules("since_days", horizon), last, *counts)
     if isinstance(task, Cltv):
         return _value_rules(journey, horizon)
     names = journey.stage_names
@@ -65,7 +77,7 @@ def columns(task: Task, journey: Journey, log: EventLog, cutoffs: pl.DataFrame) 
     wanted = (
         _stages(journey) if not hasattr(task, "event") else _purchases(journey.model_copy(update={"conversion": event}))
     )
-    built = collect(build(log.events.lazy(), cutoffs.lazy().select(KEYS), wanted))
+    built = build(log.events, cutoffs.select(KEYS), wanted)
     # In single precision, as the trees' matrix is: the last bits of a sum differ from run to run.
     single = built.with_columns(pl.col(pl.Float64).cast(pl.Float32).cast(pl.Float64))
     return cutoffs.select(KEYS).join(single, on=KEYS, how="left", maintain_order="left")
@@ -77,22 +89,21 @@ def _stages(journey: Journey) -> tuple[Feature, ...]:
 
 def _purchases(journey: Journey) -> tuple[Feature, ...]:
     """Counts, sums and the statistics of BG/NBD: purchase days after the first, their times, their value."""
-    orders, bought, value = conversions(journey), is_type(journey.conversion_event), nw.col("value")
-    day = nw.col("new_day").sum()
+    orders, day = conversions(journey), count(nw.col("new_day"))
 
-    def column(name: str, expr: nw.Expr, empty: float | None = None) -> Feature:
-        return Feature(name, "a column of a simple rule", "number", "SPEND", expr, empty=empty, of=orders)
+    def column(name: str, value: Value, empty: float | None = None) -> Feature:
+        return Feature(name, "a column of a simple rule", "number", "SPEND", value, empty=empty, of=orders)
 
     found = [
-        column("since_days", days(nw.col("age").min())),
-        column("age_days", days(nw.col("age").max())),
-        column("last_repeat_days", days(nw.col("age").max() - nw.col("age").min())),
-        column("repeat_days", day - 1),
-        column("day_value", value.sum() / day),
-        column("sum_ever", value.sum(), 0.0),
+        column("since_days", since()),
+        column("age_days", since_first()),
+        column("last_repeat_days", combine(days, age_of_first() - age())),
+        column("repeat_days", only_with(day, day - 1)),
+        column("day_value", ratio(total("value"), day)),
+        column("sum_ever", total("value"), 0.0),
     ]
     for window in journey.windows:
-        inside, text = within(window), duration_text(window)
-        found.append(column(f"count_{text}", count(bought & inside), 0.0))
-        found.append(column(f"sum_{text}", nw.when(inside).then(value).sum(), 0.0))
+        inside, text = Window(window), duration_text(window)
+        found.append(column(f"count_{text}", count(window=inside), 0.0))
+        found.append(column(f"sum_{text}", total("value", window=inside), 0.0))
     return tuple(found)

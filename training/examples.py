@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from features.catalogue import catalogue
 from features.cutoffs import usable
+from features.engine import build
 from features.errors import InputError
-from features.feature import build, collect
 from features.instants import KEYS
 from features.journey import Journey
 from features.labels import LABEL, eligible, label, population, tasks
@@ -19,7 +19,6 @@ from features.log import EventLog
 from features.schema import CUSTOMER, CUTOFF, TIME
 
 Array = NDArray[np.float64]
-CUTOFFS_AT_ONCE = 4  # bounds the memory of one build
 DECIMALS = 6  # of a value: the last bits of a sum differ from run to run
 
 
@@ -60,7 +59,7 @@ def examples(journey: Journey, log: EventLog, task_names: list[str]) -> dict[str
     InputError
         Where no cutoff's horizon is over yet, or a task has fewer than two classes.
     """
-    events, first = log.events.lazy(), log.events[TIME].min()
+    events, first = log.events, log.events[TIME].min()
     asked = {name: task for name, task in tasks(journey).items() if name in task_names}
     labelled = {name: _labelled(name, journey, events, int(str(first))) for name in asked}
     churn = labelled.get("churn") if "cltv" in asked else None
@@ -77,16 +76,10 @@ def _has_churn(journey: Journey, first: int) -> bool:
 
 
 def _vectors(journey: Journey, log: EventLog, wanted: pl.DataFrame) -> pl.DataFrame:
-    features, events = catalogue(journey), log.events.lazy()
-    profile = None if log.profile is None else log.profile.lazy()
-    every, parts = wanted[CUTOFF].unique().sort().to_list(), []
-    for start in range(0, len(every), CUTOFFS_AT_ONCE):
-        chosen = wanted.lazy().filter(pl.col(CUTOFF).is_in(every[start : start + CUTOFFS_AT_ONCE]))
-        parts.append(collect(build(events, chosen, features, profile)))
-    return pl.concat(parts)
+    return build(log.events, wanted, catalogue(journey), log.profile)
 
 
-def _labelled(name: str, journey: Journey, events: pl.LazyFrame, first: int) -> pl.DataFrame:
+def _labelled(name: str, journey: Journey, events: pl.DataFrame, first: int) -> pl.DataFrame:
     """`customer_id`, `cutoff`, `label` of the eligible at every mature cutoff."""
     task = tasks(journey)[name]
     cutoffs = usable(journey, task, first)
@@ -99,7 +92,7 @@ def _labelled(name: str, journey: Journey, events: pl.LazyFrame, first: int) -> 
         )
     everyone = population(events, cutoffs)
     asked = eligible(task, events, everyone).filter("eligible").select(KEYS)
-    return collect(asked.join(label(task, journey, events, everyone), on=KEYS).sort(CUTOFF, CUSTOMER))
+    return asked.join(label(task, journey, events, everyone), on=KEYS).sort(CUTOFF, CUSTOMER)
 
 
 def _examples(

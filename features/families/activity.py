@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import narwhals as nw
-
+from features.aggregates import count, distinct, ratio
 from features.families.tables import activity
-from features.families.words import count, is_type, plain, ratio, spell, type_slugs
+from features.families.words import is_type, plain, spell, type_slugs
 from features.feature import Feature
-from features.instants import within
+from features.instants import Window
 from features.journey import Journey, duration_text
 
 
@@ -28,7 +27,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
                 f"days with any activity in the last {spell(window)}",
                 "count",
                 "ACTIVITY",
-                count(within(window) & nw.col("last_of_day")),
+                distinct("day", window=Window(window)),
                 empty=0.0,
                 of=own,
                 says=f"active on {{value}} of the last {spell(window)}",
@@ -43,14 +42,14 @@ def _counted(name: str, slug: str, window: timedelta) -> Feature:
         f"number of {plain(name)} events in the last {spell(window)}",
         "count",
         "ACTIVITY",
-        count(is_type(name) & within(window)),
+        count(is_type(name), Window(window)),
         empty=0.0,
         says=f"{plain(name)}: {{value}} in the last {spell(window)}",
     )
 
 
 def _trend(name: str, slug: str, window: timedelta) -> Feature:
-    now, before = count(is_type(name) & within(window)), count(is_type(name) & within(window, before=window))
+    now, before = count(is_type(name), Window(window)), count(is_type(name), Window(window, before=window))
     return Feature(
         f"{slug}_trend_{duration_text(window)}",
         f"share of the {plain(name)} events of the last two {spell(window)} that fall in the later ones",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import narwhals as nw
 
-from features.families.tables import latest
+from features.aggregates import distinct, mean, newest, only_with
 from features.families.words import plain, slugs, spell
-from features.feature import EVENTS, Feature, Table
-from features.instants import within
+from features.feature import Feature
+from features.instants import Window
 from features.journey import Journey, duration_text
-from features.schema import CUSTOMER
 
 
 def features(journey: Journey) -> tuple[Feature, ...]:
@@ -24,25 +23,17 @@ def features(journey: Journey) -> tuple[Feature, ...]:
     return tuple(found)
 
 
-def _known(name: str) -> Table:
-    return latest(f"property {name}", name, ~nw.col(CUSTOMER).is_null())
-
-
 def _number(name: str, slug: str, journey: Journey) -> list[Feature]:
-    window, value = journey.windows[min(1, len(journey.windows) - 1)], nw.col(name)
-    recent = nw.when(within(window)).then(value).mean()
+    window = journey.windows[min(1, len(journey.windows) - 1)]
     text, usual = plain(name), f"{slug}_mean"
     return [
-        Feature(
-            usual, f"average {text}", "number", "BASKET", value.mean(), of=EVENTS, says=f"average {text} {{value}}"
-        ),
+        Feature(usual, f"average {text}", "number", "BASKET", mean(name), says=f"average {text} {{value}}"),
         Feature(
             f"{slug}_mean_{duration_text(window)}",
             f"average {text} in the last {spell(window)}",
             "number",
             "BASKET",
-            recent,
-            of=EVENTS,
+            mean(name, window=Window(window)),
             says=f"average {text} {{value}} in the last {spell(window)}",
             usual=usual,
         ),
@@ -51,8 +42,7 @@ def _number(name: str, slug: str, journey: Journey) -> list[Feature]:
             f"{text} of the newest event that has it",
             "number",
             "BASKET",
-            nw.when(nw.col("last")).then(value).max(),
-            of=_known(name),
+            newest(name, ~nw.col(name).is_null()),
             says=f"last {text} {{value}}",
             usual=usual,
         ),
@@ -67,8 +57,7 @@ def _category(name: str, slug: str) -> list[Feature]:
             f"{text} of the newest event that has it",
             "category",
             "BASKET",
-            nw.when(nw.col("last")).then(nw.col(name)).max(),
-            of=_known(name),
+            newest(name, ~nw.col(name).is_null()),
             says=f"last {text}: {{value}}",
         ),
         Feature(
@@ -76,8 +65,7 @@ def _category(name: str, slug: str) -> list[Feature]:
             f"number of different values of {text}",
             "number",
             "BASKET",
-            nw.col(name).n_unique(),
-            of=_known(name),
+            only_with(distinct(name), distinct(name)),
             says=f"{{value}} different values of {text}",
         ),
     ]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import narwhals as nw
-
-from features.families.words import count, is_type, plain, ratio, spell, type_slugs
+from features.aggregates import count, ratio, since
+from features.families.words import is_type, plain, spell, type_slugs
 from features.feature import Feature
-from features.instants import days, within
+from features.instants import Window
 from features.journey import Journey, duration_text
 
 
@@ -18,14 +17,13 @@ def features(journey: Journey) -> tuple[Feature, ...]:
     if not journey.business:
         return ()
     touch = is_type(*journey.business)
-    age = nw.when(touch).then(nw.col("age"))
     found = [
         Feature(
             "touch_recency_days",
             "days since the business last contacted the customer",
             "days",
             "CAMPAIGN",
-            days(age.min()),
+            since(touch),
             says="{value} since the last contact by the business",
         ),
         Feature(
@@ -43,7 +41,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
             f"contacts by the business in the last {spell(window)}",
             "count",
             "CAMPAIGN",
-            count(touch & within(window)),
+            count(touch, Window(window)),
             empty=0.0,
             says=f"{{value}} contacts by the business in the last {spell(window)}",
         )
@@ -62,7 +60,7 @@ def _per_type(name: str, slug: str, journey: Journey) -> Feature:
         f"number of {plain(name)} contacts in the last {spell(window)}",
         "count",
         "CAMPAIGN",
-        count(is_type(name) & within(window)),
+        count(is_type(name), Window(window)),
         empty=0.0,
         says=f"{plain(name)}: {{value}} in the last {spell(window)}",
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import narwhals as nw
 
+from features.aggregates import Value, combine, count, distinct, highest, newest, only_with, ratio, share, total
 from features.families.tables import places
-from features.families.words import count, plain, slugs, spell
+from features.families.words import plain, slugs, spell
 from features.feature import Feature
-from features.instants import within
+from features.instants import Window
 from features.journey import Journey, duration_text
 from features.schema import CHANNEL
 
@@ -17,51 +18,50 @@ SHARES_AT_MOST = 6  # channels with a share of their own
 def features(journey: Journey) -> tuple[Feature, ...]:
     """Number, concentration, entropy and switches; the share of each frequent channel.
 
-    The entropy of the shares c/n over the channels is log(n) minus the mean of log(c) over events,
-    so one aggregate per customer gives it. Empty where the log has no channels.
+    The entropy of the shares c/n over the channels is log(n) - sum(c log c) / n: one running sum gives
+    it. Empty where the log has no channels.
     """
     if not journey.channels:
         return ()
     where, window = places(journey), journey.windows[-1]
 
-    def channel(name: str, description: str, unit: str, expr: nw.Expr, says: str) -> Feature:
-        return Feature(name, description, unit, "CHANNEL", expr, of=where, says=says)
+    def channel(name: str, description: str, unit: str, value: Value, says: str) -> Feature:
+        return Feature(name, description, unit, "CHANNEL", value, of=where, says=says)
 
-    size, events = nw.col("size"), nw.col("size").count()
     return (
         channel(
             "channels_count",
             "number of channels used so far",
             "number",
-            count(nw.col("newest_here")),
+            only_with(count(), distinct(CHANNEL)),
             "{value} channels used",
         ),
         channel(
             f"channels_{duration_text(window)}",
             f"number of channels used in the last {spell(window)}",
             "number",
-            count(nw.col("newest_here") & within(window)),
+            only_with(count(), distinct(CHANNEL, window=Window(window))),
             f"{{value}} channels used in the last {spell(window)}",
         ),
         channel(
             "main_channel_share",
             "share of the events on the customer's main channel",
             "share",
-            size.max() / events,
+            ratio(highest("size"), count()),
             "{value} of the events on one channel",
         ),
         channel(
             "channel_entropy",
             "how evenly the channels are used (0: one only; natural logarithm)",
             "number",
-            (events.cast(nw.Float64).log() - size.cast(nw.Float64).log().mean()),
+            combine(_entropy, count(), total("spread")),
             "channel variety {value}",
         ),
         channel(
             "channel_switch_share",
             "share of the events on another channel than the one before",
             "share",
-            nw.col("moved").mean(),
+            share(nw.col("moved")),
             "changes channel at {value} of the events",
         ),
         Feature(
@@ -69,7 +69,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
             "channel of the newest event whose channel is known",
             "category",
             "CHANNEL",
-            nw.when(nw.col("last")).then(nw.col(CHANNEL)).max(),
+            newest(CHANNEL),
             of=where,
             says="last seen on {value}",
             categories=tuple(journey.channels),
@@ -79,10 +79,15 @@ def features(journey: Journey) -> tuple[Feature, ...]:
                 f"channel_{slug}_share",
                 f"share of the events on {plain(name)}",
                 "share",
-                nw.when(nw.col(CHANNEL) == name).then(nw.lit(1.0)).otherwise(nw.lit(0.0)).mean(),
+                share(nw.col(CHANNEL) == name),
                 f"{{value}} of the events on {plain(name)}",
             )
             for name, slug in slugs(journey.channels[:SHARES_AT_MOST]).items()
             if len(journey.channels) > 1
         ),
     )
+
+
+def _entropy(events: nw.Expr, spread: nw.Expr) -> nw.Expr:
+    size = events.cast(nw.Float64)
+    return nw.when(size > 0).then(nw.when(size > 0).then(size).otherwise(nw.lit(1.0)).log() - spread / size)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import narwhals as nw
 
-from features.families.tables import latest
+from features.aggregates import Value, lowest, mean, newest, since
 from features.families.words import plain, slugs
 from features.feature import Feature
-from features.instants import days
 from features.journey import Journey
-from features.schema import CUSTOMER
 
 
 def features(journey: Journey) -> tuple[Feature, ...]:
@@ -22,27 +20,27 @@ def features(journey: Journey) -> tuple[Feature, ...]:
 
 
 def _rating(name: str, slug: str) -> list[Feature]:
-    answers, text = latest(f"answers {name}", name, ~nw.col(CUSTOMER).is_null()), plain(name)
+    answered, text = ~nw.col(name).is_null(), plain(name)
 
     def feature(
-        column: str, description: str, expr: nw.Expr, says: str, unit: str = "number", usual: str | None = None
+        column: str, description: str, value: Value, says: str, unit: str = "number", usual: str | None = None
     ) -> Feature:
-        return Feature(column, description, unit, "FEEDBACK", expr, of=answers, says=says, usual=usual)
+        return Feature(column, description, unit, "FEEDBACK", value, says=says, usual=usual)
 
     return [
-        feature(f"{slug}_mean", f"average {text} given", nw.col(name).mean(), f"average {text} {{value}}"),
+        feature(f"{slug}_mean", f"average {text} given", mean(name), f"average {text} {{value}}"),
         feature(
             f"{slug}_last",
             f"newest {text} given",
-            nw.when(nw.col("last")).then(nw.col(name)).max(),
+            newest(name, answered),
             f"last {text} {{value}}",
             usual=f"{slug}_mean",
         ),
-        feature(f"{slug}_min", f"lowest {text} given", nw.col(name).min(), f"lowest {text} {{value}}"),
+        feature(f"{slug}_min", f"lowest {text} given", lowest(name), f"lowest {text} {{value}}"),
         feature(
             f"{slug}_answer_recency_days",  # an event type may have the property's name
             f"days since the newest {text}",
-            days(nw.col("age").min()),
+            since(answered),
             f"{{value}} since the last {text}",
             unit="days",
         ),

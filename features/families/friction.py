@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import narwhals as nw
-
-from features.families.words import count, is_type, plain, ratio, spell, type_slugs
+from features.aggregates import count, ratio, since
+from features.families.words import is_type, plain, spell, type_slugs
 from features.feature import Feature
-from features.instants import days, within
+from features.instants import Window
 from features.journey import Journey, duration_text
 
 
@@ -21,7 +20,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
             "days since the last trouble",
             "days",
             "FRICTION",
-            days(nw.when(trouble).then(nw.col("age")).min()),
+            since(trouble),
             says="{value} since the last trouble",
         ),
         Feature(
@@ -39,7 +38,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
             f"number of troubles in the last {spell(window)}",
             "count",
             "FRICTION",
-            count(trouble & within(window)),
+            count(trouble, Window(window)),
             empty=0.0,
             says=f"{{value}} troubles in the last {spell(window)}",
         )
@@ -59,7 +58,7 @@ def _per_type(name: str, slug: str, journey: Journey) -> list[Feature]:
             f"number of {plain(name)} events in the last {spell(window)}",
             "count",
             "FRICTION",
-            count(is_type(name) & within(window)),
+            count(is_type(name), Window(window)),
             empty=0.0,
             says=f"{plain(name)}: {{value}} in the last {spell(window)}",
         ),
@@ -68,7 +67,7 @@ def _per_type(name: str, slug: str, journey: Journey) -> list[Feature]:
             f"days since the last {plain(name)}",
             "days",
             "FRICTION",
-            days(nw.when(is_type(name)).then(nw.col("age")).min()),
+            since(is_type(name)),
             says=f"{{value}} since the last {plain(name)}",
         ),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import narwhals as nw
 
+from features.aggregates import newest, share
 from features.families.tables import activity
 from features.feature import Feature
 from features.journey import Journey
@@ -18,22 +19,20 @@ def features(journey: Journey) -> tuple[Feature, ...]:
     own = activity(journey)
     weekday, hour = (nw.col(TIME) // DAY + _THURSDAY) % 7, nw.col(TIME) // _HOUR % 24
 
-    def share(name: str, what: str, condition: nw.Expr) -> Feature:
-        value = nw.when(condition).then(nw.lit(1.0)).otherwise(nw.lit(0.0)).mean()
-        return Feature(
-            name, f"share of the events {what}", "share", "HABIT", value, of=own, says=f"{{value}} of the events {what}"
-        )
+    def habit(name: str, what: str, condition: nw.Expr) -> Feature:
+        says = f"{{value}} of the events {what}"
+        return Feature(name, f"share of the events {what}", "share", "HABIT", share(condition), of=own, says=says)
 
     return (
-        share("weekend_share", "on Saturday or Sunday (UTC)", weekday >= 5),
-        share("evening_share", "from 18 to 24 hours (UTC)", hour >= 18),
-        share("morning_share", "from 6 to 12 hours (UTC)", (hour >= 6) & (hour < 12)),
+        habit("weekend_share", "on Saturday or Sunday (UTC)", weekday >= 5),
+        habit("evening_share", "from 18 to 24 hours (UTC)", hour >= 18),
+        habit("morning_share", "from 6 to 12 hours (UTC)", (hour >= 6) & (hour < 12)),
         Feature(
             "last_weekday",
             "weekday of the newest event (0: Monday, UTC)",
             "number",
             "HABIT",
-            nw.when(nw.col("back") == 0).then(weekday).max(),
+            newest(weekday),
             of=own,
             says="newest event on weekday {value}",
         ),

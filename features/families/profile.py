@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import narwhals as nw
 
+from features.aggregates import Value
 from features.families.words import plain, slugs
 from features.feature import PROFILE, Feature
 from features.journey import Journey, ProfileColumn
@@ -21,5 +22,11 @@ def _column(name: str, slug: str, column: ProfileColumn) -> Feature:
     if column.known_at:
         value = nw.when(nw.col(column.known_at) < nw.col(CUTOFF)).then(value)
     return Feature(
-        f"profile_{slug}", plain(name), "category", "PROFILE", value, of=PROFILE, says=f"{plain(name)}: {{value}}"
+        f"profile_{slug}",
+        plain(name),
+        "category",
+        "PROFILE",
+        Value(lambda _: value, ()),
+        of=PROFILE,
+        says=f"{plain(name)}: {{value}}",
     )

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import narwhals as nw
-
+from features.aggregates import age_of_first, combine, since, since_first
 from features.families.tables import activity
 from features.families.words import is_type, plain, type_slugs
-from features.feature import EVENTS, Feature
+from features.feature import Feature
 from features.instants import days
 from features.journey import Journey
 
 
 def features(journey: Journey) -> tuple[Feature, ...]:
     """Days since the last event of each kind the customer causes, and days known."""
-    newest, oldest = days(nw.col("age").min()), days(nw.col("age").max())
     found = [
         Feature(
             "recency_days",
             "days since the customer last did anything",
             "days",
             "INACTIVE",
-            newest,
+            since(),
             of=activity(journey),
             says="{value} since the last sign of life",
             usual="active_gap_days_median",
@@ -30,8 +28,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
             "days since the first known event",
             "days",
             "TENURE",
-            oldest,
-            of=EVENTS,
+            since_first(),
             says="known for {value}",
         ),
     ]
@@ -39,14 +36,13 @@ def features(journey: Journey) -> tuple[Feature, ...]:
         if name in journey.business or name in journey.friction:
             continue
         bought = name == journey.conversion_event
-        age = nw.when(is_type(name)).then(nw.col("age"))
         found.append(
             Feature(
                 f"{slug}_recency_days",
                 f"days since the last {plain(name)}",
                 "days",
                 "OVERDUE" if bought else "INACTIVE",
-                days(age.min()),
+                since(is_type(name)),
                 says=f"{{value}} since the last {plain(name)}",
                 usual="purchase_gap_days_median" if bought else None,
             )
@@ -55,14 +51,14 @@ def features(journey: Journey) -> tuple[Feature, ...]:
 
 
 def _first_purchase(journey: Journey) -> tuple[Feature, ...]:
-    bought = nw.when(is_type(journey.conversion_event)).then(nw.col("age"))
+    bought = is_type(journey.conversion_event)
     return (
         Feature(
             "purchase_tenure_days",
             "days since the first purchase",
             "days",
             "TENURE",
-            days(bought.max()),
+            since_first(bought),
             says="{value} since the first purchase",
         ),
         Feature(
@@ -70,7 +66,7 @@ def _first_purchase(journey: Journey) -> tuple[Feature, ...]:
             "days from the first known event to the first purchase",
             "days",
             "STAGE",
-            days(nw.col("age").max() - bought.max()),
+            combine(days, age_of_first() - age_of_first(bought)),
             says="{value} from first contact to first purchase",
         ),
     )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import narwhals as nw
-
+from features.aggregates import combine, newest
 from features.families.tables import activity
-from features.families.words import count
 from features.feature import Feature, Table
 from features.instants import days
 from features.journey import Journey
@@ -25,16 +23,12 @@ def features(journey: Journey) -> tuple[Feature, ...]:
         "number of events of the same type in a row, up to now",
         "count",
         "SEQUENCE",
-        count(nw.col("run") == nw.col("last_run")),
+        newest("run_length"),
         empty=0.0,
         of=own,
         says="{value} of the same in a row",
     )
     return (*found, run) if len(journey.customer_types) > 1 else tuple(f for f in found if f.unit != "category")
-
-
-def _when_back(back: int, value: nw.Expr) -> nw.Expr:
-    return nw.when(nw.col("back") == back).then(value).max()
 
 
 def _words(back: int) -> str:
@@ -47,7 +41,7 @@ def _step(back: int, own: Table, journey: Journey) -> Feature:
         f"type of {_words(back)} of the customer",
         "category",
         "SEQUENCE",
-        _when_back(back, nw.col(EVENT)),
+        newest(EVENT, back=back),
         of=own,
         says=f"{_words(back)}: {{value}}",
         categories=tuple(journey.customer_types),
@@ -60,7 +54,7 @@ def _gap(back: int, own: Table) -> Feature:
         f"days between {_words(back)} and the one before it",
         "days",
         "SEQUENCE",
-        days(_when_back(back, nw.col("gap"))),
+        combine(days, newest("gap", back=back)),
         of=own,
         says=f"{{value}} before {_words(back)}",
         usual="active_gap_days_median",

@@ -6,10 +6,22 @@ from datetime import timedelta
 
 import narwhals as nw
 
+from features.aggregates import (
+    at_least,
+    count,
+    deviation,
+    highest,
+    mean,
+    median,
+    newest,
+    ratio,
+    since_first,
+    total,
+)
 from features.families.tables import conversions
-from features.families.words import ratio, spell
-from features.feature import EVENTS, Feature, Table
-from features.instants import days, within
+from features.families.words import spell
+from features.feature import Feature, Table
+from features.instants import Window
 from features.journey import Journey, duration_text
 from features.schema import VALUE
 
@@ -29,7 +41,7 @@ def _spend(window: timedelta, orders: Table) -> Feature:
         f"money spent in the last {spell(window)}",
         "money",
         "SPEND",
-        nw.when(within(window)).then(nw.col(VALUE)).sum(),
+        total(VALUE, window=Window(window)),
         empty=0.0,
         of=orders,
         says=f"spent {{value}} in the last {spell(window)}",
@@ -42,7 +54,7 @@ def _order_value(window: timedelta, orders: Table) -> Feature:
         f"average order value (AOV) of the last {spell(window)}",
         "money",
         "ORDER_VALUE",
-        nw.when(within(window)).then(nw.col(VALUE)).mean(),
+        mean(VALUE, window=Window(window)),
         of=orders,
         says=f"average order of {{value}} in the last {spell(window)}",
         usual="order_value_median",
@@ -50,14 +62,13 @@ def _order_value(window: timedelta, orders: Table) -> Feature:
 
 
 def _lifetime(orders: Table) -> tuple[Feature, ...]:
-    value, newest = nw.col(VALUE), nw.when(nw.col("last")).then(nw.col(VALUE))
     return (
         Feature(
             "order_value_median",
             "the usual (median) order value",
             "money",
             "ORDER_VALUE",
-            value.median(),
+            median(VALUE),
             of=orders,
             says="usual order of {value}",
         ),
@@ -66,7 +77,7 @@ def _lifetime(orders: Table) -> tuple[Feature, ...]:
             "the largest order",
             "money",
             "ORDER_VALUE",
-            value.max(),
+            highest(VALUE),
             of=orders,
             says="largest order {value}",
         ),
@@ -75,7 +86,7 @@ def _lifetime(orders: Table) -> tuple[Feature, ...]:
             "how much order values vary (standard deviation)",
             "money",
             "ORDER_VALUE",
-            value.std(),
+            deviation(VALUE),
             of=orders,
             says="orders vary by {value}",
         ),
@@ -84,7 +95,7 @@ def _lifetime(orders: Table) -> tuple[Feature, ...]:
             "value of the newest order",
             "money",
             "ORDER_VALUE",
-            newest.max(),
+            newest(VALUE),
             of=orders,
             says="last order of {value}",
             usual="order_value_median",
@@ -94,7 +105,7 @@ def _lifetime(orders: Table) -> tuple[Feature, ...]:
             "money spent per day since the first purchase (at least one day)",
             "money",
             "SPEND",
-            value.sum() / days(nw.col("age").max()).clip(lower_bound=1.0),
+            total(VALUE) / at_least(since_first(), 1.0),
             empty=0.0,
             of=orders,
             says="spends {value} a day",
@@ -103,8 +114,7 @@ def _lifetime(orders: Table) -> tuple[Feature, ...]:
 
 
 def _trend(window: timedelta, orders: Table) -> Feature:
-    now = nw.when(within(window)).then(nw.col(VALUE)).sum()
-    both = nw.when(within(2 * window)).then(nw.col(VALUE)).sum()
+    now, both = total(VALUE, window=Window(window)), total(VALUE, window=Window(2 * window))
     return Feature(
         f"spend_trend_{duration_text(window)}",
         f"share of the spend of the last two {spell(window)} that falls in the later ones",
@@ -124,9 +134,8 @@ def _refunds() -> tuple[Feature, ...]:
             "number of events that gave money back",
             "count",
             "REFUNDS",
-            nw.when(back).then(nw.lit(1)).otherwise(nw.lit(0)).sum(),
+            count(back),
             empty=0.0,
-            of=EVENTS,
             says="{value} refunds",
         ),
         Feature(
@@ -134,8 +143,7 @@ def _refunds() -> tuple[Feature, ...]:
             "money given back as a share of money received",
             "share",
             "REFUNDS",
-            ratio(nw.lit(0.0) - nw.when(back).then(nw.col(VALUE)).sum(), nw.when(~back).then(nw.col(VALUE)).sum()),
-            of=EVENTS,
+            ratio(total(VALUE, back) * -1.0, total(VALUE, ~back)),
             says="{value} of the money went back",
         ),
     )

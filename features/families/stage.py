@@ -6,38 +6,30 @@ from datetime import timedelta
 
 import narwhals as nw
 
-from features.families.words import count, spell
+from features.aggregates import count, distinct, named, newest, ratio, since
+from features.families.words import spell
 from features.feature import Feature, Table
-from features.instants import days, within
+from features.instants import Window
 from features.journey import Journey, duration_text
 from features.schema import TIME
 from features.stages import stage_changes
 
 
-def _named(journey: Journey, index: nw.Expr) -> nw.Expr:
-    name: nw.Expr = nw.when(index == 0).then(nw.lit(journey.stage_names[0]))
-    for position, stage in enumerate(journey.stage_names[1:], start=1):
-        name = nw.when(index == position).then(nw.lit(stage)).otherwise(name)
-    return name
-
-
 def present(journey: Journey) -> tuple[Feature, Feature]:
     """The present stage and, in microseconds, the instant after which it holds."""
-    changes, now = stage_changes(journey), nw.col("latest")
+    changes, names = stage_changes(journey), tuple(journey.stage_names)
     return (
         Feature(
             "stage",
             "the present stage",
             "category",
             "STAGE",
-            _named(journey, nw.when(now).then(nw.col("stage")).max()),
+            named(newest("stage"), names),
             of=changes,
             says="in stage {value}",
-            categories=tuple(journey.stage_names),
+            categories=names,
         ),
-        Feature(
-            "since", "start of the present stage", "number", "STAGE", nw.when(now).then(nw.col(TIME)).max(), of=changes
-        ),
+        Feature("since", "start of the present stage", "number", "STAGE", newest(TIME), of=changes),
     )
 
 
@@ -45,7 +37,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
     """The stage family; empty where the journey has no stages."""
     if not journey.stages:
         return ()
-    changes, now = stage_changes(journey), nw.col("latest")
+    changes, names = stage_changes(journey), tuple(journey.stage_names)
     return (
         present(journey)[0],
         Feature(
@@ -53,17 +45,17 @@ def features(journey: Journey) -> tuple[Feature, ...]:
             "the stage before the present one",
             "category",
             "STAGE",
-            _named(journey, nw.when(now).then(nw.col("previous")).max()),
+            named(newest("previous"), names),
             of=changes,
             says="came from stage {value}",
-            categories=tuple(journey.stage_names),
+            categories=names,
         ),
         Feature(
             "stage_days",
             "days in the present stage",
             "days",
             "STAGE",
-            days(nw.when(now).then(nw.col("age")).max()),
+            since(),
             of=changes,
             says="in this stage for {value}",
         ),
@@ -72,7 +64,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
             "number of different stages so far",
             "count",
             "STAGE",
-            nw.col("stage").n_unique(),
+            distinct("stage"),
             empty=0.0,
             of=changes,
             says="{value} different stages so far",
@@ -83,9 +75,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
             "moves to an earlier stage per move, over the whole history",
             "share",
             "STAGE",
-            nw.when(~nw.col("previous").is_null())
-            .then(nw.when(nw.col("stage") < nw.col("previous")).then(nw.lit(1.0)).otherwise(nw.lit(0.0)))
-            .mean(),
+            ratio(count(nw.col("stage") < nw.col("previous")), count(~nw.col("previous").is_null())),
             of=changes,
             says="{value} of the moves went back",
         ),
@@ -98,7 +88,7 @@ def _moves(window: timedelta, changes: Table) -> Feature:
         f"changes of stage in the last {spell(window)}",
         "count",
         "STAGE",
-        count(within(window) & ~nw.col("previous").is_null()),
+        count(~nw.col("previous").is_null(), Window(window)),
         empty=0.0,
         of=changes,
         says=f"{{value}} changes of stage in the last {spell(window)}",

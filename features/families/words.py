@@ -50,13 +50,3 @@ def spell(window: timedelta) -> str:
 def is_type(*names: str) -> nw.Expr:
     """Whether the row is an event of one of these types."""
     return nw.col(EVENT) == names[0] if len(names) == 1 else nw.col(EVENT).is_in(list(names))
-
-
-def count(condition: nw.Expr) -> nw.Expr:
-    """The number of rows on which the condition holds."""
-    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
-
-
-def ratio(top: nw.Expr, bottom: nw.Expr) -> nw.Expr:
-    """`top / bottom`; null where the bottom is 0 or null."""
-    return nw.when(bottom != 0).then(top / bottom)
