@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 
     from features.journey import Journey
     from features.log import EventLog
+    from serving.batch import Scored
     from serving.exports import Written
     from serving.filters import Filters
+    from serving.scorer import Scorer
     from serving.store import Store
     from training.tracking import Tracking
 
@@ -217,7 +220,13 @@ def score(journey: JourneyArgument) -> None:
 
     Example: journeycast score complete_journey
     """
-    _score(*_read(journey))
+    from features import parts
+
+    definition, base = _definition(journey)
+    if parts.size(definition, base) <= parts.ROWS:
+        _score(*_read(journey))
+    else:
+        _score_parts(definition, base)
 
 
 @app.command()
@@ -670,14 +679,43 @@ def _promote(name: str, task: str, version: int | None, accept_c: bool) -> list[
 
 
 def _score(resolved: Journey, log: EventLog) -> None:
-    from features.schema import to_text
-    from serving import batch, registry
+    from serving import batch
+
+    scorer = _scorer(resolved.journey, log.profile)
+    with _progress(None) as report, _store() as store:
+        _scored(resolved, batch.score(resolved, log, scorer, store, partial(report, "scoring and explaining")))
+
+
+def _score_parts(definition: Journey, base: Path) -> None:
+    """Score a log of many events, some of the customers at a time."""
+    from features import parts
+    from features.profile import read_profile
+    from serving import batch
+    from training.cpus import usable_cpus
+
+    extra, profile = _stored_events(definition), read_profile(definition, base)
+    scorer = _scorer(definition.journey, profile)
+    home = settings().home
+    with TemporaryDirectory(dir=home) as folder, _progress(None) as report, _store() as store:
+        report("reading events by part", 0, 1)
+        resolved, paths = parts.split(definition, base, Path(folder), usable_cpus(), extra)
+        customers = parts.customers(paths, resolved.observed_until_microseconds)
+        events = (parts.read_part(resolved, path) for path in paths)
+        told = partial(report, "scoring and explaining")
+        _scored(resolved, batch.score_parts(resolved, events, customers, profile, scorer, store, told))
+
+
+def _scorer(journey: str, profile: DataFrame | None) -> Scorer:
+    from serving import registry
     from training.cpus import usable_cpus
 
     found = settings()
-    scorer = registry.load(resolved.journey, found.tracking_uri, found.models, log.profile, usable_cpus())
-    with _progress(None) as report, _store() as store:
-        run = batch.score(resolved, log, scorer, store, partial(report, "scoring and explaining"))
+    return registry.load(journey, found.tracking_uri, found.models, profile, usable_cpus())
+
+
+def _scored(resolved: Journey, run: Scored) -> None:
+    from features.schema import to_text
+
     print(f"scored {run.customers:,} customers of {resolved.journey} at {to_text(run.cutoff)} as run {run.run_id}")
 
 

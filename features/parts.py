@@ -8,7 +8,7 @@ database or over files must fit in memory.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from features.canonical import canonical, columns_of, ordered, shaped, without_r
 from features.errors import InputError
 from features.files import is_parquet, locate
 from features.journey import Journey
-from features.resolution import end_of, resolve_counted
+from features.resolution import resolve_counted
 from features.schema import CHANNEL, CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME, to_microseconds
 from features.sources import table_batches
 
@@ -37,7 +37,7 @@ class Tally:
     types: Counter[str] = field(default_factory=Counter)
     channels: Counter[str] = field(default_factory=Counter)
     first: int | None = None
-    end: int | None = None
+    newest: int | None = None
 
     def add(self, rows: pl.DataFrame) -> None:
         """Count one batch."""
@@ -45,10 +45,10 @@ class Tally:
             return
         self.types.update(dict(rows[EVENT].value_counts().rows()))
         self.channels.update(dict(rows[CHANNEL].drop_nulls().value_counts().rows()))
-        first = int(rows[TIME].min())  # type: ignore[arg-type]
-        self.first = first if self.first is None else min(self.first, first)
-        if self.end is None or (rows[EVENT] != CONTACTED).any():
-            self.end = max(end_of(rows), self.end or first)
+        theirs = pl.col(EVENT) != CONTACTED  # what the business did says nothing of how far the log has come
+        low, high = rows.select(pl.col(TIME).min(), pl.col(TIME).filter(theirs).max().alias("high")).row(0)
+        self.first = low if self.first is None else min(self.first, low)
+        self.newest = self.newest if high is None else high if self.newest is None else max(self.newest, high)
 
 
 def size(journey: Journey, base: Path) -> int:
@@ -79,9 +79,9 @@ def split(
                 if path not in writers:
                     writers[path] = stack.enter_context(ParquetWriter(path, table.schema, compression="lz4"))
                 writers[path].write_table(table)
-    if tally.first is None or tally.end is None:
+    if tally.first is None or tally.newest is None:
         raise InputError("events", "no usable event", "sources that are not empty", "look at `journeycast check`")
-    return resolve_counted(journey, tally.types, tally.channels, tally.first, tally.end), paths
+    return resolve_counted(journey, tally.types, tally.channels, tally.first, tally.newest), paths
 
 
 def by_part(rows: pl.DataFrame, parts: int) -> list[pl.DataFrame]:
@@ -102,6 +102,16 @@ def read_part(journey: Journey, path: Path) -> pl.DataFrame:
     return ordered(without_repeated_ids(rows.drop(SOURCE)))
 
 
+def customers(paths: Iterable[Path], cutoff: int) -> int:
+    """How many customers of the parts have an event that was known before the cutoff."""
+    known = pl.max_horizontal(TIME, KNOWN_AT) < cutoff
+    return sum(
+        int(pl.scan_parquet(path).filter(known).select(pl.col(CUSTOMER).n_unique()).collect().item())
+        for path in paths
+        if path.exists()
+    )
+
+
 def _batches(journey: Journey, base: Path, threads: int | None, extra: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
     end = None if journey.observed_until is None else to_microseconds(journey.observed_until)
     for number, source in enumerate(journey.events):
@@ -111,15 +121,16 @@ def _batches(journey: Journey, base: Path, threads: int | None, extra: pl.DataFr
             return list(columns_of(source, journey, names, place).values())
 
         for batch in table_batches(source, base, pick, place, BATCH, threads):
-            yield _numbered(canonical(batch, source, journey, place).rows, number, end)
+            rows = canonical(batch, source, journey, place).rows
+            rows = rows if end is None else rows.filter(pl.col(TIME) < end)
+            yield _of_source(rows, number, journey)
     if extra is not None and extra.height:
-        rows = shaped(extra, journey).with_columns(pl.col(KNOWN_AT).fill_null(pl.col(TIME)))
-        yield _numbered(rows, len(journey.events), end)
+        rows = extra.with_columns(pl.col(KNOWN_AT).fill_null(pl.col(TIME)))
+        yield _of_source(rows if end is None else rows.filter(pl.col(TIME) < end), len(journey.events), journey)
 
 
-def _numbered(rows: pl.DataFrame, source: int, end: int | None) -> pl.DataFrame:
-    rows = rows if end is None else rows.filter(pl.col(TIME) < end)
+def _of_source(rows: pl.DataFrame, number: int, journey: Journey) -> pl.DataFrame:
+    """The rows in columns that are the same for every source."""
     if EVENT_ID not in rows.columns:
-        place = rows.columns.index(KNOWN_AT) + 1
-        rows = rows.insert_column(place, pl.lit(None, dtype=pl.String).alias(EVENT_ID))
-    return rows.with_columns(pl.lit(source, dtype=pl.Int16).alias(SOURCE))
+        rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(EVENT_ID))
+    return shaped(rows, journey).with_columns(pl.lit(number, dtype=pl.Int16).alias(SOURCE))

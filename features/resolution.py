@@ -27,14 +27,14 @@ def resolve(journey: Journey, events: pl.DataFrame) -> Journey:
     InputError
         The journey names an event type that never occurs, or a horizon longer than the log.
     """
-    first = int(events[TIME].min())  # type: ignore[arg-type]
-    return resolve_counted(journey, _counts(events[EVENT]), _counts(events[CHANNEL]), first, end_of(events))
+    first, newest = int(events[TIME].min()), end_of(events) - 1  # type: ignore[arg-type]
+    return resolve_counted(journey, _counts(events[EVENT]), _counts(events[CHANNEL]), first, newest)
 
 
 def resolve_counted(
-    journey: Journey, types: Mapping[str, int], channels: Mapping[str, int], first: int, end: int
+    journey: Journey, types: Mapping[str, int], channels: Mapping[str, int], first: int, newest: int
 ) -> Journey:
-    """The same from how often each type and channel occurs, the first time and the end of the log."""
+    """The same from how often each type and channel occurs, and the first and newest time."""
     found = [name for name in _frequent(types) if name != CONTACTED]
     _refuse_unknown_types(journey, found)
     resolved = journey.model_copy(
@@ -42,7 +42,7 @@ def resolve_counted(
             "types": journey.types or found,
             "business": list(dict.fromkeys([*journey.business, CONTACTED])),
             "channels": journey.channels or _frequent(channels)[:MOST_CHANNELS],
-            "observed_until": journey.observed_until or to_datetime(end),
+            "observed_until": journey.observed_until or to_datetime(newest + 1),
         }
     )
     _refuse_long_horizons(resolved, first)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 import polars as pl
 from pyarrow.parquet import ParquetWriter
@@ -54,11 +53,10 @@ def write(
     if output.suffix != ".parquet":
         raise InputError(str(output), "not a Parquet file's name", "a name that ends in .parquet")
     wanted = read_cutoffs(cutoffs) if cutoffs else None
-    source = _Source(journey, base, threads, extra)
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
         built = Path(folder, output.name)
-        rows = _write(_vectors(source, wanted, Path(folder)), built)
+        rows = _write(_vectors(journey, base, wanted, Path(folder), threads, extra), built)
         built.replace(output)
     return rows
 
@@ -75,18 +73,15 @@ def _write(frames: Iterable[pl.DataFrame], path: Path) -> int:
     return rows
 
 
-class _Source(NamedTuple):
-    """What is read, and how."""
-
-    journey: Journey
-    base: Path
-    threads: int | None
-    extra: pl.DataFrame | None
-
-
-def _vectors(source: _Source, wanted: pl.DataFrame | None, folder: Path) -> Iterator[pl.DataFrame]:
+def _vectors(
+    journey: Journey,
+    base: Path,
+    wanted: pl.DataFrame | None,
+    folder: Path,
+    threads: int | None,
+    extra: pl.DataFrame | None,
+) -> Iterator[pl.DataFrame]:
     """The vectors of the journey's customers, in one frame or one per part."""
-    journey, base, threads, extra = source
     if parts.size(journey, base) <= parts.ROWS:
         resolved, log = read(journey, base, threads, extra)
         yield _built(resolved, log.events, wanted, log.profile)

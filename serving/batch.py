@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import polars as pl
 
@@ -16,7 +17,6 @@ from serving.answers import Answer
 from serving.scorer import Scorer
 from serving.segments import Segments
 from serving.store import Store
-from serving.vector_log import OF_A_RUN, VectorLog
 
 CUSTOMERS_AT_ONCE = 12_500  # as many as are explained at once
 
@@ -41,30 +41,60 @@ def score(journey: Journey, log: EventLog, scorer: Scorer, store: Store, report:
     report
         Called with how many customers are done, and of how many.
     """
+    customers = len(population(log.events, [journey.observed_until_microseconds]))
+    return score_parts(journey, [log.events], customers, log.profile, scorer, store, report)
+
+
+def score_parts(
+    journey: Journey,
+    parts: Iterable[pl.DataFrame],
+    customers: int,
+    profile: pl.DataFrame | None,
+    scorer: Scorer,
+    store: Store,
+    report: Callable[[int, int], None],
+) -> Scored:
+    """The same of a log in parts, each with some of the customers and all of their events."""
     cutoff = journey.observed_until_microseconds
-    customers = population(log.events, [cutoff])
     stamp = datetime.now(UTC).replace(microsecond=0)
-    vectors = VectorLog(store, scorer, share=OF_A_RUN / max(1, len(customers)), events=False)
-    answers = _answers(log.events, customers, scorer, stamp, report, vectors)
-    segments = Segments(journey.profile.segments if journey.profile else (), log.profile)
+    done = _Counted(report, customers)
+    vectors = VectorLog(store, scorer, share=OF_A_RUN / max(1, customers), events=False)
+    run = _Run(scorer, stamp, vectors, done)
+    answers = (answer for events in parts for answer in _answers(events, cutoff, run))
+    segments = Segments(journey.profile.segments if journey.profile else (), profile)
     scored_at = to_microseconds(stamp)
     run_id = store.write_run(journey.journey, cutoff, scored_at, scorer.versions, answers, segments)
     vectors.write()
-    return Scored(run_id, cutoff, len(customers), scorer.versions)
+    return Scored(run_id, cutoff, done.number, scorer.versions)
 
 
-def _answers(
-    events: pl.DataFrame,
-    customers: pl.DataFrame,
-    scorer: Scorer,
-    stamp: datetime,
-    report: Callable[[int, int], None],
-    vectors: VectorLog,
-) -> Iterator[Answer]:
-    held = events[CUSTOMER]  # in order, as are the customers: each part's events stand together
+class _Run(NamedTuple):
+    """Who answers, the answers' stamp, and who is told of it."""
+
+    scorer: Scorer
+    stamp: datetime
+    vectors: VectorLog
+    done: _Counted
+
+
+def _answers(events: pl.DataFrame, cutoff: int, run: _Run) -> Iterator[Answer]:
+    customers = population(events, [cutoff])
+    held = events[CUSTOMER]  # in order, as are the customers: those scored at once stand together
     for start in range(0, len(customers), CUSTOMERS_AT_ONCE):
         asked = customers.slice(start, CUSTOMERS_AT_ONCE)
         first = held.search_sorted(asked[CUSTOMER].item(0), side="left")
         after = held.search_sorted(asked[CUSTOMER].item(-1), side="right")
-        yield from scorer.predict(events.slice(first, after - first), asked, scored_at=stamp, served=vectors.add)
-        report(min(start + CUSTOMERS_AT_ONCE, len(customers)), len(customers))
+        own = events.slice(first, after - first)
+        yield from run.scorer.predict(own, asked, scored_at=run.stamp, served=run.vectors.add)
+        run.done.add(len(asked))
+
+
+class _Counted:
+    """How many customers are scored so far."""
+
+    def __init__(self, report: Callable[[int, int], None], of: int) -> None:
+        self._report, self._of, self.number = report, of, 0
+
+    def add(self, customers: int) -> None:
+        self.number += customers
+        self._report(self.number, self._of)
