@@ -17,6 +17,7 @@ from serving.answers import Answer
 from serving.scorer import Scorer
 from serving.segments import Segments
 from serving.store import Store
+from serving.vector_log import OF_A_RUN, VectorLog
 
 CUSTOMERS_AT_ONCE = 12_500  # as many as are explained at once
 
