@@ -114,9 +114,10 @@ class Lookups:
             rows = None if chosen is None else np.flatnonzero(chosen)
             if chosen is not None and rows is not None:
                 edges = ranges.among(chosen, rows, edges)
-            for part in group.parts:
-                among = Ranges(edges[part.places[0]], edges[part.places[1]])
-                found[part.column] = self._value(part, among, values, rows)
+            with np.errstate(over="ignore", invalid="ignore"):  # beyond the largest float64 is infinity
+                for part in group.parts:
+                    among = Ranges(edges[part.places[0]], edges[part.places[1]])
+                    found[part.column] = self._value(part, among, values, rows)
         return found
 
     def _edge(self, before: int | None) -> Ints:
