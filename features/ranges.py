@@ -132,7 +132,8 @@ def deviations(values: Floats, ranges: Ranges) -> Floats:
     few = ranges.sizes < 2
     mean, found = means(values, ranges), np.full(len(ranges), np.nan)
     for chosen, rows, query in expanded(ranges):
-        squares = (values[rows] - mean[chosen][query]) ** 2
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = (values[rows] - mean[chosen][query]) ** 2
         found[chosen] = np.bincount(query, squares, minlength=chosen.stop - chosen.start)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(few, np.nan, np.sqrt(found / (ranges.sizes - 1)))
@@ -168,7 +169,8 @@ def _reduced(function: np.ufunc, values: Floats, ranges: Ranges, empty: float) -
     edges = np.empty(2 * len(ranges), dtype=np.int64)
     edges[::2], edges[1::2] = ranges.low, ranges.high
     padded = np.append(values, 0.0)  # an index one past the end must exist
-    return np.where(some, function.reduceat(padded, edges)[::2], empty)
+    with np.errstate(over="ignore", invalid="ignore"):  # an amount may be as large as a number can be
+        return np.where(some, function.reduceat(padded, edges)[::2], empty)
 
 
 def _order(query: Ints, values: Floats) -> Ints:
