@@ -132,8 +132,7 @@ def deviations(values: Floats, ranges: Ranges) -> Floats:
     few = ranges.sizes < 2
     mean, found = means(values, ranges), np.full(len(ranges), np.nan)
     for chosen, rows, query in expanded(ranges):
-        with np.errstate(over="ignore", invalid="ignore"):
-            squares = (values[rows] - mean[chosen][query]) ** 2
+        squares = (values[rows] - mean[chosen][query]) ** 2
         found[chosen] = np.bincount(query, squares, minlength=chosen.stop - chosen.start)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(few, np.nan, np.sqrt(found / (ranges.sizes - 1)))
@@ -169,8 +168,7 @@ def _reduced(function: np.ufunc, values: Floats, ranges: Ranges, empty: float) -
     edges = np.empty(2 * len(ranges), dtype=np.int64)
     edges[::2], edges[1::2] = ranges.low, ranges.high
     padded = np.append(values, 0.0)  # an index one past the end must exist
-    with np.errstate(over="ignore", invalid="ignore"):  # an amount may be as large as a number can be
-        return np.where(some, function.reduceat(padded, edges)[::2], empty)
+    return np.where(some, function.reduceat(padded, edges)[::2], empty)
 
 
 def _order(query: Ints, values: Floats) -> Ints:
