@@ -50,8 +50,7 @@ def whole_run(customers: int, folder: Path, lines: Lines) -> Path:
 def _simulated(folder: Path, customers: int, days: int) -> Path:
     """The shipped definition over a simulated log of this size, with horizons that fit it.
 
-    Visits are left out, so that a million customers have some 18 million events: a log is held in memory
-    whole, and takes some 300 bytes an event while it is read.
+    Visits are left out: a million customers have some 18 million events.
     """
     parts = folder / "parts"
     parts.mkdir(parents=True)

@@ -13,10 +13,10 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks.lines import progress
+from features import parts
 from features.definition import read as read_journey
 from features.labels import TASKS
-from features.log import read
-from serving.batch import score
+from serving.batch import score_parts
 from serving.scorer import Scorer, Served
 from serving.store import Store
 from training.cpus import usable_cpus
@@ -24,28 +24,35 @@ from training.model import Model
 
 
 def main() -> None:
-    """Read, score, store."""
-    definition, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    start = time.perf_counter()
-    journey, log = read(*read_journey(definition), threads=usable_cpus())
+    """Read by part, score, store: what `journeycast score` does of a log this large."""
+    folder, start = Path(sys.argv[2]), time.perf_counter()
+    definition, base = read_journey(sys.argv[1])
+    journey, paths = parts.split(definition, base, folder, usable_cpus())
+    cutoff = journey.observed_until_microseconds
     read_at = time.perf_counter()
     models = {task: Served(Model.load(folder / "models" / task), 1) for task in TASKS}
-    trees = sum(booster.num_trees() for served in models.values() for booster in served.model.boosters)
-    scorer = Scorer(models, log.profile, usable_cpus())
+    scorer = Scorer(models, None, usable_cpus())
+    events = (parts.read_part(journey, path) for path in paths)
     file = folder / "scores.db"
     with closing(Store(f"sqlite:///{file}")) as store:
-        before = file.stat().st_size if file.exists() else 0
-        score(journey, log, scorer, store, lambda done, of: progress(f"{done:,} of {of:,}"))
+        customers = parts.customers(paths, cutoff)
+        run = score_parts(journey, events, customers, None, scorer, store, _report)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     found = {
-        "events": len(log.events),
-        "trees": trees,
+        "customers": run.customers,
+        "events": parts.size(definition, base),
+        "parts": len(paths),
+        "trees": sum(booster.num_trees() for served in models.values() for booster in served.model.boosters),
         "read_s": read_at - start,
         "score_s": time.perf_counter() - read_at,
         "peak_gib": peak / 2**30,
-        "stored_bytes": file.stat().st_size - before,
+        "stored_bytes": file.stat().st_size,
     }
     print(json.dumps(found))
+
+
+def _report(done: int, of: int) -> None:
+    progress(f"{done:,} of {of:,}")
 
 
 if __name__ == "__main__":
