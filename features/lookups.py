@@ -142,8 +142,7 @@ class Lookups:
         if part.kind == "distinct":
             history = self._history if rows is None else self._history[rows]
             return ranges.distinct(same_before(history, chosen), among).astype(np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):  # an amount may be as large as a number can be
-            return NUMBERS[part.kind](np.asarray(chosen), among)
+        return NUMBERS[part.kind](np.asarray(chosen), among)
 
 
 def same_before(history: Ints, values: Values) -> Ints:
