@@ -11,14 +11,17 @@ from features.families import (
     activity,
     basket,
     cadence,
+    calendar,
     campaign,
     channel,
     feedback,
     friction,
     habit,
+    lifetime,
     profile,
     recency,
     sequence,
+    session,
     spend,
     stage,
 )
@@ -37,7 +40,10 @@ FAMILIES = (
     feedback,
     basket,
     sequence,
+    session,
     habit,
+    calendar,
+    lifetime,
     profile,
 )
 

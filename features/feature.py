@@ -25,6 +25,9 @@ REASONS = {
     "FEEDBACK": "what the customer said when asked",
     "BASKET": "what the customer's events contain",
     "SEQUENCE": "the customer's last steps",
+    "SESSION": "how often the customer comes by, for how long and for what",
+    "LIFETIME": "whether the customer still buys at all, by the rhythm of all customers",
+    "SEASON": "the time of the year, by what the customer did in it before",
     "HABIT": "the days and hours the customer keeps",
     "PROFILE": "what is known of the customer besides events",
 }
@@ -59,7 +62,7 @@ class Feature:
     description
         One sentence in words a retention team uses.
     unit
-        `count`, `days`, `hours`, `money`, `share`, `ratio`, `number` or `category`.
+        `count`, `days`, `hours`, `minutes`, `money`, `share`, `ratio`, `number` or `category`.
     reason
         The reason code it belongs to, one of `REASONS`.
     value

@@ -302,9 +302,27 @@ class RiskBands(_Model):
         return "high" if probability >= self.high else "medium" if probability >= self.medium else "low"
 
 
-class Campaign(_Model):
-    """What contacting a customer costs and how often the offer is taken, in the journey's currency."""
+class Abandoned(_Model):
+    """What is left behind: a `started` event (a cart) that no `finished` one (a purchase) follows `within` so long."""
 
+    started: Name
+    finished: Name
+    within: Duration = timedelta(days=1)
+
+    @model_validator(mode="after")
+    def _two_types(self) -> Self:
+        if self.started == self.finished:
+            raise ValueError(f"started and finished are both {self.started!r}; name two event types")
+        return self
+
+
+class Campaign(_Model):
+    """What contacting a customer costs and how often the offer is taken, in the journey's currency.
+
+    A purchase within `response_within` of a contact counts as its response.
+    """
+
+    response_within: Duration = timedelta(days=7)
     contact_cost: float = Field(default=1.0, ge=0)
     incentive_cost: float = Field(default=0.0, ge=0)
     accept_rate: float = Field(default=0.2, gt=0, le=1)
@@ -313,7 +331,9 @@ class Campaign(_Model):
 class Journey(_Model):
     """One business's definition: where its events are, what they mean, what to predict.
 
-    A property is a `number`, a `category`, or a `rating`: a number the customer gave when asked.
+    A property is a `number`, a `category`, or what the customer answered when asked: a `rating`, or an
+    `nps` from 0 to 10. A session of the customer ends where nothing follows within `session_gap`.
+    `coupons` are the event types by which an offer is taken.
     """
 
     journey: JourneyName
@@ -325,12 +345,15 @@ class Journey(_Model):
     types: list[Name] = []
     business: list[Name] = []
     friction: list[Name] = []
+    abandoned: Abandoned | None = None
+    coupons: list[Name] = []
     channels: list[Name] = []
-    properties: dict[Name, Literal["number", "category", "rating"]] = {}
+    properties: dict[Name, Literal["number", "category", "rating", "nps"]] = {}
     conversion: Name | None = None
     profile: Profile | None = None
     stages: Literal["by_event"] | dict[Name, Rule] = {}
     tasks: Tasks
+    session_gap: Duration = timedelta(minutes=30)
     windows: list[Duration] = Field(
         default=[timedelta(days=7), timedelta(days=28), timedelta(days=56), timedelta(days=112)],
         min_length=1,
@@ -384,6 +407,8 @@ class Journey(_Model):
             "types": set(self.types),
             "business": set(self.business),
             "friction": set(self.friction),
+            "abandoned": {self.abandoned.started, self.abandoned.finished} if self.abandoned else set(),
+            "coupons": set(self.coupons),
             "conversion": {self.conversion} if self.conversion else set(),
         }
         if isinstance(self.stages, dict):

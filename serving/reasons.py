@@ -95,7 +95,7 @@ def _text(journey: Journey, feature: Feature, value: Any, usual: float | None) -
 
 
 def shown(journey: Journey, unit: str, value: float | str) -> str:
-    """A value as people read it: `19 days`, `USD 34.20`, `40 %`."""
+    """A value as people read it: `19 days`, `1 minute`, `USD 34.20`, `40 %`."""
     if isinstance(value, str):
         return value
     match unit:
@@ -105,9 +105,9 @@ def shown(journey: Journey, unit: str, value: float | str) -> str:
             return f"{_rounded(100 * value):.0f} %"
         case "count":
             return f"{_rounded(value):,.0f}"
-        case "days":
+        case "days" | "hours" | "minutes":
             number = f"{value:,.0f}" if value >= 10 else f"{value:.1f}".removesuffix(".0")
-            return f"{number} day" + ("" if number == "1" else "s")
+            return f"{number} {unit[:-1]}" + ("" if number == "1" else "s")
         case _:
             return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
