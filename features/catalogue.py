@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 
 from features.errors import InputError
 from features.families import (
@@ -25,7 +26,7 @@ from features.families import (
     spend,
     stage,
 )
-from features.feature import Feature
+from features.feature import Described, Feature, Modelled
 from features.journey import Journey
 
 FAMILIES = (
@@ -66,6 +67,22 @@ def catalogue(journey: Journey) -> tuple[Feature, ...]:
             "rename the event type or property",
         )
     return found
+
+
+def modelled(journey: Journey) -> tuple[Modelled, ...]:
+    """The columns that models of the journey add to its vectors."""
+    return lifetime.MODELLED if journey.conversion_event else ()
+
+
+def columns(journey: Journey) -> tuple[Described, ...]:
+    """Every column that models look at: the features, and what models add."""
+    return (*catalogue(journey), *modelled(journey))
+
+
+def described(journey: Journey, names: Sequence[str]) -> tuple[Described, ...]:
+    """The columns with these names."""
+    known = {column.name: column for column in columns(journey)}
+    return tuple(known[name] for name in names)
 
 
 def digest(features: tuple[Feature, ...]) -> str:

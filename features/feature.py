@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from features.aggregates import Value
 from features.histories import Histories, Rows
@@ -49,6 +50,46 @@ class Table:
 
 EVENTS = Table("events", lambda rows, _: rows)
 PROFILE = Table("profile", lambda rows, _: rows)
+
+
+class Described(Protocol):
+    """What people are told of a column that a model looks at."""
+
+    @property
+    def name(self) -> str:
+        """The column."""
+
+    @property
+    def description(self) -> str:
+        """One sentence in words a retention team uses."""
+
+    @property
+    def unit(self) -> str:
+        """As of a feature."""
+
+    @property
+    def reason(self) -> str:
+        """The reason code it belongs to."""
+
+    @property
+    def says(self) -> str:
+        """How a reason tells it."""
+
+    @property
+    def usual(self) -> str | None:
+        """The column that holds the customer's own usual value of this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Modelled:
+    """A column that a model adds to the vectors it reads, by parameters that it learned; see `Feature`."""
+
+    name: str
+    description: str
+    unit: str
+    reason: str
+    says: str
+    usual: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

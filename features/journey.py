@@ -332,8 +332,8 @@ class Journey(_Model):
     """One business's definition: where its events are, what they mean, what to predict.
 
     A property is a `number`, a `category`, or what the customer answered when asked: a `rating`, or an
-    `nps` from 0 to 10. A session of the customer ends where nothing follows within `session_gap`.
-    `coupons` are the event types by which an offer is taken.
+    `nps` from 0 to 10. A session of the customer ends where nothing follows within `session_gap` (null:
+    there are no sessions). `coupons` are the event types by which an offer is taken.
     """
 
     journey: JourneyName
@@ -353,7 +353,7 @@ class Journey(_Model):
     profile: Profile | None = None
     stages: Literal["by_event"] | dict[Name, Rule] = {}
     tasks: Tasks
-    session_gap: Duration = timedelta(minutes=30)
+    session_gap: Duration | None = timedelta(minutes=30)
     windows: list[Duration] = Field(
         default=[timedelta(days=7), timedelta(days=28), timedelta(days=56), timedelta(days=112)],
         min_length=1,

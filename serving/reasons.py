@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.feature import Feature
+from features.feature import Described
 from features.journey import Journey
 from serving.answers import Reason, unit_of
 
@@ -28,7 +28,7 @@ class Told:
     other_effects: float
 
 
-def tell(journey: Journey, features: Sequence[Feature], vectors: pl.DataFrame, effects: Array) -> list[Told]:
+def tell(journey: Journey, features: Sequence[Described], vectors: pl.DataFrame, effects: Array) -> list[Told]:
     """The reasons of each row.
 
     Parameters
@@ -65,7 +65,7 @@ def _chosen(totals: Array) -> list[int]:
 def _reason(
     journey: Journey,
     code: str,
-    features: Sequence[Feature],
+    features: Sequence[Described],
     members: NDArray[np.intp],
     effects: Array,
     values: dict[str, list[Any]],
@@ -87,7 +87,7 @@ def _reason(
     )
 
 
-def _text(journey: Journey, feature: Feature, value: Any, usual: float | None) -> str:
+def _text(journey: Journey, feature: Described, value: Any, usual: float | None) -> str:
     if value is None:
         return f"{feature.description}: unknown, no such events"
     said = (feature.says or f"{feature.description}: {{value}}").replace("{value}", shown(journey, feature.unit, value))

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.catalogue import catalogue, digest
+from features.catalogue import catalogue, described, digest
 from features.eligibility import conditions
 from features.errors import InputError
 from features.families.stage import present
@@ -81,6 +81,9 @@ class Scorer:
             raise InputError(
                 "profile", "not given", "the profile the champions learned from", "pass the profile's rows"
             )
+        self._columns = {
+            name: described(self.journey, served.model.encoding.names) for name, served in self.models.items()
+        }
         rules = {name: conditions(tasks(self.journey)[name].eligibility, f"eligible {name}") for name in self.models}
         self._eligible = {name: answer for name, (_, answer) in rules.items()}
         stage = present(self.journey)[1:] if self.journey.stages else ()
@@ -147,8 +150,8 @@ class Scorer:
         model = self.models[name].model
         eligible = vectors.select(self._eligible[name].alias("eligible"))["eligible"].to_numpy() & known
         rows = np.flatnonzero(eligible)
-        asked = vectors.filter(eligible)
-        matrix = model.encoding.matrix(asked)
+        asked = model.encoding.added(vectors.filter(eligible))
+        matrix = model.encoding.coded(asked)
         width = len(self.journey.stage_names) if name == "next_stage" else 1
         predicted = np.full((len(vectors), width), np.nan)
         told: dict[int, Told] = {}
@@ -159,7 +162,7 @@ class Scorer:
                 output = predicted[rows].argmax(axis=1)
                 phi, start = model.contributions(matrix, self.threads)
                 found, bases = effects(model.link, phi, start, output)
-                told = dict(zip(rows.tolist(), tell(self.journey, self.features, asked, found), strict=True))
+                told = dict(zip(rows.tolist(), tell(self.journey, self._columns[name], asked, found), strict=True))
                 base = dict(zip(rows.tolist(), bases.tolist(), strict=True))
         return _TaskRows(eligible, predicted, told, base)
 

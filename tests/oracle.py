@@ -406,6 +406,8 @@ def sequence(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]
 
 
 def session(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
+    if journey.session_gap is None:
+        return {}
     visits: list[list[Event]] = []
     for event in own(past, journey):
         if visits and event["time"] - visits[-1][-1]["time"] <= us(journey.session_gap):

@@ -41,6 +41,10 @@ def test_a_gap_that_is_no_duration_is_refused():
         changed(session_gap="soon")
 
 
+def test_a_journey_may_have_no_sessions():
+    assert session.features(SHOP.model_copy(update={"session_gap": None})) == ()
+
+
 def test_sessions_are_counted_in_the_window_in_which_they_begin():
     assert vector(visits((-28, -10), (-28, 10), (-7, 0), (-7, 20), (-2, 0))) == approx(
         sessions_7d=2, sessions_28d=2, sessions_56d=3, session_minutes_28d=40, sessions_trend_28d=2 / 3

@@ -35,8 +35,13 @@ BEGINS = nw.col("first") == 1
 
 
 def features(journey: Journey) -> tuple[Feature, ...]:
-    """Sessions per window, their pace, duration and size; how many end at once, and in a purchase."""
-    table, window = sessions(journey), second(journey)
+    """Sessions per window, their pace, duration and size; how many end at once, and in a purchase.
+
+    Empty where the journey has no sessions.
+    """
+    if journey.session_gap is None:
+        return ()
+    table, window = sessions(journey, journey.session_gap), second(journey)
 
     def session(
         name: str,
@@ -59,7 +64,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
                 f"number of sessions begun in the last {spell(length)}",
                 "count",
                 count(BEGINS, Window(length)),
-                f"{{value}} sessions in the last {spell(length)}",
+                f"sessions in the last {spell(length)}: {{value}}",
             )
             for length in journey.windows
         ),
@@ -147,20 +152,20 @@ def _sizes(session: Callable[..., Feature]) -> tuple[Feature, ...]:
             "average number of events of a session",
             "number",
             ratio(count(), count(BEGINS)),
-            "{value} events a session",
+            "events a session: {value}",
         ),
         session(
             "session_events_last",
             "number of events of the newest session",
             "count",
             newest("nth"),
-            "{value} events in the last session",
+            "events in the last session: {value}",
         ),
         session(
             "session_events_max",
             "number of events of the largest session",
             "count",
             highest("nth"),
-            "largest session of {value} events",
+            "events in the largest session: {value}",
         ),
     )

@@ -76,14 +76,14 @@ def places(journey: Journey) -> Table:
     return Table("channels", derive)
 
 
-def sessions(journey: Journey) -> Table:
-    """The customer's own events session by session: one ends where nothing follows within `session_gap`.
+def sessions(journey: Journey, gap: timedelta) -> Table:
+    """The customer's own events session by session: one ends where nothing follows within the gap.
 
     Adds `first` (1 on the first event of a session, else 0), `spent` (microseconds since the event before
     in the same session; 0 on the first), and up to the row within its session: `nth` (events), `lasted`
     (microseconds) and `sales` (purchases).
     """
-    longest = microseconds(journey.session_gap)
+    longest = microseconds(gap)
 
     def derive(events: Rows, here: Histories) -> Rows:
         rows = own(journey, events).with_columns(gap=nw.col(TIME) - here.before(TIME), one=ONE)
