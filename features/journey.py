@@ -259,17 +259,28 @@ class Cltv(_Model):
         return self.eligible or Rule()
 
 
+class NextEvent(_Model):
+    """Which event of a history comes next, or whether it ends; one vector per event (`features.next_event`).
+
+    `ends` are the types by which histories end: one that has not ended so is censored. Without, every
+    history is over with its last event.
+    """
+
+    ends: list[Name] = []
+
+
 class Tasks(_Model):
     """What is predicted; each task is optional, one at least is given."""
 
     churn: Churn | None = None
     next_stage: NextStage | None = None
     cltv: Cltv | None = None
+    next_event: NextEvent | None = None
 
     @model_validator(mode="after")
     def _any(self) -> Self:
-        if not (self.churn or self.next_stage or self.cltv):
-            raise ValueError("no task given; accepted: churn, next_stage, cltv")
+        if not (self.churn or self.next_stage or self.cltv or self.next_event):
+            raise ValueError("no task given; accepted: churn, next_stage, cltv, next_event")
         return self
 
 
@@ -418,4 +429,6 @@ class Journey(_Model):
             if task is not None:
                 event = {task.event} if hasattr(task, "event") else set()
                 places[f"tasks.{name}"] = event | task.eligibility.event_types()
+        if self.tasks.next_event:
+            places["tasks.next_event"] = set(self.tasks.next_event.ends)
         return {place: types for place, types in places.items() if types}
