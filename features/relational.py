@@ -11,8 +11,8 @@ from typing import Any
 
 import narwhals as nw
 
-from features.aggregates import Aggregate, column
-from features.engine import by_table, typed
+from features.aggregates import COUNTS, Aggregate, column
+from features.engine import aggregates, typed
 from features.feature import PROFILE, Feature, Table
 from features.histories import Keyed
 from features.instants import KEYS, inside, past
@@ -20,7 +20,6 @@ from features.schema import CUSTOMER, CUTOFF, TIME
 
 Frame = nw.LazyFrame[Any]
 OF, WHERE, RANK = "of", "where", "rank"
-COUNTS = ("count", "total", "distinct")  # 0 of no rows
 
 
 def build(events: Frame, cutoffs: Frame, features: Iterable[Feature], profile: Frame | None = None) -> Frame:
@@ -31,9 +30,10 @@ def build(events: Frame, cutoffs: Frame, features: Iterable[Feature], profile: F
     wanted = tuple(features)
     keys = cutoffs.select(*KEYS)
     built, known = keys, past(events, keys)
-    for table, parts in by_table(wanted):
+    tables = aggregates(wanted)
+    for table, parts in tables:
         built = built.join(_grouped(known, table, parts), on=list(KEYS), how="left")
-    counts = [column(t.name, p) for t, parts in by_table(wanted) for p in parts if p.kind in COUNTS]
+    counts = [column(table.name, part) for table, parts in tables for part in parts if part.kind in COUNTS]
     built = built.with_columns(nw.col(name).fill_null(0) for name in counts) if counts else built
     if profile is not None and any(f.of is PROFILE for f in wanted):
         built = built.join(profile, on=CUSTOMER, how="left")
