@@ -128,17 +128,19 @@ def features(
         Path | None, typer.Option(help="Parquet or CSV of customer_id, cutoff; default: everyone, at observed_until.")
     ] = None,
     catalogue: Annotated[bool, typer.Option("--catalogue", help="Print every feature instead.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The catalogue as tables of Markdown.")] = False,
 ) -> None:
     """Write one vector per customer and cutoff as Parquet, or print the catalogue.
 
     Example: journeycast features complete_journey -o vectors.parquet
     """
-    from features import vectors
+    from features import reference, vectors
     from training.cpus import usable_cpus
 
     if catalogue:
         resolved, _ = _read(journey)
-        out.print(vectors.catalogue_text(resolved), markup=False, highlight=False, soft_wrap=True)
+        text = reference.page(resolved) if markdown else vectors.catalogue_text(resolved)
+        out.print(text, markup=False, highlight=False, soft_wrap=True)
         return
     if output is None:
         raise InputError("features", "no output", "-o FILE.parquet, or --catalogue")
@@ -347,6 +349,9 @@ def _tasks(definition: Journey, wanted: list[str] | None) -> list[str]:
     from features.labels import tasks
 
     known = list(tasks(definition))
+    if not known:
+        do = "build its vectors with features.next_event, or add one of those tasks"
+        raise InputError("tasks", "next_event alone", "churn, next_stage or cltv: what commands train", do)
     unknown = [name for name in wanted or [] if name not in known]
     if unknown:
         raise InputError("task", ", ".join(unknown), f"{', '.join(known)}: the tasks of {definition.journey}")
@@ -426,7 +431,7 @@ def _score(resolved: Journey, log: EventLog) -> None:
     from training.cpus import usable_cpus
 
     found = settings()
-    scorer = registry.load(resolved.journey, found.tracking_uri, found.models, log.profile, usable_cpus())
+    scorer = registry.load(resolved.journey, found.tracking_uri, found.models, log.profile, usable_cpus(), resolved.own)
     with _progress(None) as report, _store() as store:
         run = batch.score(resolved, log, scorer, store, partial(report, "scoring and explaining"))
     print(f"scored {run.customers:,} customers of {resolved.journey} at {to_text(run.cutoff)} as run {run.run_id}")
@@ -448,7 +453,8 @@ def _serve(definition: Journey, base: Path, host: str, port: int, example: str =
             raise InputError("--port", f"{port} is taken by another server", "a free port", f"--port {port + 1}")
     found = settings()
     found.home.mkdir(parents=True, exist_ok=True)
-    load = partial(registry.load, definition.journey, found.tracking_uri, found.models, read_profile(definition, base))
+    profile = read_profile(definition, base)
+    load = partial(registry.load, definition.journey, found.tracking_uri, found.models, profile, own=definition.own)
     server = create_app(
         ServerSettings(definition.journey, found.store_url),
         load_scorer=load,

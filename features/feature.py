@@ -9,6 +9,7 @@ from typing import Protocol
 from features.aggregates import Value
 from features.histories import Histories, Rows
 
+UNITS = ("count", "days", "hours", "minutes", "money", "share", "ratio", "number", "category")
 REASONS = {
     "OVERDUE": "time since the last purchase, against the customer's own rhythm",
     "INACTIVE": "time since the customer last did anything",
@@ -103,7 +104,7 @@ class Feature:
     description
         One sentence in words a retention team uses.
     unit
-        `count`, `days`, `hours`, `minutes`, `money`, `share`, `ratio`, `number` or `category`.
+        One of `UNITS`.
     reason
         The reason code it belongs to, one of `REASONS`.
     value
@@ -118,6 +119,8 @@ class Feature:
         The feature that holds the customer's own usual value of this one.
     categories
         The values in their order, where the journey gives them; None: learned from the training rows.
+    source
+        The digest of the module that defines it; empty: Journeycast itself.
     """
 
     name: str
@@ -130,3 +133,4 @@ class Feature:
     says: str = ""
     usual: str | None = None
     categories: tuple[str, ...] | None = None
+    source: str = ""

@@ -10,8 +10,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    model_validator,
+)
 
+from features.own import Own
 from features.schema import CANONICAL, DERIVED, to_microseconds
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -344,7 +354,8 @@ class Journey(_Model):
 
     A property is a `number`, a `category`, or what the customer answered when asked: a `rating`, or an
     `nps` from 0 to 10. A session of the customer ends where nothing follows within `session_gap` (null:
-    there are no sessions). `coupons` are the event types by which an offer is taken.
+    there are no sessions). `coupons` are the event types by which an offer is taken. `features` names the
+    business's own module of features: a path from the journey's folder, or a dotted name.
     """
 
     journey: JourneyName
@@ -356,6 +367,7 @@ class Journey(_Model):
     types: list[Name] = []
     business: list[Name] = []
     friction: list[Name] = []
+    features: Name | None = None
     abandoned: Abandoned | None = None
     coupons: list[Name] = []
     channels: list[Name] = []
@@ -373,6 +385,7 @@ class Journey(_Model):
     cutoffs: Cutoffs = Cutoffs()
     risk_bands: RiskBands = RiskBands()
     campaign: Campaign = Campaign()
+    _own: Own | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -389,6 +402,17 @@ class Journey(_Model):
                     f" properties and say where it comes from, columns: {{my_{name}: {name}}}"
                 )
         return self
+
+    def with_own(self, own: Own | None) -> Self:
+        """The journey with the module that its `features` names; definitions read from a file have it."""
+        found = self.model_copy()
+        found._own = own
+        return found
+
+    @property
+    def own(self) -> Own | None:
+        """The module that `features` names, once it is loaded; never part of what is logged with a model."""
+        return self._own
 
     @property
     def stage_names(self) -> list[str]:

@@ -19,6 +19,7 @@ from features.feature import PROFILE, Feature
 from features.instants import KEYS
 from features.journey import Journey
 from features.labels import tasks
+from features.own import Own
 from features.plan import Plan
 from features.schema import CUSTOMER, CUTOFF, EVENT, KNOWN_AT, TIME, to_text
 from serving.answers import Answer, TaskAnswer
@@ -64,6 +65,8 @@ class Scorer:
         One row per customer, where the journey has profile features.
     threads
         CPUs to predict with; serving workers use one each.
+    own
+        The journey's own module of features, where it names one: models never bring it.
 
     Raises
     ------
@@ -71,10 +74,16 @@ class Scorer:
         Where a model was trained by other feature definitions than these, or the models disagree.
     """
 
-    def __init__(self, models: Mapping[str, Served], profile: pl.DataFrame | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Served],
+        profile: pl.DataFrame | None = None,
+        threads: int = 1,
+        own: Own | None = None,
+    ) -> None:
         self.models = dict(models)
         self.threads = threads
-        self.journey = _one_journey(self.models)
+        self.journey = _one_journey(self.models).with_own(own)
         self.features = catalogue(self.journey)
         _check_definitions(self.models, self.features)
         if profile is None and any(feature.of == PROFILE for feature in self.features):
@@ -222,7 +231,7 @@ def _check_definitions(models: Mapping[str, Served], features: tuple[Feature, ..
     if odd := [name for name, served in models.items() if served.model.about["features"] != ours]:
         raise InputError(
             f"champions {', '.join(odd)}",
-            "trained with other feature definitions than this version of journeycast has",
+            "trained with other feature definitions than this journey and version of journeycast have",
             "models of this version",
             "run `journeycast train` and `journeycast promote` again",
         )

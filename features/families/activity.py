@@ -1,4 +1,4 @@
-"""Activity per window and its trend."""
+"""Activity: how much the customer does per window, and its trend."""
 
 from __future__ import annotations
 

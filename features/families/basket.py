@@ -1,4 +1,4 @@
-"""What the events contain: the journey's declared numbers and categories."""
+"""Basket: what the events contain, by the journey's declared numbers and categories."""
 
 from __future__ import annotations
 

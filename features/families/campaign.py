@@ -1,4 +1,4 @@
-"""Campaigns: what the business sent, and whether the customer answered."""
+"""Campaigns: what the business sent, whether the customer answered, and coupons."""
 
 from __future__ import annotations
 

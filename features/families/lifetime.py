@@ -1,4 +1,4 @@
-"""Buy till you die: what BG/NBD knows of a customer.
+"""Lifetime: buy till you die, what BG/NBD knows of a customer.
 
 Fader, Hardie and Lee (2005), "Counting Your Customers the Easy Way": frequency is the number of
 purchase days after the first, recency the days from the first purchase to the last, age the days from

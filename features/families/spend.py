@@ -1,4 +1,4 @@
-"""Spend, order value and refunds."""
+"""Spend: money, order value and refunds."""
 
 from __future__ import annotations
 
