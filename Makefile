@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test demo serve lock bench-scoring
+.PHONY: help install check test demo docs serve lock bench-scoring
 PYTHON ?= python3
 SERVE ?= 1
 BIN := .venv/bin
@@ -27,6 +27,9 @@ test: check ## everything that guards the project
 
 demo: install ## real data to served, explained predictions (SERVE=0 ends instead of serving)
 	$(BIN)/journeycast demo $(if $(filter 0,$(SERVE)),--no-serve,--serve)
+
+docs: install ## write the catalogue in docs/features.md anew
+	$(BIN)/python tests/test_reference.py
 
 serve: install ## serve the demo journey on loopback
 	$(BIN)/journeycast serve complete_journey

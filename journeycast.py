@@ -150,17 +150,19 @@ def features(
         Path | None, typer.Option(help="Parquet or CSV of customer_id, cutoff; default: everyone, at observed_until.")
     ] = None,
     catalogue: Annotated[bool, typer.Option("--catalogue", help="Print every feature instead.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The catalogue as tables of Markdown.")] = False,
 ) -> None:
     """Write one vector per customer and cutoff as Parquet, or print the catalogue.
 
     Example: journeycast features complete_journey -o vectors.parquet
     """
-    from features import vectors
+    from features import reference, vectors
     from training.cpus import usable_cpus
 
     if catalogue:
         resolved, _ = _read(journey)
-        out.print(vectors.catalogue_text(resolved), markup=False, highlight=False, soft_wrap=True)
+        text = reference.page(resolved) if markdown else vectors.catalogue_text(resolved)
+        out.print(text, markup=False, highlight=False, soft_wrap=True)
         return
     if output is None:
         raise InputError("features", "no output", "-o FILE.parquet, or --catalogue")
@@ -605,6 +607,9 @@ def _tasks(definition: Journey, wanted: list[str] | None) -> list[str]:
     from features.labels import tasks
 
     known = list(tasks(definition))
+    if not known:
+        do = "build its vectors with features.next_event, or add one of those tasks"
+        raise InputError("tasks", "next_event alone", "churn, next_stage or cltv: what commands train", do)
     unknown = [name for name in wanted or [] if name not in known]
     if unknown:
         raise InputError("task", ", ".join(unknown), f"{', '.join(known)}: the tasks of {definition.journey}")
@@ -681,7 +686,7 @@ def _promote(name: str, task: str, version: int | None, accept_c: bool) -> list[
 def _score(resolved: Journey, log: EventLog) -> None:
     from serving import batch
 
-    scorer = _scorer(resolved.journey, log.profile)
+    scorer = _scorer(resolved, log.profile)
     with _progress(None) as report, _store() as store:
         _scored(resolved, batch.score(resolved, log, scorer, store, partial(report, "scoring and explaining")))
 
@@ -694,7 +699,7 @@ def _score_parts(definition: Journey, base: Path) -> None:
     from training.cpus import usable_cpus
 
     extra, profile = _stored_events(definition), read_profile(definition, base)
-    scorer = _scorer(definition.journey, profile)
+    scorer = _scorer(definition, profile)
     home = settings().home
     with TemporaryDirectory(dir=home) as folder, _progress(None) as report, _store() as store:
         report("reading events by part", 0, 1)
@@ -705,12 +710,12 @@ def _score_parts(definition: Journey, base: Path) -> None:
         _scored(resolved, batch.score_parts(resolved, events, customers, profile, scorer, store, told))
 
 
-def _scorer(journey: str, profile: DataFrame | None) -> Scorer:
+def _scorer(definition: Journey, profile: DataFrame | None) -> Scorer:
     from serving import registry
     from training.cpus import usable_cpus
 
     found = settings()
-    return registry.load(journey, found.tracking_uri, found.models, profile, usable_cpus())
+    return registry.load(definition.journey, found.tracking_uri, found.models, profile, usable_cpus(), definition.own)
 
 
 def _scored(resolved: Journey, run: Scored) -> None:
@@ -735,7 +740,8 @@ def _serve(definition: Journey, base: Path, host: str, port: int, example: str =
             raise InputError("--port", f"{port} is taken by another server", "a free port", f"--port {port + 1}")
     found = settings()
     found.home.mkdir(parents=True, exist_ok=True)
-    load = partial(registry.load, definition.journey, found.tracking_uri, found.models, read_profile(definition, base))
+    profile = read_profile(definition, base)
+    load = partial(registry.load, definition.journey, found.tracking_uri, found.models, profile, own=definition.own)
     server = create_app(
         ServerSettings(definition.journey, found.store_url, campaign=definition.campaign, log_vectors=log_vectors),
         load_scorer=load,

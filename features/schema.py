@@ -27,6 +27,7 @@ CANONICAL = (CUSTOMER, TIME, EVENT, VALUE, CHANNEL, KNOWN_AT, EVENT_ID)
 DERIVED = (POSITION, CUTOFF, "age", "last")  # columns that stand beside the properties when a vector is built
 
 MICROSECONDS = 1_000_000
+MINUTE = 60 * MICROSECONDS
 DAY = 86_400 * MICROSECONDS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

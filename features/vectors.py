@@ -11,7 +11,7 @@ import polars as pl
 from pyarrow.parquet import ParquetWriter
 
 from features import parts
-from features.catalogue import catalogue
+from features.catalogue import catalogue, columns
 from features.engine import build
 from features.errors import InputError
 from features.instants import KEYS
@@ -124,6 +124,6 @@ def read_cutoffs(path: Path) -> pl.DataFrame:
 
 def catalogue_text(journey: Journey) -> str:
     """Every feature, a line each: name, unit, reason code, description."""
-    rows = [(f.name, f.unit, f.reason, f.description) for f in catalogue(journey)]
+    rows = [(f.name, f.unit, f.reason, f.description) for f in columns(journey)]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(3)), row[3]]) for row in rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.feature import PROFILE, Feature
+from features.feature import Described
 from features.journey import Journey
 from serving.answers import Reason, unit_of
 
@@ -19,7 +19,8 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 SHOWN = 3  # reasons told in each direction
-_SHOWN_DIGITS = {"count": 0, "days": 1, "share": 2}  # behind the point; days from ten on have none
+_SHOWN_DIGITS = {"count": 0, "days": 1, "hours": 1, "minutes": 1, "share": 2}  # behind the point
+_LENGTHS = ("days", "hours", "minutes")  # from ten on they have no digits behind the point
 _DIRECTIONS = np.array(["lowers", "raises"], dtype=object)
 _MINUS_NOUGHT = ("-0", "-0.00")
 _FEW = 50  # rows up to which a look at each is faster than a query
@@ -33,7 +34,7 @@ class Told(NamedTuple):
     other_effects: float
 
 
-def tell(journey: Journey, features: Sequence[Feature], vectors: pl.DataFrame, effects: Array) -> list[Told]:
+def tell(journey: Journey, features: Sequence[Described], vectors: pl.DataFrame, effects: Array) -> list[Told]:
     """The reasons of each row.
 
     Parameters
@@ -56,7 +57,7 @@ def tell(journey: Journey, features: Sequence[Feature], vectors: pl.DataFrame, e
     ]
 
 
-def _by_code(features: Sequence[Feature], effects: Array) -> tuple[Array, Indices]:
+def _by_code(features: Sequence[Described], effects: Array) -> tuple[Array, Indices]:
     """Each row's effect of each code, and the feature that tells it.
 
     That is the code's strongest feature in the direction of the code's own effect.
@@ -87,7 +88,7 @@ def _chosen(totals: Array) -> tuple[Indices, Indices]:
 
 def _reasons(
     journey: Journey,
-    features: Sequence[Feature],
+    features: Sequence[Described],
     vectors: pl.DataFrame,
     rows: Indices,
     tellers: Indices,
@@ -123,7 +124,7 @@ def _rounded(values: list[Any], unit: str) -> list[Any]:
         return values
     numbers = np.array(values, dtype=np.float64)
     rounded = np.round(numbers, _SHOWN_DIGITS[unit])
-    if unit == "days":
+    if unit in _LENGTHS:
         rounded = np.where(numbers >= 10, np.round(numbers), rounded)
     return [None if value is None else number for value, number in zip(values, rounded.tolist(), strict=True)]
 
@@ -138,11 +139,11 @@ def _values(vectors: pl.DataFrame, name: str | None, rows: Indices) -> list[Any]
     return [None if value != value else value for value in found]  # noqa: PLR0124 - JSON has no nan: it differs from itself
 
 
-def _teller(journey: Journey, feature: Feature) -> Callable[[Any, float | None], str]:
+def _teller(journey: Journey, feature: Described) -> Callable[[Any, float | None], str]:
     """Words for the feature's value and the customer's usual one."""
     before, _, after = (feature.says or f"{feature.description}: {{value}}").partition("{value}")
     words = _words(journey, feature.unit)
-    why = "not in the profile" if feature.of == PROFILE else "no such events on record, or too few"
+    why = "not in the profile" if feature.reason == "PROFILE" else "no such events on record, or too few"
     unknown = f"{feature.description}: unknown, {why}"
 
     def text(value: Any, usual: float | None) -> str:
@@ -168,17 +169,17 @@ def _words(journey: Journey, unit: str) -> Callable[[Any], str]:
             return lambda value: f"{_unsigned(f'{100 * value:.0f}')} %"
         case "count":
             return lambda value: _unsigned(f"{value:,.0f}")
-        case "days":
-            return _days
+        case "days" | "hours" | "minutes":
+            return partial(_length, unit)
         case "category":
             return str
         case _:
             return lambda value: f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def _days(value: float) -> str:
+def _length(unit: str, value: float) -> str:
     number = f"{value:,.0f}" if value >= 10 else f"{value:.1f}".removesuffix(".0")
-    return f"{number} day" if number == "1" else f"{number} days"
+    return f"{number} {unit[:-1]}" if number == "1" else f"{number} {unit}"
 
 
 def _unsigned(number: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.catalogue import catalogue, digest
+from features.catalogue import catalogue, described, digest
 from features.eligibility import conditions
 from features.errors import InputError
 from features.families.stage import present
@@ -22,6 +22,7 @@ from features.feature import PROFILE, Feature
 from features.instants import KEYS
 from features.journey import Journey
 from features.labels import tasks
+from features.own import Own
 from features.plan import Plan
 from features.schema import CONTACTED, CUSTOMER, CUTOFF, EVENT, KNOWN_AT, TIME, to_text
 from serving.answers import Answer, TaskAnswer
@@ -84,6 +85,8 @@ class Scorer:
         One row per customer, where the journey has profile features.
     threads
         CPUs to predict with; serving workers use one each.
+    own
+        The journey's own module of features, where it names one: models never bring it.
 
     Raises
     ------
@@ -91,10 +94,16 @@ class Scorer:
         Where a model was trained by other feature definitions than these, or the models disagree.
     """
 
-    def __init__(self, models: Mapping[str, Served], profile: pl.DataFrame | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Served],
+        profile: pl.DataFrame | None = None,
+        threads: int = 1,
+        own: Own | None = None,
+    ) -> None:
         self.models = dict(models)
         self.threads = threads
-        self.journey = _one_journey(self.models)
+        self.journey = _one_journey(self.models).with_own(own)
         self.features = catalogue(self.journey)
         self._types = {*self.journey.types, CONTACTED}
         _check_definitions(self.models, self.features)
@@ -102,6 +111,9 @@ class Scorer:
             raise InputError(
                 "profile", "not given", "the profile the champions learned from", "pass the profile's rows"
             )
+        self._columns = {
+            name: described(self.journey, served.model.encoding.names) for name, served in self.models.items()
+        }
         rules = {name: conditions(tasks(self.journey)[name].eligibility, f"eligible {name}") for name in self.models}
         self._shapes = {
             name: Shape(name, self.journey, served.model.about, served.version) for name, served in self.models.items()
@@ -170,10 +182,10 @@ class Scorer:
         chosen = events.join(cutoffs.select(CUSTOMER).unique(), on=CUSTOMER, how="semi", maintain_order="left")
         vectors = self.vectors(chosen, cutoffs)
         known = vectors["tenure_days"].is_not_null().to_numpy()
-        asked, matrices = vectors.select(self._eligible), self._encodings.matrices(vectors)
+        asked, encoded = vectors.select(self._eligible), self._encodings.read(vectors)
         tasks_rows = {
-            name: self._task(name, _Rows(vectors, matrix, known, asked[name].to_numpy() & known), reasons)
-            for name, matrix in zip(self.models, matrices, strict=True)
+            name: self._task(name, _Rows(every, matrix, known, asked[name].to_numpy() & known), reasons)
+            for name, (every, matrix) in zip(self.models, encoded, strict=True)
         }
         stakes, losses = self._stakes(tasks_rows, len(vectors))
         warnings = self._warnings(chosen, cutoffs)
@@ -209,17 +221,18 @@ class Scorer:
         if rows.eligible.any():
             vectors, matrix = rows.asked()
             found = model.link.predict(model.margins(matrix, self.threads))
-            told = self._told(model, vectors, matrix, found.argmax(axis=1)) if reasons else {}
+            told = self._told(name, vectors, matrix, found.argmax(axis=1)) if reasons else {}
             for row, answer in zip(np.flatnonzero(rows.eligible).tolist(), shape.answers(found, told), strict=True):
                 answers[row] = answer
             predicted[rows.eligible] = found
         return _TaskRows(predicted, answers)
 
-    def _told(self, model: Model, vectors: pl.DataFrame, matrix: Array, output: NDArray[np.intp]) -> Columns:
+    def _told(self, name: str, vectors: pl.DataFrame, matrix: Array, output: NDArray[np.intp]) -> Columns:
         """What explains each row's output, by the fields of an answer."""
+        model = self.models[name].model
         phi, start = model.contributions(matrix, self.threads)
         found, base = effects(model.link, phi, start, output)
-        told = tell(self.journey, self.features, vectors, found)
+        told = tell(self.journey, self._columns[name], vectors, found)
         return {
             "base": base.tolist(),
             "reasons": [one.reasons for one in told],
@@ -280,7 +293,7 @@ def _check_definitions(models: Mapping[str, Served], features: tuple[Feature, ..
     if odd := [name for name, served in models.items() if served.model.about["features"] != ours]:
         raise InputError(
             f"champions {', '.join(odd)}",
-            "trained with other feature definitions than this version of journeycast has",
+            "trained with other feature definitions than this journey and version of journeycast have",
             "models of this version",
             "run `journeycast train` and `journeycast promote` again",
         )

@@ -10,7 +10,7 @@ import pytest
 from shop import read_shop, train_scorer
 from starlette.testclient import TestClient
 
-from features.catalogue import catalogue
+from features.catalogue import columns
 from features.errors import InputError, NoModelError
 from features.schema import CUSTOMER, CUTOFF, POSITION, TIME, to_text
 from serving.answers import Answer, AtRiskCustomer, to_json
@@ -439,7 +439,7 @@ def test_a_list_whose_run_is_gone_says_how_to_begin_again(shop, scored, start, t
 
 def test_the_catalogue_tells_every_feature(client, shop):
     told = client.get("/v1/features").json()["features"]
-    assert [feature["name"] for feature in told] == [feature.name for feature in catalogue(shop[0])]
+    assert [feature["name"] for feature in told] == [column.name for column in columns(shop[0])]
     assert all(feature["description"] and feature["unit"] and feature["reason"] for feature in told)
     assert "money" not in {feature["unit"] for feature in told}
 
