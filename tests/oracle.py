@@ -302,7 +302,7 @@ def touched(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
     if not journey.business:
         return {}
     touches = of_type(past, *journey.business)
-    within, newest = journey.campaign.response_within, journey.windows[-1]
+    within, newest = journey.response_within, journey.windows[-1]
     answers = led_to(past, cutoff, journey.business, journey.conversion_event, within)
     recent = [answered for up, answered in answers if up >= cutoff - us(newest)]
     found = {
