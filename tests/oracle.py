@@ -456,7 +456,7 @@ def calendar(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]
         f"purchases_year_ago_{text}": known(year, len(ahead)),
         f"spend_year_ago_{text}": known(year, sum(values(ahead, "value"))),
         f"purchases_year_over_year_{text}": known(year + window, over(len(now), len(then))),
-        "anniversary_days": None if known_for is None else 365 - known_for / DAY % 365,
+        "anniversary_days": known(year, None if known_for is None else 365 - known_for / DAY % 365),
         "quarter_purchase_share": known(year, over(len(same), len(lately))),
     }
 
