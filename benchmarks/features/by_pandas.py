@@ -23,7 +23,7 @@ def prepared(events: pl.DataFrame) -> pd.DataFrame:
     for name, categories in CATEGORIES.items():
         log[name] = pd.Categorical(log[name], categories=categories)
     log["customer_id"] = pd.Categorical(log["customer_id"])
-    log[HISTORY] = log["customer_id"].cat.codes
+    log[HISTORY] = log["customer_id"].cat.codes.astype("int64")  # int16 would overflow in keys
     return log
 
 
