@@ -1,7 +1,7 @@
 """The feature engine against its rivals and as the work grows: every number that issue 3 asks for, in one run.
 
-`make bench-features`, or `python -m benchmarks.bench_features --help`. `--quick` takes two minutes and shows that everything
-runs; its numbers mean little.
+`make bench-features`, or `python -m benchmarks.bench_features --help`. `--quick` takes two minutes and
+shows that everything runs; its numbers mean little.
 """
 
 from __future__ import annotations

@@ -70,9 +70,7 @@ def _rating(past: Past, name: str) -> Columns:
         f"{name}_mean": _mean(rows, slice(None), values),
         f"{name}_last": _newest(rows, values),
         f"{name}_min": past.filled(pd.Series(values).groupby(rows.history).min()).to_numpy(),
-        f"{name}_answer_recency_days": spread(
-            past.size, rows.history[last], (past.cutoff - rows.time[last]) / DAY
-        ),
+        f"{name}_answer_recency_days": spread(past.size, rows.history[last], (past.cutoff - rows.time[last]) / DAY),
     }
 
 
@@ -92,9 +90,7 @@ def _abandoned(past: Past) -> Columns:
     return {
         **{f"abandoned_{days}d": left.number(left.after(days)) for days in WINDOWS},
         "abandoned_share": ratio(left.number(slice(None)), due.number(slice(None))),
-        "abandoned_recency_days": spread(
-            past.size, left.history[last], (past.cutoff - left.time[last]) / DAY
-        ),
+        "abandoned_recency_days": spread(past.size, left.history[last], (past.cutoff - left.time[last]) / DAY),
     }
 
 
@@ -107,6 +103,13 @@ def _due(past: Past, started: tuple[str, ...], within: int) -> tuple[Past, Array
     one = (after > rows) & (past.history[after] == past.history[rows])
     followed = one & (past.time[after] < past.time[rows] + within)
     over = past.time[rows] + within < past.cutoff
-    due = Past(past.log, past.history[rows], past.time[rows] + within, past.kind[rows], past.channel[rows],
-               past.size, past.cutoff)
+    due = Past(
+        past.log,
+        past.history[rows],
+        past.time[rows] + within,
+        past.kind[rows],
+        past.channel[rows],
+        past.size,
+        past.cutoff,
+    )
     return due.only(over), followed[over]

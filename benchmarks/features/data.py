@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from pathlib import Path
+from typing import cast
 
 import polars as pl
-from pyarrow import compute
 from pyarrow.parquet import ParquetFile, ParquetWriter
 
 from benchmarks.lines import progress
 from features.definition import SHIPPED
 from features.schema import CUSTOMER, EVENT_ID
 
+JOURNEYCAST = (sys.executable, str(SHIPPED.parent / "journeycast.py"))
 BEGIN = date(2023, 1, 1)  # of the simulator
 ROWS = 500_000  # copied at a time
 
@@ -36,7 +38,7 @@ def base(folder: Path, size: Size) -> Path:
         progress(f"simulating {size.customers:,} customers for {size.days} days")
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f"unfinished-{path.name}"
-        command = [str(Path(sys.executable).with_name("journeycast")), "simulate", "-o", str(part)]
+        command = [*JOURNEYCAST, "simulate", "-o", str(part)]
         command += ["--customers", str(size.customers), "--days", str(size.days)]
         subprocess.run(command, check=True, stdout=sys.stderr)
         part.replace(path)
@@ -50,15 +52,14 @@ def times(path: Path, copies: int) -> Path:
         return path if copies == 1 else larger
     progress(f"repeating every customer of {path.name} {copies} times")
     part = path.with_name(f"unfinished-{larger.name}")
-    source = ParquetFile(path)
-    with ParquetWriter(part, source.schema_arrow, compression="lz4") as writer:
+    with ExitStack() as stack:
+        writer: ParquetWriter | None = None
         for copy in range(copies):
-            for batch in source.iter_batches(ROWS):
-                for name in (CUSTOMER, EVENT_ID):
-                    place = batch.schema.get_field_index(name)
-                    renamed = compute.binary_join_element_wise(batch.column(name), f"-{copy}", "")
-                    batch = batch.set_column(place, batch.schema.field(name), renamed.cast(batch.schema.field(name).type))
-                writer.write_batch(batch)
+            for batch in ParquetFile(path).iter_batches(ROWS):
+                rows = cast(pl.DataFrame, pl.from_arrow(batch)).with_columns(pl.col(CUSTOMER, EVENT_ID) + f"-{copy}")
+                table = rows.to_arrow()
+                writer = writer or stack.enter_context(ParquetWriter(part, table.schema, compression="lz4"))
+                writer.write_table(table)
     part.replace(larger)
     return larger
 

@@ -1,9 +1,9 @@
 """The features of `simulated` that featuretools can express, at one cutoff, written to win.
 
 Runs in an environment of its own (`featuretools.txt`) and knows nothing of ours:
-`python featuretools_run.py EVENTS.parquet CUTOFF OUTPUT.parquet RUNS` writes the vectors and prints the seconds of each run.
-Features are defined one by one, without `dfs`, so that nothing is made that is not asked for; a window is a
-`training_window`, all features of a window are computed together, and the events outside it are cut off before.
+`python featuretools_run.py EVENTS.parquet CUTOFF OUTPUT.parquet RUNS` writes the vectors and prints the
+seconds of each run. Features are defined one by one, without `dfs`, so that nothing is made that is not asked for; a window is a
+`training_window` and its features are computed together.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ def entities(log: pd.DataFrame) -> ft.EntitySet:
     """Customers and their events."""
     found = ft.EntitySet("journey")
     kinds = {"event": "Categorical", "channel": "Categorical", "product": "Categorical", "topic": "Categorical"}
-    found.add_dataframe(
-        dataframe_name="events", dataframe=log, index="number", time_index="time", logical_types=kinds
-    )
+    found.add_dataframe(dataframe_name="events", dataframe=log, index="number", time_index="time", logical_types=kinds)
     customers = log[["customer_id"]].drop_duplicates()
     found.add_dataframe(dataframe_name="customers", dataframe=customers, index="customer_id")
     return found.add_relationship("customers", "customer_id", "events", "customer_id")

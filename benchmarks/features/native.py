@@ -9,7 +9,7 @@ import polars as pl
 
 from benchmarks.features import native_activity, native_orders, native_told
 from benchmarks.features.native_counts import counts
-from benchmarks.features.native_frames import HISTORY, TIME, TYPE
+from benchmarks.features.native_frames import HISTORY, TIME, TYPE, beside
 from benchmarks.features.native_stages import stages
 from benchmarks.features.world import CHANNELS, DAY, TYPES
 
@@ -32,12 +32,10 @@ def vectors(events: pl.DataFrame, cutoff: int) -> pl.DataFrame:
         stages(past.lazy(), orders, cutoff),
     ]
     found = [*native_activity.activity(past, cutoff), *pl.collect_all(lazy)]
-    rows = base.lazy()
-    for frame in found:
-        rows = rows.join(frame.lazy(), on=HISTORY, how="left", maintain_order="left")
+    rows = beside(base, found)
     until = (pl.col("first purchase") - pl.col("first")) / DAY
-    rows = rows.with_columns(*(pl.col(name).fill_null(0) for name in ZEROS), first_conversion_days=until)
-    done = rows.drop(HISTORY, "first", "first purchase").collect()
+    done = rows.with_columns(*(pl.col(name).fill_null(0) for name in ZEROS), first_conversion_days=until)
+    done = done.drop(HISTORY, "first", "first purchase")
     return customers.hstack(done)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import polars as pl
 
-from benchmarks.features.native_frames import HISTORY, SAME, TIME, TYPE, dense, ends, ratio
+from benchmarks.features.native_frames import HISTORY, SAME, TIME, TYPE, dense, ends, is_type, ratio
 from benchmarks.features.world import CHANNELS, DAY, HOUR, MINUTE, SESSION_GAP, THURSDAY, TOUCHES, WINDOWS
 
 
 def activity(past: pl.DataFrame, cutoff: int) -> list[pl.DataFrame]:
     """Frames by history: steps, habits and days, sessions, channels."""
-    touches = pl.Series(TOUCHES, dtype=pl.String).cast(past.schema[TYPE])
-    own = past.lazy().filter(~pl.col(TYPE).is_in(touches)).select(HISTORY, TIME, TYPE, "channel").collect()
+    own = past.lazy().filter(~is_type(*TOUCHES)).select(HISTORY, TIME, TYPE, "channel").collect()
     gap = pl.when(SAME).then(pl.col(TIME) - pl.col(TIME).shift(1))
     own = own.with_columns(gap=gap)
     places = own.lazy().filter(pl.col("channel").is_not_null()).select(HISTORY, TIME, "channel").collect()
@@ -53,13 +52,9 @@ def _habits(own: pl.LazyFrame, cutoff: int) -> pl.LazyFrame:
         "evening_share": hour >= 18,
         "morning_share": (hour >= 6) & (hour < 12),
     }
-    days = {
-        f"active_days_{d}d": (time >= cutoff - d * DAY) & (new | (before < cutoff - d * DAY)) for d in WINDOWS
-    }
+    days = {f"active_days_{d}d": (time >= cutoff - d * DAY) & (new | (before < cutoff - d * DAY)) for d in WINDOWS}
     rows = own.select(HISTORY, **masks, **days).group_by(HISTORY, maintain_order=True)
-    return rows.agg(
-        *(pl.col(name).mean() for name in masks), *(pl.col(name).sum().cast(pl.Float64) for name in days)
-    )
+    return rows.agg(*(pl.col(name).mean() for name in masks), *(pl.col(name).sum().cast(pl.Float64) for name in days))
 
 
 def _gaps(own: pl.LazyFrame) -> pl.LazyFrame:

@@ -16,7 +16,9 @@ def counts(past: pl.DataFrame, cutoff: int, size: int) -> pl.DataFrame:
     rows = rows.with_columns(kind=pl.col(TYPE).to_physical())
     columns = {HISTORY: pl.int_range(size, dtype=pl.UInt32, eager=True)}
     for name in ("all", *map(str, WINDOWS), "newest"):
-        for kind, series in zip(TYPES, dense(rows, len(TYPES), size, name, None if name == "newest" else 0), strict=True):
+        for kind, series in zip(
+            TYPES, dense(rows, len(TYPES), size, name, None if name == "newest" else 0), strict=True
+        ):
             columns[f"{kind} {name}"] = series
     first = past.select(pl.col(TIME).filter(pl.col(HISTORY).rle_id().diff().fill_null(1) > 0).alias("first"))
     return pl.DataFrame(columns).hstack(first).lazy().select(HISTORY, "first", *_features(cutoff)).collect()

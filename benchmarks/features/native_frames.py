@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
+
 import polars as pl
 
 HISTORY, TIME, TYPE = "history", "time", "type"
 SAME = pl.col(HISTORY) == pl.col(HISTORY).shift(1)  # the row before is of the same customer; null at the top
+
+
+def is_type(*names: str) -> pl.Expr:
+    """Whether the row is an event of one of these types."""
+    return reduce(or_, (pl.col(TYPE) == name for name in names))
+
+
+def beside(base: pl.DataFrame, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The frames' columns beside the base's, which has a row for every history in order."""
+    whole = [base]
+    for frame in frames:
+        aligned = frame if len(frame) == len(base) else _spread(frame, len(base))
+        whole.append(aligned.drop(HISTORY))
+    return pl.concat(whole, how="horizontal")
+
+
+def _spread(frame: pl.DataFrame, size: int) -> pl.DataFrame:
+    """A row for every history: the row of each is looked up, then gathered."""
+    place = pl.repeat(None, size, dtype=pl.UInt32, eager=True)
+    place = place.scatter(frame[HISTORY], pl.int_range(len(frame), dtype=pl.UInt32, eager=True))
+    return frame.select(pl.all().gather(place))
 
 
 def ends(history: pl.Series) -> pl.DataFrame:

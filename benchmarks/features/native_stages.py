@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from benchmarks.features.native_frames import HISTORY, SAME, TIME, TYPE, ratio
+from benchmarks.features.native_frames import HISTORY, SAME, TIME, is_type, ratio
 from benchmarks.features.world import ADVOCATE, DAY, LAPSED, RETAINED, STAGES
 
 RULES = ("considers", "bought", "retained", "advocate", "lapsed")
@@ -14,8 +14,8 @@ NEXT = pl.col(HISTORY) == pl.col(HISTORY).shift(-1)
 def stages(past: pl.LazyFrame, orders: pl.LazyFrame, cutoff: int) -> pl.LazyFrame:
     """The present stage, the one before, how often it changed."""
     first = SAME.not_().fill_null(True)
-    considers = past.filter(pl.col(TYPE).is_in(_types(past, "visit", "cart"))).filter(first)
-    told = past.filter(pl.col(TYPE).is_in(_types(past, "referral", "review")))
+    considers = past.filter(is_type("visit", "cart")).filter(first)
+    told = past.filter(is_type("referral", "review"))
     orders, told = orders.select(HISTORY, TIME), told.select(HISTORY, TIME)
     rows = pl.concat(
         [
@@ -29,10 +29,6 @@ def stages(past: pl.LazyFrame, orders: pl.LazyFrame, cutoff: int) -> pl.LazyFram
         how="diagonal",
     )
     return _summary(_changes(rows.filter(pl.col(TIME) < cutoff)), cutoff)
-
-
-def _types(past: pl.LazyFrame, *names: str) -> pl.Series:
-    return pl.Series(names, dtype=pl.String).cast(past.collect_schema()[TYPE])
 
 
 def _turns(rows: pl.LazyFrame, later: int = 0, **rules: bool) -> pl.LazyFrame:
@@ -101,9 +97,7 @@ def _summary(changes: pl.LazyFrame, cutoff: int) -> pl.LazyFrame:
     )
     return found.select(
         HISTORY,
-        *(
-            pl.col(name).replace_strict(numbers, STAGES, return_dtype=pl.String) for name in ("stage", "previous_stage")
-        ),
+        *(pl.col(name).replace_strict(numbers, STAGES, return_dtype=pl.String) for name in ("stage", "previous_stage")),
         "stage_days",
         "stages_seen",
         "stage_changes_112d",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from benchmarks.features.native_frames import HISTORY, TIME, TYPE, ratio
+from benchmarks.features.native_frames import HISTORY, TIME, TYPE, is_type, ratio
 from benchmarks.features.world import CART_WITHIN, DAY, GROUPS, RESPONSE_WITHIN, TOUCHES, WINDOWS
 
 
@@ -39,7 +39,9 @@ def _category(rows: pl.LazyFrame, name: str) -> pl.LazyFrame:
 def _rating(rows: pl.LazyFrame, name: str, cutoff: int) -> pl.LazyFrame:
     value = pl.col(name)
     last = value.last()
-    group = pl.when(last >= 9).then(pl.lit(GROUPS[2])).when(last >= 7).then(pl.lit(GROUPS[1])).otherwise(pl.lit(GROUPS[0]))
+    group = (
+        pl.when(last >= 9).then(pl.lit(GROUPS[2])).when(last >= 7).then(pl.lit(GROUPS[1])).otherwise(pl.lit(GROUPS[0]))
+    )
     return rows.group_by(HISTORY, maintain_order=True).agg(
         value.mean().alias(f"{name}_mean"),
         last.alias(f"{name}_last"),
@@ -65,23 +67,22 @@ def followed(past: pl.LazyFrame, cutoff: int) -> pl.LazyFrame:
 def abandoned(past: pl.LazyFrame, cutoff: int) -> pl.LazyFrame:
     """Carts left behind."""
     left, time = pl.col("followed").not_(), pl.col(TIME)
-    return _due(past, ("cart",), CART_WITHIN, cutoff).group_by(HISTORY, maintain_order=True).agg(
-        *((left & (time >= cutoff - d * DAY)).sum().cast(pl.Float64).alias(f"abandoned_{d}d") for d in WINDOWS),
-        left.mean().alias("abandoned_share"),
-        ((cutoff - pl.when(left).then(time).max()) / DAY).alias("abandoned_recency_days"),
+    return (
+        _due(past, ("cart",), CART_WITHIN, cutoff)
+        .group_by(HISTORY, maintain_order=True)
+        .agg(
+            *((left & (time >= cutoff - d * DAY)).sum().cast(pl.Float64).alias(f"abandoned_{d}d") for d in WINDOWS),
+            left.mean().alias("abandoned_share"),
+            ((cutoff - pl.when(left).then(time).max()) / DAY).alias("abandoned_recency_days"),
+        )
     )
 
 
 def _due(past: pl.LazyFrame, started: tuple[str, ...], within: int, cutoff: int) -> pl.LazyFrame:
     """A row per started event at the instant it is known whether a purchase followed."""
     bought = pl.col(TYPE) == "purchase"
-    rows = past.filter(pl.col(TYPE).is_in(pl.Series((*started, "purchase"), dtype=pl.String).cast(past_type(past))))
+    rows = past.filter(is_type(*started, "purchase"))
     after, whose = (pl.when(bought).then(pl.col(name)).backward_fill() for name in (TIME, HISTORY))
     followed = ((whose == pl.col(HISTORY)) & (after < pl.col(TIME) + within)).fill_null(False)
     due = rows.select(HISTORY, pl.col(TIME) + within, bought=bought, followed=followed)
     return due.filter(~pl.col("bought"), pl.col(TIME) < cutoff)
-
-
-def past_type(past: pl.LazyFrame) -> pl.DataType:
-    """The type of the column of event types."""
-    return past.collect_schema()[TYPE]

@@ -83,12 +83,16 @@ def _by_sessions(rows: pd.DataFrame, cutoff: int) -> pd.DataFrame:
     size = by(rows)["size"].agg(["mean", "last", "max", "size"]).add_prefix("session_events_")
     number = size.pop("session_events_size")
     began = by(rows)["began"].agg(["first", "last"])
-    return found.join(lasted).join(size).assign(
-        sessions_trend_28d=ratio(found["sessions_28d"], found["sessions_56d"]),
-        session_recency_days=(cutoff - began["last"]) / DAY,
-        session_gap_days_mean=ratio((began["last"] - began["first"]) / DAY, number - 1),
-        session_bounce_share=sums["one"] / number,
-        session_purchase_share=sums["sale"] / number,
+    return (
+        found.join(lasted)
+        .join(size)
+        .assign(
+            sessions_trend_28d=ratio(found["sessions_28d"], found["sessions_56d"]),
+            session_recency_days=(cutoff - began["last"]) / DAY,
+            session_gap_days_mean=ratio((began["last"] - began["first"]) / DAY, number - 1),
+            session_bounce_share=sums["one"] / number,
+            session_purchase_share=sums["sale"] / number,
+        )
     )
 
 

@@ -95,16 +95,14 @@ def against_featuretools(case: Case, folder: Path, runs: int, lines: Lines) -> N
     source, output = folder / "featuretools-events.parquet", folder / "featuretools-vectors.parquet"
     write_for_featuretools(case, source)
     command = [str(python), str(HERE / "featuretools_run.py"), str(source), str(case.cutoff), str(output)]
+    subprocess.run([*command, "1"], check=True, stdout=subprocess.DEVNULL)
+    theirs = pl.read_parquet(output)
+    subset = tuple(feature for feature in case.features if feature.name in theirs.columns)
+    agreed("featuretools", build(case.events, case.cutoffs, subset), theirs, [feature.name for feature in subset])
     took: dict[str, list[float]] = {"ours": [], "featuretools": []}
-    subset: tuple[Feature, ...] = ()
     for run in range(runs):
         progress(f"featuretools, run {run + 1} of {runs}")
         took["featuretools"] += json.loads(subprocess.run([*command, "1"], check=True, stdout=subprocess.PIPE).stdout)
-        theirs = pl.read_parquet(output)
-        if not subset:
-            subset = tuple(feature for feature in case.features if feature.name in theirs.columns)
-            names = [feature.name for feature in subset]
-            agreed("featuretools", build(case.events, case.cutoffs, subset), theirs, names)
         took["ours"] += interleaved({"ours": lambda: build(case.events, case.cutoffs, subset)}, 1)["ours"]
     found = {name: median(seconds) for name, seconds in took.items()}
     detail = case.sizes | {"features": len(subset), "runs": runs}
@@ -116,7 +114,9 @@ def write_for_featuretools(case: Case, path: Path) -> None:
     """What was known at the cutoff, with timestamps and a number per event."""
     known = case.events.filter(pl.col(TIME) < case.cutoff, pl.col(KNOWN_AT) < case.cutoff)
     columns = (CUSTOMER, TIME, EVENT, CHANNEL, "value", "items", "product", "discount", "topic", "rating", "nps")
-    known.select(columns).with_row_index("number").with_columns(pl.col(TIME).cast(pl.Datetime("us"))).write_parquet(path)
+    known.select(columns).with_row_index("number").with_columns(pl.col(TIME).cast(pl.Datetime("us"))).write_parquet(
+        path
+    )
 
 
 def environment(folder: Path) -> Path:

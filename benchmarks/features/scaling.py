@@ -13,6 +13,7 @@ from statistics import median
 import polars as pl
 from pyarrow.parquet import ParquetFile
 
+from benchmarks.features.data import JOURNEYCAST
 from benchmarks.features.rounds import interleaved, medians
 from benchmarks.lines import Line, Lines, progress
 from features.engine import build
@@ -36,7 +37,9 @@ def with_cutoffs(events: pl.DataFrame, end: int, features: tuple[Feature, ...], 
     sizes = {"log": f"{len(events):,} events", "runs": runs}
     for number in CUTOFFS:
         rows = {"vectors": f"{len(asked[number]):,}"}
-        lines.add(Line(f"vectors at {number} cutoffs", found[str(number)], "s", None, sizes | rows))
+        lines.add(
+            Line(f"vectors at {number} cutoff{'s' if number > 1 else ''}", found[str(number)], "s", None, sizes | rows)
+        )
     ratio = found["12"] / found["1"]
     lines.add(Line("12 cutoffs / 1 cutoff", ratio, "times", "<= 4", sizes))
 
@@ -66,7 +69,7 @@ def with_events(definitions: Mapping[str, Path], runs: int, lines: Lines) -> Non
 def command(definition: Path) -> tuple[float, float]:
     """Seconds and peak memory (GiB) of one run of the command, in a process of its own."""
     output = definition.with_suffix(".vectors.parquet")
-    words = [str(Path(sys.executable).with_name("journeycast")), "features", str(definition), "-o", str(output)]
+    words = [*JOURNEYCAST, "features", str(definition), "-o", str(output)]
     start = time.perf_counter()
     process = subprocess.Popen(words, stdout=sys.stderr)
     _, status, usage = os.wait4(process.pid, 0)
