@@ -1,7 +1,8 @@
 """The catalogue of `simulated` at one cutoff in NumPy, between a pandas log and a pandas frame, written to win.
 
 Categories are codes, groups are whole numbers, the log stands customer by customer in order: counting is
-`bincount`, the newest is what an assignment leaves, the row before is a shift with a mask; pandas groups where NumPy cannot.
+`bincount`, the newest is what an assignment leaves, the row before is a shift with a mask; pandas groups
+where NumPy cannot.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Runs in an environment of its own (`featuretools.txt`) and knows nothing of ours:
 `python featuretools_run.py EVENTS.parquet CUTOFF OUTPUT.parquet RUNS` writes the vectors and prints the
-seconds of each run. Features are defined one by one, without `dfs`, so that nothing is made that is not asked for; a window is a
-`training_window` and its features are computed together.
+seconds of each run. Features are defined one by one, without `dfs`, so that nothing is made that is not
+asked for; a window is a `training_window`, whose features are computed together.
 """
 
 from __future__ import annotations

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import json
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
@@ -70,13 +69,7 @@ def command(definition: Path) -> tuple[float, float]:
     """Seconds and peak memory (GiB) of one run of the command, in a process of its own."""
     output = definition.with_suffix(".vectors.parquet")
     words = [*JOURNEYCAST, "features", str(definition), "-o", str(output)]
-    start = time.perf_counter()
-    process = subprocess.Popen(words, stdout=sys.stderr)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, words)
+    measured = [sys.executable, str(Path(__file__).with_name("peak.py")), *words]
+    seconds, gib = json.loads(subprocess.run(measured, check=True, stdout=subprocess.PIPE).stdout)
     output.unlink()
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return seconds, usage.ru_maxrss * unit / 2**30
+    return seconds, gib
