@@ -67,7 +67,7 @@ def _gaps(orders: Past, known: Array, since: Array) -> Columns:
         "purchase_days": days * 28 / np.maximum(known / DAY, 28),
         "repeat_purchase_days": days - 1,
         "repeat_span_days": (known - since) / DAY,
-        "anniversary_days": (YEAR - known % YEAR) / DAY,
+        "anniversary_days": np.where(known >= YEAR, (YEAR - known % YEAR) / DAY, np.nan),
     }
 
 

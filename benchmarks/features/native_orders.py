@@ -76,7 +76,7 @@ def _features(cutoff: int) -> list[pl.Expr]:
         "purchase_days": col("days") * 28.0 / (known / DAY).clip(lower_bound=28),
         "repeat_purchase_days": col("days").cast(pl.Int64) - 1,
         "repeat_span_days": (col("newest") - col("first")) / DAY,
-        "anniversary_days": (YEAR - known % YEAR) / DAY,
+        "anniversary_days": pl.when(known >= YEAR).then((YEAR - known % YEAR) / DAY),
         "purchases_year_ago_28d": pl.when(known >= YEAR).then(col("ahead")),
         "spend_year_ago_28d": pl.when(known >= YEAR).then(col("spent ahead")),
         "purchases_year_over_year_28d": pl.when(known >= YEAR + 28 * DAY).then(ratio(col("now"), col("then"))),

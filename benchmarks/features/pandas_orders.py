@@ -53,7 +53,7 @@ def _gaps(orders: pd.DataFrame, known: Any, since: Any) -> pd.DataFrame:
         purchase_days=days * 28 / (known / DAY).clip(lower=28),
         repeat_purchase_days=days - 1,
         repeat_span_days=known / DAY - since,
-        anniversary_days=(YEAR - known % YEAR) / DAY,
+        anniversary_days=((YEAR - known % YEAR) / DAY).where(known >= YEAR),
     )
 
 
