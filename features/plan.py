@@ -56,7 +56,7 @@ class Plan:
     def run(self, events: pl.DataFrame, cutoffs: pl.DataFrame) -> pl.DataFrame:
         """The vectors of `cutoffs`, as `build` gives them."""
         with self._lock:
-            self._aggregates.frame = self._found(events.select(self._columns), cutoffs.select(KEYS))
+            self._aggregates.frame = self._found(events[self._columns], cutoffs[list(KEYS)])
             return self._finished.collect(engine="in-memory", optimizations=AS_WRITTEN)
 
     def _found(self, events: pl.DataFrame, cutoffs: pl.DataFrame) -> pl.DataFrame:

@@ -46,19 +46,25 @@ class Encoding:
 class Encodings:
     """Several encodings of the same vectors: what they have in common is read once, and the query is kept."""
 
-    def __init__(self, encodings: Iterable[Encoding]) -> None:
+    def __init__(self, encodings: Iterable[Encoding], also: Sequence[pl.Expr] = ()) -> None:
         found: dict[tuple[str, tuple[Any, ...] | None], int] = {}
         wanted = [[(name, one.categories.get(name)) for name in one.names] for one in encodings]
         self._places = [[found.setdefault(column, len(found)) for column in columns] for columns in wanted]
         self._columns = [_column(*column).alias(str(place)) for column, place in found.items()]
+        self._also = list(also)
 
     def matrices(self, vectors: pl.DataFrame) -> list[NDArray[np.float64]]:
         """A matrix per encoding, as `Encoding.matrix` gives it."""
-        if not self._columns:
-            return [np.empty((len(vectors), 0)) for _ in self._places]
-        every = vectors.select(self._columns).to_numpy().astype(np.float64)
-        whole = list(range(len(self._columns)))
-        return [every if places == whole else every[:, places] for places in self._places]
+        return self.read(vectors)[0]
+
+    def read(self, vectors: pl.DataFrame) -> tuple[list[NDArray[np.float64]], pl.DataFrame]:
+        """A matrix per encoding, and the columns of `also`, in one query."""
+        if not self._columns and not self._also:
+            return [np.empty((len(vectors), 0)) for _ in self._places], pl.DataFrame()
+        found, width = vectors.select(*self._columns, *self._also), len(self._columns)
+        every = found[:, :width].to_numpy().astype(np.float64) if width else np.empty((len(vectors), 0))
+        whole = list(range(width))
+        return [every if places == whole else every[:, places] for places in self._places], found[:, width:]
 
 
 def _column(name: str, categories: tuple[Any, ...] | None) -> pl.Expr:

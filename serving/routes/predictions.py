@@ -134,8 +134,11 @@ def _records(customers: list[CustomerRecord]) -> Iterable[dict[str, Any]]:
 
 def _cutoffs(customers: list[CustomerRecord], events: pl.DataFrame, scorer: Scorer) -> pl.DataFrame:
     """Each customer's cutoff: the one given, else a microsecond after all of their events are known."""
-    newest = events.group_by(CUSTOMER).agg(pl.max_horizontal(TIME, KNOWN_AT).max())
-    after = {customer: instant + 1 for customer, instant in newest.iter_rows()}
+    after: dict[str, int] = {}
+    for customer_id, time, known_at in zip(
+        *(events[name].to_list() for name in (CUSTOMER, TIME, KNOWN_AT)), strict=True
+    ):
+        after[customer_id] = max(after.get(customer_id, time + 1), time + 1, known_at + 1)
     zone = ZoneInfo(scorer.journey.timezone)
     found = []
     for number, customer in enumerate(customers):
