@@ -112,16 +112,18 @@ def predictions(
 ) -> Response:
     """Answers through the very feature definitions the models learned from."""
     scorer = state.scorer()
-    events, warnings = from_records(list(_records(request.customers)), scorer.journey)
-    cutoffs = _cutoffs(request.customers, events, scorer)
-    if wanted.dry_run:
-        content = orjson.dumps({"understood": _understood(events, cutoffs), "warnings": warnings})
-    else:
-        told = {
-            answer.customer_id: to_json(answer) for answer in scorer.predict(events, cutoffs, reasons=wanted.reasons)
-        }
-        answers = [orjson.Fragment(told[customer.customer_id]) for customer in request.customers]
-        content = orjson.dumps({"answers": answers, "warnings": warnings})
+    with state.turn:
+        events, warnings = from_records(list(_records(request.customers)), scorer.journey)
+        cutoffs = _cutoffs(request.customers, events, scorer)
+        if wanted.dry_run:
+            content = orjson.dumps({"understood": _understood(events, cutoffs), "warnings": warnings})
+        else:
+            told = {
+                answer.customer_id: to_json(answer)
+                for answer in scorer.predict(events, cutoffs, reasons=wanted.reasons)
+            }
+            answers = [orjson.Fragment(told[customer.customer_id]) for customer in request.customers]
+            content = orjson.dumps({"answers": answers, "warnings": warnings})
     return Response(content, media_type="application/json")
 
 
