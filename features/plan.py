@@ -59,7 +59,7 @@ class Plan:
         if len(cutoffs) > FEW:
             return build(events, cutoffs.select(KEYS), self._features, self._profile)
         with self._lock:
-            self._aggregates.frame = self._found(events.select(self._columns), cutoffs.select(KEYS))
+            self._aggregates.frame = self._found(events[self._columns], cutoffs[list(KEYS)])
             return self._finished.collect(engine="in-memory", optimizations=AS_WRITTEN)
 
     def _found(self, events: pl.DataFrame, cutoffs: pl.DataFrame) -> pl.DataFrame:

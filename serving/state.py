@@ -53,6 +53,7 @@ class State:
         self.journey = settings.journey
         self.campaign = settings.campaign
         self.store = Store(settings.store_url)
+        self.turn = Lock()  # one prediction at a time: several at once only wait for the interpreter's lock
         self._load, self._list, self._lock = load_scorer, list_models, Lock()
         self._share = settings.log_vectors
         self._scorer: Scorer | None = None

@@ -43,7 +43,7 @@ class Encoding:
 
     def matrix(self, vectors: pl.DataFrame) -> NDArray[np.float64]:
         """Shape (rows, columns); nan: unknown, or a category never seen in training."""
-        return Encodings([self]).read(vectors)[0][1]
+        return Encodings([self]).read(vectors)[0][0][1]
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `read` makes the same value of it."""
@@ -67,20 +67,22 @@ class Encoding:
 class Encodings:
     """Several encodings of the same vectors: what they have in common is read once, and the query is kept."""
 
-    def __init__(self, encodings: Iterable[Encoding]) -> None:
+    def __init__(self, encodings: Iterable[Encoding], also: Sequence[pl.Expr] = ()) -> None:
         self._encodings = tuple(encodings)
         found: dict[tuple[str, tuple[Any, ...] | None], int] = {}
         wanted = [[(name, one.categories.get(name)) for name in one.inputs] for one in self._encodings]
         self._places = [[found.setdefault(column, len(found)) for column in columns] for columns in wanted]
         self._columns = [_column(*column).alias(str(place)) for column, place in found.items()]
+        self._also = list(also)
 
-    def read(self, vectors: pl.DataFrame) -> list[tuple[pl.DataFrame, NDArray[np.float64]]]:
-        """Per encoding, the vectors with what the model adds to them, and the matrix `Encoding.matrix` gives."""
-        every = vectors.select(self._columns).to_numpy().astype(np.float64) if self._columns else np.empty((0, 0))
-        return [
-            _whole(one, every[:, places] if places else np.empty((len(vectors), 0)), one.added(vectors))
-            for one, places in zip(self._encodings, self._places, strict=True)
-        ]
+    def read(self, vectors: pl.DataFrame) -> tuple[list[tuple[pl.DataFrame, NDArray[np.float64]]], pl.DataFrame]:
+        """Per encoding, the vectors with what the model adds to them and the matrix; and the columns of `also`."""
+        found, width = vectors.select(*self._columns, *self._also), len(self._columns)
+        every = found[:, :width].to_numpy().astype(np.float64) if width else np.empty((len(vectors), 0))
+        whole = list(range(width))
+        parts = (every if places == whole else every[:, places] for places in self._places)
+        encoded = [_whole(one, part, one.added(vectors)) for one, part in zip(self._encodings, parts, strict=True)]
+        return encoded, found[:, width:]
 
 
 def _whole(

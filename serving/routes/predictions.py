@@ -112,17 +112,18 @@ def predictions(
 ) -> Response:
     """Answers through the very feature definitions the models learned from."""
     scorer = state.scorer()
-    events, warnings = from_records(list(_records(request.customers)), scorer.journey)
-    cutoffs = _cutoffs(request.customers, events, scorer)
-    if wanted.dry_run:
-        content = orjson.dumps({"understood": _understood(events, cutoffs), "warnings": warnings})
-    else:
-        vectors = state.vector_log()
-        found = scorer.predict(events, cutoffs, reasons=wanted.reasons, served=vectors.add if vectors else None)
-        state.keep(vectors)
-        told = {answer.customer_id: to_json(answer) for answer in found}
-        answers = [orjson.Fragment(told[customer.customer_id]) for customer in request.customers]
-        content = orjson.dumps({"answers": answers, "warnings": warnings})
+    with state.turn:
+        events, warnings = from_records(list(_records(request.customers)), scorer.journey)
+        cutoffs = _cutoffs(request.customers, events, scorer)
+        if wanted.dry_run:
+            content = orjson.dumps({"understood": _understood(events, cutoffs), "warnings": warnings})
+        else:
+            vectors = state.vector_log()
+            found = scorer.predict(events, cutoffs, reasons=wanted.reasons, served=vectors.add if vectors else None)
+            told = {answer.customer_id: to_json(answer) for answer in found}
+            answers = [orjson.Fragment(told[customer.customer_id]) for customer in request.customers]
+            content = orjson.dumps({"answers": answers, "warnings": warnings})
+            state.keep(vectors)
     return Response(content, media_type="application/json")
 
 
@@ -135,8 +136,11 @@ def _records(customers: list[CustomerRecord]) -> Iterable[dict[str, Any]]:
 
 def _cutoffs(customers: list[CustomerRecord], events: pl.DataFrame, scorer: Scorer) -> pl.DataFrame:
     """Each customer's cutoff: the one given, else a microsecond after all of their events are known."""
-    newest = events.group_by(CUSTOMER).agg(pl.max_horizontal(TIME, KNOWN_AT).max())
-    after = {customer: instant + 1 for customer, instant in newest.iter_rows()}
+    after: dict[str, int] = {}
+    for customer_id, time, known_at in zip(
+        *(events[name].to_list() for name in (CUSTOMER, TIME, KNOWN_AT)), strict=True
+    ):
+        after[customer_id] = max(after.get(customer_id, time + 1), time + 1, known_at + 1)
     zone = ZoneInfo(scorer.journey.timezone)
     found = []
     for number, customer in enumerate(customers):
