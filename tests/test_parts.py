@@ -12,7 +12,16 @@ from features import log, parts, vectors
 from features.errors import InputError
 from features.schema import CUSTOMER, CUTOFF, EVENT, EVENT_ID, KNOWN_AT, TIME
 
-OPEN = changed(observed_until=None, types=[], channels=[], profile=None, business=["email"], friction=["ticket"])
+OPEN = changed(
+    observed_until=None,
+    types=[],
+    channels=[],
+    profile=None,
+    business=["email"],
+    friction=["ticket"],
+    coupons=[],
+    abandoned=None,
+)
 DAYS = 86_400_000_000
 
 
