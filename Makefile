@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test demo docs serve lock bench-scoring
+.PHONY: help install check test demo docs serve lock bench-features bench-scoring
 PYTHON ?= python3
 SERVE ?= 1
 BIN := .venv/bin
@@ -33,6 +33,10 @@ docs: install ## write the catalogue in docs/features.md anew
 
 serve: install ## serve the demo journey on loopback
 	$(BIN)/journeycast serve complete_journey
+
+bench-features: install ## vectors timed against rivals, many cutoffs, 50 million events (hours)
+	$(BIN)/python -m benchmarks.bench_features
+	$(BIN)/python -m benchmarks.table
 
 bench-scoring: install ## reasons, lists and predictions timed against their targets (needs wrk; an hour)
 	$(BIN)/python -m benchmarks.bench_scoring

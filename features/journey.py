@@ -340,11 +340,9 @@ class Abandoned(_Model):
 class Campaign(_Model):
     """What contacting a customer costs and how often the offer is taken, in the journey's currency.
 
-    A purchase within `response_within` of a contact counts as its response. Whoever was contacted
-    within the last `rest_days` is left alone.
+    Whoever was contacted within the last `rest_days` is left alone.
     """
 
-    response_within: Duration = timedelta(days=7)
     contact_cost: float = Field(default=1.0, ge=0)
     incentive_cost: float = Field(default=0.0, ge=0)
     accept_rate: float = Field(default=0.2, gt=0, le=1)
@@ -356,7 +354,8 @@ class Journey(_Model):
 
     A property is a `number`, a `category`, or what the customer answered when asked: a `rating`, or an
     `nps` from 0 to 10. A session of the customer ends where nothing follows within `session_gap` (null:
-    there are no sessions). `coupons` are the event types by which an offer is taken. `features` names the
+    there are no sessions). `coupons` are the event types by which an offer is taken; a purchase within
+    `response_within` of a contact counts as its response. `features` names the
     business's own module of features: a path from the journey's folder, or a dotted name. The event type
     `contacted` is the business's own: it counts as one of `business` without being named.
     """
@@ -373,6 +372,7 @@ class Journey(_Model):
     features: Name | None = None
     abandoned: Abandoned | None = None
     coupons: list[Name] = []
+    response_within: Duration = timedelta(days=7)
     channels: list[Name] = []
     properties: dict[Name, Literal["number", "category", "rating", "nps"]] = {}
     conversion: Name | None = None

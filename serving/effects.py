@@ -68,7 +68,16 @@ def _mean_slopes(link: Link, base: Array, way: Array, output: NDArray[np.intp]) 
         off = off[wrong > _CLOSE * np.maximum(1.0, np.abs(rise[off]))]
         if not len(off):
             break
-    return slopes
+    return _exact(slopes, way, rise)
+
+
+def _exact(slopes: Array, way: Array, rise: Array) -> Array:
+    """The slopes with what the quadrature left over shared out by the size of their parts: then all adds up."""
+    parts = np.abs(slopes * way)
+    left = rise - (slopes * way).sum(axis=1)
+    share = np.divide(left, parts.sum(axis=1), out=np.zeros_like(left), where=parts.sum(axis=1) > 0)
+    found: Array = slopes * (1.0 + np.sign(slopes * way) * share[:, None])
+    return found
 
 
 def _quadrature(link: Link, base: Array, way: Array, output: NDArray[np.intp], nodes: int) -> Array:

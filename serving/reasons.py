@@ -119,13 +119,14 @@ def _reasons(
 
 
 def _rounded(values: list[Any], unit: str) -> list[Any]:
-    """Many values as far as they are shown, so that those shown alike are put into words once."""
-    if unit not in _SHOWN_DIGITS or len(values) < _FEW:
+    """Values as far as they are shown, so that those shown alike are put into words once, and alike everywhere."""
+    if unit not in _SHOWN_DIGITS:
         return values
     numbers = np.array(values, dtype=np.float64)
     rounded = np.round(numbers, _SHOWN_DIGITS[unit])
     if unit in _LENGTHS:
         rounded = np.where(numbers >= 10, np.round(numbers), rounded)
+    rounded = rounded + 0.0  # without a minus sign before a nought
     return [None if value is None else number for value, number in zip(values, rounded.tolist(), strict=True)]
 
 
@@ -174,7 +175,7 @@ def _words(journey: Journey, unit: str) -> Callable[[Any], str]:
         case "category":
             return str
         case _:
-            return lambda value: f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+            return lambda value: _unsigned(f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}")
 
 
 def _length(unit: str, value: float) -> str:

@@ -302,7 +302,7 @@ def touched(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
     if not journey.business:
         return {}
     touches = of_type(past, *journey.business)
-    within, newest = journey.campaign.response_within, journey.windows[-1]
+    within, newest = journey.response_within, journey.windows[-1]
     answers = led_to(past, cutoff, journey.business, journey.conversion_event, within)
     recent = [answered for up, answered in answers if up >= cutoff - us(newest)]
     found = {
@@ -456,7 +456,7 @@ def calendar(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]
         f"purchases_year_ago_{text}": known(year, len(ahead)),
         f"spend_year_ago_{text}": known(year, sum(values(ahead, "value"))),
         f"purchases_year_over_year_{text}": known(year + window, over(len(now), len(then))),
-        "anniversary_days": None if known_for is None else 365 - known_for / DAY % 365,
+        "anniversary_days": known(year, None if known_for is None else 365 - known_for / DAY % 365),
         "quarter_purchase_share": known(year, over(len(same), len(lately))),
     }
 

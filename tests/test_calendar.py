@@ -41,8 +41,8 @@ def test_who_bought_first_less_than_a_year_ago_has_no_year_before():
 
 
 def test_days_to_the_anniversary_of_the_first_purchase():
-    assert vector("day | event\n-500 | visit\n-15 | purchase\n-2 | purchase") == approx(anniversary_days=350)
-    assert vector("day | event\n-380 | purchase") == approx(anniversary_days=350)
+    assert vector("day | event\n-500 | visit\n-380 | purchase\n-2 | purchase") == approx(anniversary_days=350)
+    assert vector("day | event\n-364 | purchase") == approx(anniversary_days=None)
     assert vector("day | event\n-365 | purchase") == approx(anniversary_days=365)
     assert vector("day | event\n-3 | visit") == approx(anniversary_days=None)
 

@@ -68,7 +68,7 @@ def test_a_purchase_within_a_week_is_a_response():
 
 def test_how_soon_a_response_comes_is_the_journeys():
     table = "day | event\n-30 | email\n-20 | purchase"
-    slow = changed(campaign={"response_within": "14d"})
+    slow = changed(response_within="14d")
     assert [vector(table, journey)["touch_response_share"] for journey in (SHOP, slow)] == [0, 1]
 
 

@@ -95,7 +95,7 @@ def write_answers(store: Store, *answers: Answer) -> None:
 
 
 def csv_rows(body: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(body.decode(), newline="")))
+    return list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"), newline="")))
 
 
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -156,6 +156,10 @@ def test_the_csv_for_people_reads_back_as_the_neutral_texts(ids, reason):
     rows = csv_rows(exports.render([line(customer_id=one, reason=reason) for one in ids], "csv"))
     assert [row["customer_id"] for row in rows] == [neutral(one) for one in ids]
     assert {row["reason"] for row in rows} == {neutral(reason)}
+
+
+def test_a_csv_for_people_begins_with_the_mark_by_which_spreadsheets_know_utf_8():
+    assert exports.render([LINE], "csv").startswith(b"\xef\xbb\xbfcustomer_id,")
 
 
 def test_numbers_stay_numbers_and_unknown_is_empty():
@@ -437,7 +441,7 @@ def test_a_record_larger_than_a_file_still_gets_one(tmp_path):
 
 def test_nobody_on_the_list_makes_a_file_with_the_names_alone(tmp_path):
     assert exports.write([], tmp_path / "list.csv").customers == 0
-    assert (tmp_path / "list.csv").read_text() == ",".join(AtRiskCustomer.model_fields) + "\n"
+    assert (tmp_path / "list.csv").read_text("utf-8-sig") == ",".join(AtRiskCustomer.model_fields) + "\n"
 
 
 def test_an_export_that_fails_leaves_the_old_file_and_no_half_of_a_new_one(tmp_path):

@@ -142,7 +142,7 @@ def test_a_segment_that_was_never_stored_is_told_with_those_that_were(client):
 def test_the_list_is_a_file_when_asked(client, form, kind):
     response = client.get("/v1/at-risk", params={"format": form, "sort": "profit", "limit": 3})
     assert response.headers["content-type"].startswith(kind)
-    text = io.StringIO(response.text)
+    text = io.StringIO(response.content.decode("utf-8-sig"))
     rows = list(csv.DictReader(text)) if form == "csv" else [json.loads(line) for line in text]
     assert names(rows) == names(listed(client, sort="profit", limit=3))
     assert float(rows[0]["contact_profit"]) == listed(client, sort="profit")[0]["contact_profit"]

@@ -68,10 +68,11 @@ def _anniversary(journey: Journey) -> Feature:
     year = microseconds(YEAR)
     return Feature(
         "anniversary_days",
-        "days until the next anniversary of the first purchase",
+        "days until the next anniversary of the first purchase, from the first one on",
         "days",
         "SEASON",
-        combine(lambda known: days(year - known % year), age_of_first()),
+        # In the first year it would tell the tenure once more.
+        _since_purchase(YEAR, combine(lambda known: days(year - known % year), age_of_first())),
         of=conversions(journey),
         says="{value} until the anniversary of the first purchase",
     )

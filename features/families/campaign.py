@@ -74,7 +74,7 @@ def _per_type(name: str, slug: str, journey: Journey) -> Feature:
 
 def _responses(journey: Journey) -> tuple[Feature, ...]:
     """Whether a contact had a response is known once `response_within` is over, and told from then on."""
-    within, window = journey.campaign.response_within, journey.windows[-1]
+    within, window = journey.response_within, journey.windows[-1]
     table = followed("responses", journey.business, [journey.conversion_event], within)
 
     def response(name: str, value: Value, when: str) -> Feature:

@@ -81,4 +81,4 @@ def render(customers: Iterable[AtRiskCustomer], format: str, about: Run | None =
 
 def to_csv(customers: Iterable[AtRiskCustomer]) -> str:
     """The list as CSV for people."""
-    return render(customers, "csv").decode()
+    return render(customers, "csv").decode("utf-8-sig")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from serving.exports.formats import Format
 from serving.exports.table import Table
@@ -71,7 +72,7 @@ def _part(path: Path, unfinished: list[tuple[Path, Path]]) -> Path:
     """The next file, under a name that says it is not finished."""
     number = len(unfinished) + 1
     final = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
-    unfinished.append((final.with_name(final.name + ".part"), final))
+    unfinished.append((final.with_name(f".{final.name}.{uuid4().hex}.part"), final))
     return unfinished[-1][0]
 
 

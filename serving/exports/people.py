@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 
 from serving.exports.table import Row, Table, Value
@@ -30,8 +31,8 @@ def neutral(text: str) -> str:
 
 
 def csv_head(table: Table) -> bytes:
-    """The line of names."""
-    return _line([column.name for column in table.columns])
+    """The line of names, behind the mark by which spreadsheets know UTF-8."""
+    return BOM_UTF8 + _line([column.name for column in table.columns])
 
 
 def csv_lines(table: Table) -> Iterator[bytes]:
