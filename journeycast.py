@@ -385,6 +385,9 @@ def sent(
     campaign: CampaignArgument,
     at: Annotated[str | None, typer.Option(help="When it was sent, such as 2024-06-01T09:00Z; default: now.")] = None,
     channel: Annotated[str | None, typer.Option(help="Where: email, phone ...")] = None,
+    rehearsal: Annotated[
+        bool, typer.Option("--rehearsal", help="Try an outcome on the past, from before the campaign; contacts nobody.")
+    ] = False,
 ) -> None:
     """Mark a campaign as sent: its contacts enter the event log, its hold-out is left alone.
 
@@ -398,7 +401,8 @@ def sent(
     moment = now()
     instant = moment if at is None else typed.at("--at", at)
     with _store() as store:
-        out.print(sent_text(sending.send(store, definition.journey, campaign, instant, channel, moment)))
+        done = sending.send(store, definition.journey, campaign, instant, channel, moment, rehearsal=rehearsal)
+        out.print(sent_text(done))
 
 
 @app.command()
@@ -431,6 +435,9 @@ def worklist(
     opted_out: Annotated[bool | None, typer.Option(help="Whether the customer must never be contacted.")] = None,
     channel: Annotated[str | None, typer.Option(help="Where the contact was: email, phone ...")] = None,
     contacted_at: Annotated[str | None, typer.Option(help="When the contact was; default: now.")] = None,
+    override: Annotated[
+        bool | None, typer.Option("--override", help="The contact was, though the customer opted out or is held out.")
+    ] = None,
 ) -> None:
     """Show or change how far the work on a customer is; a contact enters the event log.
 
@@ -445,7 +452,7 @@ def worklist(
     definition, _ = _definition(journey)
     change = typed.change(
         status=status, assignee=assignee, note=note, snoozed_until=snoozed_until, opted_out=opted_out,
-        channel=channel, contacted_at=contacted_at,
+        channel=channel, contacted_at=contacted_at, override=override,
     )  # fmt: skip
     moment = Moment(now(), definition.campaign.rest_days)
     with _store() as store:

@@ -125,7 +125,8 @@ class WorklistChange(BaseModel):
     """What changes; a name that is left out stays as it is, null clears `assignee` and `note`.
 
     `snoozed_until` alone snoozes. `channel` and `contacted_at` (default: now) go with the status
-    `contacted`: a contact is written to the event log, and the customer is left alone for `rest_days`.
+    `contacted`: a contact is written to the event log, and the customer is left alone for `rest_days`;
+    `override` tells one of a customer who opted out or is held out.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -137,6 +138,7 @@ class WorklistChange(BaseModel):
     opted_out: bool | None = None
     channel: Name | None = None
     contacted_at: Time | None = None
+    override: bool | None = None
 
     @model_validator(mode="after")
     def _said(self) -> WorklistChange:

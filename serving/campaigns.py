@@ -55,6 +55,11 @@ class Stored(NamedTuple):
         """The end of its horizon; null: it was not sent."""
         return None if self.sent_at is None else self.sent_at + self.horizon
 
+    @property
+    def rehearsal(self) -> bool:
+        """Whether it was sent, as it were, before it was made."""
+        return self.sent_at is not None and self.sent_at < self.created_at
+
 
 class Member(NamedTuple):
     """One customer of a campaign, with what the place on the list was given for."""

@@ -13,11 +13,12 @@ from sqlalchemy import ColumnElement, and_, exists, or_, select
 from features.errors import InputError
 from features.feature import REASONS
 from features.journey import Campaign
-from serving.suppression import SNOOZED, SUPPRESSED, Moment, Status, snoozed, status_at, suppressed
+from serving.suppression import SNOOZED, SUPPRESSED, Moment, Status, barred, snoozed, status_at, suppressed
 from serving.tables import Run, scores, worklist
 
 Sort: TypeAlias = Literal["expected_loss", "profit"]
 PREVIOUS: Literal["previous"] = "previous"
+_AFTER_A_CONTACT = ("contacted", "won", "lost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class Filters:
     segments
         Pairs of segment and value, all of which hold.
     status
-        What the worklist says; snoozed customers are listed where this says so.
+        What the worklist says; where this says so, snoozed customers are listed, and those contacted
+        lately (contacted, won, lost).
     changed_since
         The risk band is another one than at this instant (microseconds), or than in the run before
         (`previous`). A customer without a band counts as changed when they get one.
@@ -82,12 +84,17 @@ class Filters:
             found.append(scores.c.risk_since > before)
         return [*found, *(scores.c.segments[name].as_string() == value for name, value in self.segments)]
 
-    def of_worklist(self, journey: str, moment: Moment) -> list[ColumnElement[bool]]:
-        """What the worklist must say; a customer who is not on it is open and may be contacted."""
+    def of_worklist(self, journey: str, moment: Moment, *, contactable: bool = False) -> list[ColumnElement[bool]]:
+        """What the worklist must say; a customer who is not on it is open and may be contacted.
+
+        `contactable` lists nobody who was contacted lately, whatever the status asked for.
+        """
         here = and_(worklist.c.journey == journey, worklist.c.customer_id == scores.c.customer_id)
         hidden: list[ColumnElement[bool]] = []
         if SUPPRESSED not in self.include:
-            hidden.append(suppressed(moment))
+            # Asked for those who were contacted, a list must not hide them because they were.
+            worked = self.status in _AFTER_A_CONTACT and not contactable
+            hidden.append(barred(moment) if worked else suppressed(moment))
         if SNOOZED not in self.include and self.status != SNOOZED:
             hidden.append(snoozed(moment))
         if self.status == "open":
@@ -103,11 +110,15 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A list: its filters, what it is ranked by, and the costs that profits are told with."""
+    """A list: its filters, what it is ranked by, and the costs that profits are told with.
+
+    `contactable`: only those who may be contacted now, as a campaign needs them.
+    """
 
     filters: Filters = field(default_factory=Filters)
     sort: Sort = "expected_loss"
     costs: Campaign = field(default_factory=Campaign)
+    contactable: bool = False
 
     def digest(self) -> str:
         """Equal for equal lists."""

@@ -119,7 +119,8 @@ def _conditions(run: Run, wanted: Wanted, moment: Moment) -> list[ColumnElement[
             "sort", "profit, but this run knows nobody's value", "expected_loss", "train and promote the task cltv"
         )
     listed = [scores.c.run_id == run.id, scores.c.rank_value.is_not(None)]
-    return [*listed, *wanted.filters.of_scores(run), *wanted.filters.of_worklist(run.journey, moment)]
+    work = wanted.filters.of_worklist(run.journey, moment, contactable=wanted.contactable)
+    return [*listed, *wanted.filters.of_scores(run), *work]
 
 
 def _by_index(found: Rows, wanted: Wanted) -> Rows:

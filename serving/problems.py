@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from features.errors import InputError, NoModelError, UnknownCustomerError
+from features.errors import InputError, NoModelError, SuppressedError, UnknownCustomerError
 from serving.campaigns import UnknownCampaignError
 from serving.database import StoreError
 from serving.store import NoScoresError, RunGoneError
@@ -50,6 +50,7 @@ class Problem(BaseModel):
 _KINDS: dict[type[InputError], tuple[int, str, str]] = {
     UnknownCustomerError: (404, "unknown_customer", "No score of this customer"),
     UnknownCampaignError: (404, "unknown_campaign", "No campaign of this id"),
+    SuppressedError: (409, "suppressed", "The customer must not be contacted"),
     RunGoneError: (410, "run_gone", "The list is no longer stored"),
     NoModelError: (503, "no_model", "No model serves this journey yet"),
     NoScoresError: (503, "no_scores", "No scores are stored yet"),

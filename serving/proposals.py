@@ -11,17 +11,20 @@ from sqlalchemy import Connection, insert
 
 from features.errors import InputError
 from features.journey import Campaign as Costs
+from features.schema import DAY
 from serving.campaigns import CONTACT, HOLDOUT, Stored, of_id
 from serving.cut import affordable_length
 from serving.filters import Filters, Wanted
 from serving.listing import ranked
 from serving.money import contact_expense
+from serving.marks import hold_out
 from serving.planning import Cut, Drawn, plan
 from serving.store import Store, run_of
 from serving.suppression import Moment
 from serving.tables import Run, campaigns, members
 
 _CHUNK = 5_000
+_UNSENT_HOLDS = 28 * DAY  # how long a campaign that is not sent keeps its hold-out from others
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,9 @@ def affordable(store: Store, journey: str, wanted: Wanted, budget: float, now: i
 def create(store: Store, journey: str, proposal: Proposal, now: int) -> Stored:
     """Cut the list of the newest run, draw the hold-out and store both.
 
+    The hold-out is left alone from now on, so that no campaign sent meanwhile spoils it: until the
+    campaign is sent, for as long as its horizon, but no more than 28 days.
+
     The list is ranked by the expected profit of a contact; where the run knows nobody's value and a
     budget or capacity is given, by churn probability.
 
@@ -88,7 +94,9 @@ def create(store: Store, journey: str, proposal: Proposal, now: int) -> Stored:
         }
         campaign_id = connection.execute(insert(campaigns).values(new).returning(campaigns.c.id)).scalar_one()
         _write_members(connection, campaign_id, rows, drawn)
-        return of_id(connection, journey, campaign_id)
+        made = of_id(connection, journey, campaign_id)
+        hold_out(connection, made, now + min(made.horizon, _UNSENT_HOLDS), now)
+        return made
 
 
 def _draw(store: Store, journey: str, proposal: Proposal, seed: int, now: int) -> tuple[Run, pl.DataFrame, Drawn]:
@@ -98,7 +106,7 @@ def _draw(store: Store, journey: str, proposal: Proposal, seed: int, now: int) -
         if run.horizon is None:
             raise InputError(journey, "the newest run does not say how far churn looks", "", "score again")
         by_profit = run.currency is not None or proposal.cut == Cut()
-        wanted = Wanted(proposal.filters, "profit" if by_profit else "expected_loss", proposal.costs)
+        wanted = Wanted(proposal.filters, "profit" if by_profit else "expected_loss", proposal.costs, contactable=True)
         listed = ranked(connection, run, wanted, moment)
     ids, probability = listed["customer_id"].to_list(), listed["churn_probability"].to_numpy()
     stake = listed["at_stake"].fill_null(np.nan).to_numpy()

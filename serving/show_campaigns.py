@@ -57,6 +57,9 @@ def sent_text(campaign: Stored) -> RenderableType:
     """What marking a campaign as sent did."""
     if campaign.sent_at is None or campaign.until is None:
         return Text(f"Campaign {campaign.id} was not sent")
+    if campaign.rehearsal:
+        said = "nobody was contacted or suppressed, and its outcome will prove nothing"
+        return Text(f"Campaign {campaign.id} was rehearsed as of {to_text(campaign.sent_at)}: {said}")
     said = f"{campaign.contacted:,} of {campaign.plan.contacts:,} contacts are in the event log"
     until = f"the outcome can be read from {to_text(campaign.until)} on"
     return Text(f"Campaign {campaign.id} was sent at {to_text(campaign.sent_at)}: {said}; {until}")

@@ -42,11 +42,12 @@ def snoozed(moment: Moment) -> ColumnElement[bool]:
 
 def suppressed(moment: Moment) -> ColumnElement[bool]:
     """Whether the customer must not be contacted: opted out, contacted lately, or in a hold-out."""
-    return or_(
-        worklist.c.opted_out,
-        worklist.c.contacted_at > moment.rested_since,
-        worklist.c.held_out_until > moment.now,
-    )
+    return or_(barred(moment), worklist.c.contacted_at > moment.rested_since)
+
+
+def barred(moment: Moment) -> ColumnElement[bool]:
+    """Whether the customer opted out or is in a hold-out."""
+    return or_(worklist.c.opted_out, worklist.c.held_out_until > moment.now)
 
 
 def told_status(row: Mapping[Any, Any], moment: Moment) -> Status:

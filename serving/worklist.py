@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, Select, and_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from features.errors import InputError, UnknownCustomerError
+from features.errors import InputError, SuppressedError, UnknownCustomerError
 from features.schema import to_text
 from serving import events
 from serving.store import Store, run_of
@@ -33,7 +33,8 @@ class Change(TypedDict, total=False):
     """What changes; what is not named stays.
 
     Instants are microseconds. `channel` and `contacted_at` (default: now) say where and when the
-    contact was, and go with the status `contacted`.
+    contact was, and go with the status `contacted`; `override` allows a contact of someone who opted
+    out or is held out.
     """
 
     status: Status
@@ -43,6 +44,7 @@ class Change(TypedDict, total=False):
     opted_out: bool
     channel: str | None
     contacted_at: int
+    override: bool
 
 
 class Entry(BaseModel):
@@ -84,13 +86,15 @@ def entry(store: Store, journey: str, customer_id: str, moment: Moment) -> Entry
 def change(store: Store, journey: str, customer_id: str, change: Change, moment: Moment) -> Entry:
     """Change what the worklist says of a customer; a contact is written to the event log too.
 
-    A contact repeated with the same instant, or without one for a customer who is contacted already,
-    is the same contact.
+    A contact repeated with the same instant, or without one while the last contact still counts
+    (`rest_days`), is the same contact.
 
     Raises
     ------
     UnknownCustomerError
         Where nobody of this id was scored in the newest run or worked on; an opt-out is taken of anyone.
+    SuppressedError
+        Where a contact is told of someone who opted out or is held out, without `override`.
     InputError
         Where a snooze has no end, an assignment nobody, or details of a contact come without it.
     """
@@ -100,8 +104,9 @@ def change(store: Store, journey: str, customer_id: str, change: Change, moment:
             _refuse_unknown(connection, journey, customer_id)
         before = dict(found or _NOT_YET)
         before["status"] = told_status(before, moment)
-        row = _changed(before, change, moment.now)
-        if _is_new_contact(before, change):
+        row = _changed(before, change, moment)
+        if _is_new_contact(before, change, moment):
+            _refuse_suppressed(customer_id, before, change, moment)
             at = change.get("contacted_at", moment.now)
             events.add(connection, [events.contact(journey, customer_id, at, change.get("channel"), moment.now)])
         put = upsert(connection)
@@ -115,8 +120,9 @@ def upsert(connection: Connection) -> Any:
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(worklist)
 
 
-def _changed(before: Mapping[Any, Any], change: Change, now: int) -> dict[str, Any]:
+def _changed(before: Mapping[Any, Any], change: Change, moment: Moment) -> dict[str, Any]:
     """The row after a change."""
+    now = moment.now
     row = {name: before[name] for name in _NOT_YET} | {"changed_at": now}
     row |= {name: value for name, value in change.items() if name in _NOT_YET and name != "contacted_at"}
     if "snoozed_until" in change and "status" not in change:
@@ -124,13 +130,31 @@ def _changed(before: Mapping[Any, Any], change: Change, now: int) -> dict[str, A
     _refuse_half_said(row, change, now)
     if row["status"] != SNOOZED:
         row["snoozed_until"] = None
-    if _is_new_contact(before, change):
+    if _is_new_contact(before, change, moment):
         row["contacted_at"] = max(change.get("contacted_at", now), before["contacted_at"] or 0)
     return row
 
 
-def _is_new_contact(before: Mapping[Any, Any], change: Change) -> bool:
-    return change.get("status") == CONTACT and ("contacted_at" in change or before["status"] != CONTACT)
+def _is_new_contact(before: Mapping[Any, Any], change: Change, moment: Moment) -> bool:
+    if change.get("status") != CONTACT:
+        return False
+    last = before["contacted_at"]
+    rested = last is None or last <= moment.rested_since
+    return "contacted_at" in change or before["status"] != CONTACT or rested
+
+
+def _refuse_suppressed(customer_id: str, before: Mapping[Any, Any], change: Change, moment: Moment) -> None:
+    if change.get("override"):
+        return
+    if before["opted_out"] or change.get("opted_out"):
+        found = "opted out and must not be contacted"
+    elif before["held_out_until"] is not None and before["held_out_until"] > moment.now:
+        found = f"is held out by a campaign until {to_text(before['held_out_until'])}: a contact spoils its comparison"
+    else:
+        return
+    raise SuppressedError(
+        "status", f"{customer_id} {found}", "a customer who may be contacted", "if it happened all the same: override"
+    )
 
 
 def _refuse_half_said(row: Mapping[Any, Any], change: Change, now: int) -> None:
@@ -141,7 +165,7 @@ def _refuse_half_said(row: Mapping[Any, Any], change: Change, now: int) -> None:
         raise InputError("snoozed_until", f"goes with the status snoozed, not {row['status']}", "status: snoozed")
     if row["status"] == "assigned" and not row["assignee"]:
         raise InputError("assignee", "nobody is assigned", "a name", "give assignee too")
-    if said.get("status") != CONTACT and (given := {"channel", "contacted_at"} & said.keys()):
+    if said.get("status") != CONTACT and (given := {"channel", "contacted_at", "override"} & said.keys()):
         raise InputError(", ".join(sorted(given)), "details of a contact without a contact", "status: contacted")
     if said.get("contacted_at", now) > now:
         raise InputError("contacted_at", "lies in the future", "an instant that has passed", "leave it out for now")

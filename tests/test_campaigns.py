@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import delete
 from stores import answer_of, ids, write
 
-from features.errors import InputError
+from features.errors import InputError, SuppressedError
 from features.journey import Campaign
 from features.schema import DAY
 from serving import campaigns, worklist
@@ -58,8 +58,9 @@ def filled(store):
 
 
 def test_a_campaign_is_the_top_of_the_list(filled):
+    before = filled.at_risk("shop", Wanted(Filters(), "profit", COSTS), limit=1000).items
     made = make(filled, cut=Cut(capacity=50))
-    listed = filled.at_risk("shop", Wanted(Filters(), "profit", COSTS), limit=made.plan.length).items
+    listed = before[: made.plan.length]
     found = members(filled, made)
     assert names(found) == names(listed)
     assert [one.place for one in found] == list(range(1, made.plan.length + 1))
@@ -101,7 +102,9 @@ def test_the_newest_campaigns_come_first(filled):
 
 
 def test_a_seed_draws_the_same_hold_out_again_and_none_draws_a_new_one(filled):
-    first, again, other = make(filled), make(filled), make(filled, seed=None)
+    first = make(filled)
+    later = NOW + HORIZON  # an unsent campaign's hold-out is free again by then
+    again, other = make(filled, at=later), make(filled, at=2 * HORIZON + NOW, seed=None)
     assert names(members(filled, first, "holdout")) == names(members(filled, again, "holdout"))
     assert names(members(filled, first, "holdout")) != names(members(filled, other, "holdout"))
     assert 0 <= other.seed < 2**53
@@ -128,6 +131,8 @@ def test_who_must_not_be_contacted_is_in_no_campaign(filled):
     worklist.change(filled, "shop", top[2], {"snoozed_until": NOW + DAY}, Moment(NOW, 28.0))
     assert not set(top) & set(names(members(filled, make(filled))))
     assert make(filled, filters=Filters(status="snoozed")).plan.listed == 1
+    with pytest.raises(InputError, match="nobody is on this list"):
+        make(filled, filters=Filters(status="contacted"))
 
 
 def test_a_campaign_outlives_its_run(url):
@@ -175,7 +180,7 @@ def test_a_budget_buys_the_top_of_any_list(filled):
 
 
 def test_sending_writes_a_contact_for_each_of_the_contact_arm_only(filled):
-    made = make(filled)
+    made = make(filled, at=NOW - DAY)
     done = send(filled, "shop", made.id, NOW - 1, "email", NOW)
     found = stored(filled, "shop")
     assert found["customer_id"].to_list() == names(members(filled, made, "contact"))
@@ -224,9 +229,36 @@ def test_who_may_not_be_contacted_any_more_stays_in_the_arm_but_is_not_contacted
 
 
 def test_two_campaigns_do_not_spoil_each_other(filled):
-    one, two = make(filled, seed=1), make(filled, seed=2)
-    send(filled, "shop", one.id, NOW, None, NOW)
-    assert send(filled, "shop", two.id, NOW, None, NOW).contacted == 0
+    one = make(filled, seed=1, cut=Cut(capacity=30))
+    two = make(filled, seed=2, cut=Cut(capacity=60))
+    held = {made.id: set(names(members(filled, made, "holdout"))) for made in (one, two)}
+    assert not held[one.id] & set(names(members(filled, two)))
+    skipped = held[two.id] & set(names(members(filled, one, "contact")))
+    assert skipped
+    sent = [send(filled, "shop", made.id, NOW, None, NOW).contacted for made in (one, two)]
+    assert sent[0] == 30 - len(skipped)
+    assert 0 < sent[1] < 60  # some of them were contacted by the first
+    found = stored(filled, "shop")["customer_id"].to_list()
+    assert len(found) == len(set(found)) == sum(sent)
+    assert not (held[one.id] | held[two.id]) & set(found)
+
+
+def test_the_hold_out_is_left_alone_from_the_draw_on(filled):
+    held = names(members(filled, make(filled), "holdout"))
+    assert not set(held) & set(ids(filled.at_risk("shop", limit=1000)))
+    with pytest.raises(SuppressedError, match="a contact spoils its comparison"):
+        worklist.change(filled, "shop", held[0], {"status": "contacted"}, Moment(NOW, 28.0))
+    told = worklist.change(filled, "shop", held[0], {"status": "contacted", "override": True}, Moment(NOW, 28.0))
+    assert told.status == "contacted"
+
+
+def test_a_campaign_that_can_contact_nobody_is_not_sent(filled):
+    made = make(filled, cut=Cut(capacity=3))
+    for name in names(members(filled, made, "contact")):
+        worklist.change(filled, "shop", name, {"opted_out": True}, Moment(NOW, 28.0))
+    with pytest.raises(InputError, match="everyone of the contact arm opted out"):
+        send(filled, "shop", made.id, NOW, None, NOW)
+    assert campaigns.read(filled, "shop", made.id).sent_at is None
 
 
 def test_what_the_worklist_knew_is_kept_when_a_campaign_is_sent(filled):
@@ -244,12 +276,23 @@ def test_what_the_worklist_knew_is_kept_when_a_campaign_is_sent(filled):
     ]
 
 
-@pytest.mark.parametrize("at", [10 * DAY - 1, NOW + 1])
-def test_a_campaign_cannot_be_sent_before_its_scores_or_in_the_future(filled, at):
+@pytest.mark.parametrize("at", [NOW - 1, NOW + 1])
+def test_a_campaign_cannot_be_sent_before_it_was_made_or_in_the_future(filled, at):
     made = make(filled)
-    with pytest.raises(InputError, match="the cutoff of its scores, and now"):
+    with pytest.raises(InputError, match="when the campaign was made, and now"):
         send(filled, "shop", made.id, at, None, NOW)
     assert stored(filled, "shop").height == 0
+
+
+def test_a_rehearsal_lies_before_the_campaign_and_contacts_nobody(filled):
+    made = make(filled)
+    for at in (10 * DAY - 1, NOW):
+        with pytest.raises(InputError, match="is no rehearsal"):
+            send(filled, "shop", made.id, at, None, NOW, rehearsal=True)
+    done = send(filled, "shop", made.id, NOW - DAY, None, NOW, rehearsal=True)
+    assert (done.rehearsal, done.contacted, done.until) == (True, 0, NOW - DAY + HORIZON)
+    assert stored(filled, "shop").height == 0
+    assert set(names(members(filled, made, "contact"))) <= set(ids(filled.at_risk("shop", limit=1000)))
 
 
 def test_a_run_that_does_not_know_its_horizon_makes_no_campaign(filled):

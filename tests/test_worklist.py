@@ -3,7 +3,7 @@
 import pytest
 from stores import answer_of, ids, write
 
-from features.errors import InputError, UnknownCustomerError
+from features.errors import InputError, SuppressedError, UnknownCustomerError
 from features.schema import DAY, to_text
 from serving import worklist
 from serving.clock import now
@@ -82,6 +82,26 @@ def test_a_second_contact_is_a_second_event(listed):
     assert worklist.entry(listed, "shop", "a", MOMENT).contacted_at == to_text(NOW)
 
 
+def test_a_contact_after_the_rest_is_a_new_one(listed):
+    change(listed, status="contacted", contacted_at=NOW - 29 * DAY)
+    assert ids(listed.at_risk("shop")) == ["a", "b"]
+    found = change(listed, status="contacted", channel="phone")
+    assert (found.contacted_at, found.suppressed) == (to_text(NOW), "contacted")
+    assert [time for _, time, *_ in contacts(listed)] == [NOW - 29 * DAY, NOW]
+    assert ids(listed.at_risk("shop")) == ["b"]
+
+
+def test_a_contact_of_someone_who_opted_out_is_told_on_purpose_only(listed):
+    change(listed, opted_out=True)
+    with pytest.raises(SuppressedError, match="a opted out"):
+        change(listed, status="contacted")
+    with pytest.raises(SuppressedError, match="b opted out"):
+        change(listed, "b", status="contacted", opted_out=True)
+    assert contacts(listed) == []
+    assert change(listed, status="contacted", override=True).contacted_at == to_text(NOW)
+    assert len(contacts(listed)) == 1
+
+
 def test_an_opt_out_lasts_until_it_is_taken_back(listed):
     assert change(listed, opted_out=True).suppressed == "opted_out"
     assert change(listed, status="won").suppressed == "opted_out"
@@ -112,6 +132,7 @@ def test_nothing_else_is_taken_of_someone_unknown(listed):
         ({"status": "won", "snoozed_until": NOW + DAY}, "goes with the status snoozed"),
         ({"status": "assigned"}, "nobody is assigned"),
         ({"channel": "phone"}, "channel: details of a contact"),
+        ({"status": "won", "override": True}, "override: details of a contact"),
         ({"status": "won", "contacted_at": NOW}, "contacted_at: details of a contact"),
         ({"status": "contacted", "contacted_at": NOW + DAY}, "lies in the future"),
     ],

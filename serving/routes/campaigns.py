@@ -60,9 +60,14 @@ class CampaignRequest(_Strict):
 
 
 class Sending(_Strict):
-    """When (default: now) and where a campaign was sent."""
+    """When (default: now) and where a campaign was sent.
+
+    `rehearsal`: the time lies before the campaign was made. Nobody is contacted or suppressed, and the
+    outcome shows numbers that prove nothing.
+    """
 
     time: Time | None = None
+    rehearsal: bool = False
     channel: Name | None = None
 
 
@@ -70,7 +75,8 @@ class CampaignAnswer(BaseModel):
     """A campaign: what was asked for, the plan made of it, and what became of it so far.
 
     `run` is the scoring run the list was cut from; amounts are in `currency`. `until` is the end of
-    the horizon; `contacted` counts those of the contact arm who could be.
+    the horizon; `contacted` counts those of the contact arm who could be; `rehearsal` says that the
+    campaign was sent on paper only, before it was made.
     """
 
     id: int
@@ -92,6 +98,7 @@ class CampaignAnswer(BaseModel):
     horizon_days: float
     plan: Plan
     sent_at: str | None
+    rehearsal: bool
     channel: str | None
     contacted: int | None
     until: str | None
@@ -201,12 +208,16 @@ def members(state: Shared, campaign_id: CampaignId, query: Annotated[MemberQuery
 def send(state: Shared, campaign_id: CampaignId, sent: Sending) -> CampaignAnswer:
     """Mark a campaign as sent; sending it again changes nothing.
 
-    Each contact of the contact arm is written to the event log. Those who opted out or were contacted
-    meanwhile are left out, and stay in their arm. The hold-out is suppressed until the horizon is over.
+    Each contact of the contact arm is written to the event log. Those who opted out, were contacted
+    meanwhile or are held out by another campaign are left out, and stay in their arm. The hold-out is
+    suppressed until the horizon is over.
     """
     moment = now()
     at = moment if sent.time is None else instant(sent.time)
-    return _told(sending.send(state.store, state.journey, campaign_id, at, sent.channel, moment))
+    done = sending.send(
+        state.store, state.journey, campaign_id, at, sent.channel, moment, rehearsal=sent.rehearsal
+    )
+    return _told(done)
 
 
 @router.get("/v1/campaigns/{campaign_id}/outcome", responses=documented(404, 422, 503))
@@ -236,7 +247,7 @@ def outcome_of(campaign: Stored, instant: int) -> OutcomeAnswer:
 
 
 def _told(campaign: Stored) -> CampaignAnswer:
-    same = ("id", "journey", "name", "filters", "holdout", "seed", "currency", "plan", "channel", "contacted")
+    same = ("id", "journey", "name", "filters", "holdout", "seed", "currency", "plan", "channel", "contacted", "rehearsal")
     fields: dict[str, Any] = {name: getattr(campaign, name) for name in same}
     for name in ("cutoff", "created_at", "sent_at", "until"):
         moment = getattr(campaign, name)

@@ -25,11 +25,12 @@ def read(state: Shared, customer_id: CustomerId) -> Entry:
     return worklist.entry(state.store, state.journey, customer_id, _moment(state))
 
 
-@router.patch("/v1/worklist/{customer_id:path}", responses=documented(400, 404, 413, 415, 422, 503))
+@router.patch("/v1/worklist/{customer_id:path}", responses=documented(400, 404, 409, 413, 415, 422, 503))
 def change(state: Shared, customer_id: CustomerId, change: WorklistChange) -> Entry:
     """Change status, assignee, note, snooze or opt-out of a customer.
 
-    An opt-out is taken of any id; anything else of customers who were scored.
+    An opt-out is taken of any id; anything else of customers who were scored. A contact of someone who
+    opted out or is held out is refused, unless `override` says that it happened all the same.
     """
     return worklist.change(state.store, state.journey, customer_id, change.change(), _moment(state))
 
