@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, String, Text, and_, case, cast, exists, func, literal, select, update
+from sqlalchemy import Connection, String, Text, and_, cast, exists, func, literal, select, update
 
 from features.errors import InputError
 from features.schema import CONTACTED, to_text

@@ -214,9 +214,7 @@ def send(state: Shared, campaign_id: CampaignId, sent: Sending) -> CampaignAnswe
     """
     moment = now()
     at = moment if sent.time is None else instant(sent.time)
-    done = sending.send(
-        state.store, state.journey, campaign_id, at, sent.channel, moment, rehearsal=sent.rehearsal
-    )
+    done = sending.send(state.store, state.journey, campaign_id, at, sent.channel, moment, rehearsal=sent.rehearsal)
     return _told(done)
 
 
@@ -247,7 +245,19 @@ def outcome_of(campaign: Stored, instant: int) -> OutcomeAnswer:
 
 
 def _told(campaign: Stored) -> CampaignAnswer:
-    same = ("id", "journey", "name", "filters", "holdout", "seed", "currency", "plan", "channel", "contacted", "rehearsal")
+    same = [
+        "id",
+        "journey",
+        "name",
+        "filters",
+        "holdout",
+        "seed",
+        "currency",
+        "plan",
+        "channel",
+        "contacted",
+        "rehearsal",
+    ]
     fields: dict[str, Any] = {name: getattr(campaign, name) for name in same}
     for name in ("cutoff", "created_at", "sent_at", "until"):
         moment = getattr(campaign, name)
