@@ -16,8 +16,8 @@ from serving.campaigns import CONTACT, HOLDOUT, Stored, of_id
 from serving.cut import affordable_length
 from serving.filters import Filters, Wanted
 from serving.listing import ranked
-from serving.money import contact_expense
 from serving.marks import hold_out
+from serving.money import contact_expense
 from serving.planning import Cut, Drawn, plan
 from serving.store import Store, run_of
 from serving.suppression import Moment
