@@ -52,7 +52,7 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", help="The file to
 FormatOption = Annotated[
     str | None, typer.Option(help="hubspot, salesforce, klaviyo ...; default: by the file's name.")
 ]
-CampaignArgument = Annotated[int, typer.Argument(metavar="CAMPAIGN", help="The campaign's id.", min=1)]
+CampaignArgument = Annotated[int, typer.Argument(metavar="CAMPAIGN", help="The campaign's id.", min=1, max=2**31 - 1)]
 RiskOption = Annotated[str | None, typer.Option(help="low, medium or high.")]
 StageOption = Annotated[str | None, typer.Option(help="Only this stage.")]
 MinimumOption = Annotated[float | None, typer.Option(help="Only customers worth at least this.")]
@@ -291,6 +291,7 @@ def at_risk(
     if top is not None and budget is not None:
         raise InputError("at-risk", "both --top and --budget", "one of them")
     _needs_file(format, output)
+    typed.draw(name="list", budget=budget, capacity=top)
     definition, _ = _definition(journey)
     filters = _filters(
         definition, risk=risk, stage=stage, minimum_cltv=minimum_cltv, reason=reason, segment=segment, status=status,
@@ -324,7 +325,7 @@ def export(
 
     definition, _ = _definition(journey)
     with _store() as store:
-        _tell(exports.write_run(store, definition.journey, output, format))
+        _tell(exports.write_run(store, definition.journey, output, format, definition.campaign.rest_days))
 
 
 @app.command()
@@ -356,12 +357,14 @@ def campaign(
     """
     from serving import campaigns, exports, proposals, typed
     from serving.clock import now
-    from serving.planning import Cut
     from serving.show_campaigns import campaign_text
 
     if budget is not None and capacity is not None:
         raise InputError("campaign", "both --budget and --capacity", "one of them, or neither: where it pays most")
     _needs_file(format, output)
+    if output is not None:
+        exports.of_file(output, format)  # before the campaign is stored
+    draw = typed.draw(name=name, budget=budget, capacity=capacity, holdout=holdout, seed=seed)
     definition, _ = _definition(journey)
     filters = _filters(
         definition, risk=risk, stage=stage, minimum_cltv=minimum_cltv, reason=reason, segment=segment, status=status,
@@ -371,12 +374,33 @@ def campaign(
         definition.campaign, contact_cost=contact_cost, incentive_cost=incentive_cost, accept_rate=accept_rate,
         rest_days=rest_days,
     )  # fmt: skip
-    proposal = proposals.Proposal(name, filters, costs, Cut(budget, capacity), holdout, seed)
+    proposal = proposals.Proposal(draw.name, filters, costs, draw.cut(), draw.holdout, draw.seed)
     with _store() as store:
         made = proposals.create(store, definition.journey, proposal, now())
         out.print(campaign_text(made))
         if output is not None:
             _tell(exports.write(campaigns.contact_list(store, made.journey, made.id, now()), output, format))
+
+
+@app.command()
+def contacts(
+    journey: JourneyArgument,
+    campaign: CampaignArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="FILE.jsonl, .parquet, .csv or .xlsx.")],
+    format: FormatOption = None,
+) -> None:
+    """Write whom a campaign is to contact: those of its contact arm who may be contacted now.
+
+    Example: journeycast contacts complete_journey 1 --format hubspot -o contacts.csv
+    """
+    from serving import campaigns, exports
+    from serving.clock import now
+
+    exports.of_file(output, format)
+    definition, _ = _definition(journey)
+    with _store() as store:
+        found = campaigns.contact_list(store, definition.journey, campaign, now())
+        _tell(exports.write(found, output, format))
 
 
 @app.command()

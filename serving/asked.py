@@ -11,6 +11,7 @@ from features.feature import REASONS
 from features.journey import Campaign
 from features.timestamps import FORMS, parse_one
 from serving.filters import PREVIOUS, Filters, read_segments
+from serving.planning import Cut
 from serving.suppression import Status
 from serving.worklist import Change
 
@@ -74,6 +75,8 @@ Reason = Annotated[str, AfterValidator(_known_reason)]
 class AskedFilters(BaseModel):
     """Which customers; what is not said does not matter."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     risk: Literal["low", "medium", "high"] | None = Field(default=None, description="The band of the risk.")
     stage: Name | None = Field(default=None, description="The present stage.")
     minimum_cltv: float | None = Field(default=None, description="Least expected value over the CLTV horizon.")
@@ -106,6 +109,8 @@ class AskedFilters(BaseModel):
 class AskedCosts(BaseModel):
     """Costs other than the journey's `campaign` block says, in its currency."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     contact_cost: float | None = Field(default=None, description="What a contact costs.", ge=0, le=_LARGEST)
     incentive_cost: float | None = Field(default=None, description="What the incentive costs.", ge=0, le=_LARGEST)
     accept_rate: float | None = Field(
@@ -119,6 +124,28 @@ class AskedCosts(BaseModel):
         """The journey's costs with those of the request in their place."""
         said = {name: getattr(self, name) for name in AskedCosts.model_fields}
         return campaign.model_copy(update={name: value for name, value in said.items() if value is not None})
+
+
+class AskedDraw(BaseModel):
+    """What a campaign is called, where its list is cut and how many are held out."""
+
+    name: Text
+    budget: float | None = Field(
+        default=None, description="What the contacts may cost in sum, as expected.", gt=0, le=1e15
+    )
+    capacity: int | None = Field(default=None, description="How many can be contacted.", ge=1, le=10**9)
+    holdout: float = Field(default=0.1, ge=0, le=0.9)
+    seed: int | None = Field(default=None, description="The same seed draws the same customers.", ge=0, lt=2**53)
+
+    @model_validator(mode="after")
+    def _one_cut(self) -> AskedDraw:
+        if self.budget is not None and self.capacity is not None:
+            raise ValueError("one of budget, capacity, or neither: the most profitable length")
+        return self
+
+    def cut(self) -> Cut:
+        """Where the list is cut."""
+        return Cut(self.budget, self.capacity)
 
 
 class WorklistChange(BaseModel):

@@ -146,7 +146,7 @@ def of_campaign(campaign_id: int, arm: Arm | None = None) -> Select[*tuple[Any, 
 
 
 def contact_list(store: Store, journey: str, campaign_id: int, now: int) -> list[AtRiskCustomer]:
-    """Those to be contacted as lines of the list, in its order.
+    """Those of the contact arm who may be contacted now as lines of the list, in its order.
 
     Raises
     ------
@@ -162,7 +162,8 @@ def contact_list(store: Store, journey: str, campaign_id: int, now: int) -> list
             raise InputError("campaign", f"the run {campaign.run_id} it was cut from is no longer stored")
         moment = Moment(now, campaign.costs.rest_days)
         chosen = of_campaign(campaign_id, CONTACT).order_by(None).subquery("chosen")
-        return named(connection, Run(**row._mapping), campaign.costs, chosen, moment)
+        lines = named(connection, Run(**row._mapping), campaign.costs, chosen, moment)
+        return [line for line in lines if line.suppressed is None]
 
 
 def write_outcome(store: Store, campaign_id: int, outcome: dict[str, Any]) -> None:

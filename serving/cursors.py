@@ -10,6 +10,8 @@ import orjson
 
 from features.errors import InputError
 
+_LATEST = 2**63 - 1
+
 
 class Cursor(NamedTuple):
     """The last line of a page, in the run that the first page was read from.
@@ -37,13 +39,13 @@ def encode(cursor: Cursor | Place) -> str:
     return urlsafe_b64encode(orjson.dumps([*cursor])).decode().rstrip("=")
 
 
-def decode(text: str) -> Cursor:
+def decode(text: str, latest: int = _LATEST) -> Cursor:
     """The cursor of a list that `text` stands for.
 
     Raises
     ------
     InputError
-        Where the text was not made by `encode`.
+        Where the text was not made by `encode`, or says an instant after `latest`.
     """
     try:
         run_id, now, wanted, rank, churn_probability, customer_id = _parts(text)
@@ -53,7 +55,9 @@ def decode(text: str) -> Cursor:
             raise ValueError
         if "\x00" in customer_id:  # PostgreSQL has no place for it
             raise ValueError
-    except (ValueError, TypeError):
+        if now > latest:
+            raise ValueError
+    except (ValueError, TypeError, OverflowError):
         raise _refused(text) from None
     return Cursor(run_id, now, wanted, float(rank), float(churn_probability), customer_id)
 
@@ -80,7 +84,7 @@ def _parts(text: str) -> Any:
 
 
 def _fits(number: object, bits: int) -> bool:
-    return type(number) is int and abs(number) < 2**bits
+    return type(number) is int and 0 <= number < 2**bits
 
 
 def _refused(text: str) -> InputError:

@@ -7,6 +7,7 @@ contact arm.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Literal
 
@@ -19,13 +20,12 @@ from features.instants import mature
 from features.journey import Journey
 from features.labels import LABEL, Task, label
 from features.log import EventLog
-from features.schema import CUSTOMER, CUTOFF, DAY, to_text
+from features.schema import CONTACTED, CUSTOMER, CUTOFF, DAY, EVENT, TIME, to_text
 from serving.campaigns import CONTACT, HOLDOUT, Stored, of_campaign
-from serving.proportions import COVERAGE, Estimate, difference, mean_difference, share
+from serving.proportions import COVERAGE, SMALLEST_ARM, Estimate, difference, mean_difference, share
 from serving.store import Store
 
 Verdict = Literal["saved", "lost", "cannot tell"]
-SMALLEST_ARM = 10  # fewer customers than this tell nothing, whatever an interval says
 
 
 class _Part(BaseModel):
@@ -54,7 +54,12 @@ class Outcome(_Part):
     `difference` is the churn rate of the hold-out minus that of the contact arm (Newcombe's interval);
     positive: saved. `saved_customers` is that for the whole contact arm, `saved_value` the same counted
     in what was at stake, `more_value` what the contact arm brought more within the horizon; both by
-    bootstrap, in the journey's currency, null where no value is known. Costs are not taken off.
+    bootstrap, in the journey's currency, null where no value is known. `net` is `saved_value` minus
+    `expected_cost`, what contacting those who were contacted was expected to cost.
+
+    `not_contacted` of the contact arm have no contact in the log within the horizon, and
+    `holdouts_contacted` of the hold-out have one; both bring the arms closer together than they should
+    be. A `rehearsal` was sent on paper, before it was made.
     """
 
     verdict: Verdict
@@ -70,6 +75,11 @@ class Outcome(_Part):
     saved_customers: Amount | None
     saved_value: Amount | None
     more_value: Amount | None
+    expected_cost: float | None = None
+    net: Amount | None = None
+    not_contacted: int | None = None  # null: measured before this was told
+    holdouts_contacted: int | None = None
+    rehearsal: bool = False
 
 
 def outcome(campaign: Stored, members: pl.DataFrame, journey: Journey, log: EventLog, now: int) -> Outcome:
@@ -96,7 +106,12 @@ def outcome(campaign: Stored, members: pl.DataFrame, journey: Journey, log: Even
     told = {arm: _arm(rows) for arm, rows in arms.items()}
     enough = min(contact.height, holdout.height) >= SMALLEST_ARM
     found = _difference(contact, holdout) if enough else None
+    reached = _contacted(log, begins, ends)
+    missed, spoilt = contact.filter(~reached(contact)).height, holdout.filter(reached(holdout)).height
     verdict, why = _verdict(found, told[CONTACT], told[HOLDOUT])
+    verdict, why = _as_contacted(verdict, why, campaign, contact.height, missed, spoilt)
+    saved_value = _of_amounts(holdout, contact, "lost", campaign.seed)
+    cost = None if campaign.rehearsal or not contact.height else _cost(campaign, contact.height - missed)
     return Outcome(
         verdict=verdict,
         why=why,
@@ -108,8 +123,13 @@ def outcome(campaign: Stored, members: pl.DataFrame, journey: Journey, log: Even
         holdout=told[HOLDOUT],
         difference=_amount(found),
         saved_customers=_amount(found, contact.height),
-        saved_value=_amount(_of_amounts(holdout, contact, "lost", campaign.seed), contact.height),
+        saved_value=_amount(saved_value, contact.height),
         more_value=_amount(_of_amounts(contact, holdout, "value", campaign.seed), contact.height),
+        expected_cost=cost,
+        net=None if cost is None else _amount(saved_value, contact.height, less=cost),
+        not_contacted=missed,
+        holdouts_contacted=spoilt,
+        rehearsal=campaign.rehearsal,
     )
 
 
@@ -178,8 +198,32 @@ def _of_amounts(one: pl.DataFrame, other: pl.DataFrame, column: str, seed: int) 
     return mean_difference(known[0], known[1], seed) if min(map(len, known)) >= SMALLEST_ARM else None
 
 
-def _amount(found: Estimate | None, times: int = 1) -> Amount | None:
-    return None if found is None else Amount(**{name: times * part for name, part in found._asdict().items()})
+def _amount(found: Estimate | None, times: int = 1, less: float = 0.0) -> Amount | None:
+    return None if found is None else Amount(**{name: times * part - less for name, part in found._asdict().items()})
+
+
+def _contacted(log: EventLog, begins: int, ends: int) -> Callable[[pl.DataFrame], pl.Series]:
+    """Whether members of an arm have a contact in the log within the horizon."""
+    within = (pl.col(EVENT) == CONTACTED) & (pl.col(TIME) >= begins) & (pl.col(TIME) < ends)
+    found = log.events.filter(within)[CUSTOMER].cast(pl.String).unique()
+    return lambda arm: arm[CUSTOMER].is_in(found.implode())
+
+
+def _cost(campaign: Stored, contacted: int) -> float:
+    """The plan's expected cost for those who were contacted."""
+    return campaign.plan.expected_cost * contacted / max(campaign.plan.contacts, 1)
+
+
+def _as_contacted(
+    verdict: Verdict, why: str, campaign: Stored, contacts: int, missed: int, spoilt: int
+) -> tuple[Verdict, str]:
+    """The verdict with what became of the contacts: nothing is told of contacts that were not made."""
+    if campaign.rehearsal:
+        return "cannot tell", f"rehearsal: it was sent on paper, before it was made; {why}"
+    told = [f"{missed:,} of {contacts:,} in the contact arm were not contacted"] if missed else []
+    told += [f"{spoilt:,} held out were contacted all the same"] if spoilt else []
+    said = "; ".join([why, *told])
+    return ("cannot tell" if contacts and missed == contacts else verdict), said
 
 
 def _verdict(found: Estimate | None, contact: ArmOutcome, holdout: ArmOutcome) -> tuple[Verdict, str]:

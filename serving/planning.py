@@ -13,7 +13,7 @@ from features.errors import InputError
 from features.journey import Campaign
 from serving.cut import affordable_length, best_length, curve_lengths, held_out
 from serving.money import contact_expense, contact_profit
-from serving.proportions import detectable, share_needed
+from serving.proportions import SMALLEST_ARM, detectable, share_needed
 
 Array = NDArray[np.float64]
 
@@ -34,8 +34,8 @@ class Power(_Part):
     """Whether the hold-out can tell what the campaign is expected to change, known before it begins.
 
     `detectable_difference` of the churn rates is told with 80 % power at the 5 % level, given the sizes
-    of the groups; `holdout_needed` is the least share to hold out for the expected difference (null:
-    even half would not do).
+    of the groups; `holdout_needed` is a share to hold out that tells the expected difference, the least
+    with a margin for the draw (null: even half would not do).
     """
 
     expected_churn_rate: float
@@ -139,16 +139,21 @@ def _points(profit: Array, expense: Array, lengths: list[int]) -> dict[int, Poin
 
 def power(probability: Array, held: NDArray[np.bool_], costs: Campaign) -> Power:
     """What the two groups will be able to tell: of those who would leave, the accept rate stays."""
+    contacts, holdout = int((~held).sum()), int(held.sum())
     rate = float(probability.mean())
-    expected = rate * costs.accept_rate
-    told = detectable(rate, int((~held).sum()), int(held.sum()))
-    needed = share_needed(rate, len(held), expected)
+    lowered = rate * (1 - costs.accept_rate)
+    expected = rate - lowered
+    told = detectable(rate, lowered, holdout, contacts)
+    needed = share_needed(rate, lowered, len(held))
+    can_tell = min(contacts, holdout) >= SMALLEST_ARM and 0 < told <= expected
     expects = f"the campaign is expected to lower churn by {100 * expected:.2f} points of {100 * rate:.1f} %"
-    if can_tell := told <= expected:
+    if can_tell:
         words = f"{expects}; differences from {100 * told:.2f} points on can be told"
     else:
-        more = f"hold out {100 * needed:.0f} %" if needed is not None else "even a hold-out of half would not do"
-        words = f"cannot tell: {expects}, and only differences from {100 * told:.2f} points on can be told ({more})"
+        points = f"only differences from {100 * told:.2f} points on can be told"
+        more = f"hold out {100 * needed:.1f} %" if needed is not None else "even a hold-out of half would not do"
+        few = f"; fewer than {SMALLEST_ARM} in an arm tell nothing" if min(contacts, holdout) < SMALLEST_ARM else ""
+        words = f"cannot tell: {expects}, and {points}{few} ({more})"
     return Power(
         expected_churn_rate=rate,
         expected_difference=expected,

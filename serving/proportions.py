@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import ceil, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 COVERAGE = 0.95
 POWER = 0.8
+SMALLEST_ARM = 10  # fewer customers than this tell nothing, whatever an interval says
 RESAMPLES = 1_000
 _Z = NormalDist().inv_cdf((1 + COVERAGE) / 2)
 _Z_POWER = NormalDist().inv_cdf(POWER)
@@ -45,26 +46,52 @@ def difference(one: Estimate, other: Estimate) -> Estimate:
     return Estimate(value, max(value - down, -1.0), min(value + up, 1.0))
 
 
-def detectable(rate: float, size: int, other_size: int) -> float:
+def detectable(rate: float, other_rate: float, size: int, other_size: int) -> float:
     """The least difference of two shares that is told with 80 % power at the 5 % level (two-sided).
 
-    `(z(0.975) + z(0.8)) sqrt(rate (1 - rate) (1 / n + 1 / m))`, the usual normal approximation; 1
-    where a group is empty.
+    `(z(0.975) + z(0.8)) sqrt(r (1 - r) / m + r' (1 - r') / n)`, the usual normal approximation; 1 where
+    a group is empty. Rates of 0 and 1 count as half a customer away from them: no group is so sure.
     """
     if not (size and other_size):
         return 1.0
-    return min((_Z + _Z_POWER) * sqrt(rate * (1 - rate) * (1 / size + 1 / other_size)), 1.0)
+    return min((_Z + _Z_POWER) * sqrt(_variance(rate, size) / size + _variance(other_rate, other_size) / other_size), 1)
 
 
-def share_needed(rate: float, size: int, wanted: float) -> float | None:
-    """The least share of `size` to hold out for `detectable` to reach `wanted`; null: not even half does.
+def share_needed(rate: float, other_rate: float, size: int) -> float | None:
+    """The least share of `size` to hold out for `detectable` to reach the difference of two rates.
 
-    Solves `size h (1 - h) = (z(0.975) + z(0.8))^2 rate (1 - rate) / wanted^2` for h.
+    Solves `r (1 - r) / (h N) + r' (1 - r') / ((1 - h) N) = ((r - r') / (z(0.975) + z(0.8)))^2` for `h`, no
+    less than what the smallest arm needs. A draw may turn out smaller than its share: three standard
+    deviations are added. Rounded up to 0.1 %.
+
+    Parameters
+    ----------
+    rate, other_rate
+        Of those held out, and of the others.
+
+    Returns
+    -------
+    float or None
+        Null: not even half does.
     """
-    if not (size and wanted > 0):
+    if not (size and rate > other_rate):
         return None
-    product = (_Z + _Z_POWER) ** 2 * rate * (1 - rate) / (wanted**2 * size)
-    return (1 - sqrt(1 - 4 * product)) / 2 if product <= 0.25 else None
+    held, others = _variance(rate, size), _variance(other_rate, size)
+    wanted = size * ((rate - other_rate) / (_Z + _Z_POWER)) ** 2
+    half = (wanted + held - others) / 2
+    root = half**2 - wanted * held
+    if root < 0 or half < 0:
+        return None
+    least = max((half - sqrt(root)) / wanted, SMALLEST_ARM / size)
+    if least > 0.5:
+        return None
+    safe = ceil(1000 * (least + 3 * sqrt(least * (1 - least) / size))) / 1000
+    return safe if safe <= 0.5 else None
+
+
+def _variance(rate: float, size: int) -> float:
+    near = min(max(rate, 0.5 / size), 1 - 0.5 / size)
+    return near * (1 - near)
 
 
 def mean_difference(one: NDArray[np.float64], other: NDArray[np.float64], seed: int) -> Estimate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, String, Text, and_, cast, exists, func, literal, select, update
+from sqlalchemy import Connection, String, Text, and_, case, cast, exists, func, literal, select, update
 
 from features.errors import InputError
 from features.schema import CONTACTED, to_text
@@ -81,7 +81,8 @@ def _contact(connection: Connection, campaign: Stored, at: int, channel: str | N
     where = (literal(channel, Text), instant(at), instant(now))
     written = select(*said, *where).where(*reached).order_by(members.c.place)
     marks = {"status": literal("contacted", Text), "contacted_at": instant(at)}
-    known = {**marks, "contacted_at": later(worklist.c.contacted_at, at), "snoozed_until": None}
+    done = case((worklist.c.status.in_(["won", "lost"]), worklist.c.status), else_="contacted")
+    known = {"status": done, "contacted_at": later(worklist.c.contacted_at, at), "snoozed_until": None}
     # Both see the worklist as it was: the events are written first.
     events.add_contacts(connection, written)
     mark(connection, campaign, reached, marks, known, now)

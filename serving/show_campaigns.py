@@ -76,6 +76,7 @@ def outcome_text(found: Outcome, currency: str | None) -> RenderableType:
     amounts = (
         ("customers saved", found.saved_customers, ""),
         ("what was at stake of them", found.saved_value, currency or ""),
+        ("of that left, less what the contacts were expected to cost", found.net, currency or ""),
         ("brought more within the horizon", found.more_value, currency or ""),
     )
     lines = [f"{name}: {_interval(amount, unit)}" for name, amount, unit in amounts if amount is not None]

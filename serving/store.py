@@ -139,7 +139,7 @@ class Store:
         InputError
             Where `after` is not a cursor of this list.
         """
-        begun = cursors.decode(after) if after is not None else None
+        begun = cursors.decode(after, now()) if after is not None else None
         with self.transaction() as connection:
             return page(connection, run_of(connection, journey, begun), wanted, limit, begun, now())
 

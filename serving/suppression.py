@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, and_, case, func, or_
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from features.schema import DAY
 from serving.tables import worklist
@@ -67,3 +67,11 @@ def why_suppressed(row: Mapping[Any, Any], moment: Moment) -> Suppressed | None:
     if row["held_out_until"] is not None and row["held_out_until"] > moment.now:
         return "held_out"
     return None
+
+
+def reasons(connection: Connection, journey: str, moment: Moment) -> dict[str, Suppressed]:
+    """Everyone of a journey who must not be contacted, with the first reason that holds."""
+    columns = [worklist.c[name] for name in ("customer_id", "opted_out", "contacted_at", "held_out_until")]
+    rows = connection.execute(select(*columns).where(worklist.c.journey == journey, suppressed(moment)))
+    found = ((row.customer_id, why_suppressed(row._mapping, moment)) for row in rows)
+    return {customer_id: why for customer_id, why in found if why is not None}

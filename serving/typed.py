@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from features.errors import InputError
 from features.journey import Campaign
-from serving.asked import AskedCosts, AskedFilters, WorklistChange, instant
+from serving.asked import AskedCosts, AskedDraw, AskedFilters, WorklistChange, instant
 from serving.filters import Filters, Sort, Wanted
 from serving.worklist import Change
 
@@ -38,6 +38,17 @@ def costs(campaign: Campaign, **options: float | None) -> Campaign:
         Where one cannot be used.
     """
     return _read(AskedCosts, options).over(campaign)
+
+
+def draw(**options: Any) -> AskedDraw:
+    """A campaign's name, cut and hold-out.
+
+    Raises
+    ------
+    InputError
+        Where one cannot be used.
+    """
+    return _read(AskedDraw, options)
 
 
 def wanted(filters: Filters, sort: str, costs: Campaign) -> Wanted:

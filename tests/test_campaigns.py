@@ -276,6 +276,16 @@ def test_what_the_worklist_knew_is_kept_when_a_campaign_is_sent(filled):
     ]
 
 
+def test_sending_keeps_who_was_won_or_lost(filled):
+    made = make(filled)
+    first, second, *_ = names(members(filled, made, "contact"))
+    for name, status in ((first, "won"), (second, "lost")):
+        worklist.change(filled, "shop", name, {"status": status}, Moment(NOW, 28.0))
+    send(filled, "shop", made.id, NOW, None, NOW)
+    found = [worklist.entry(filled, "shop", name, Moment(NOW, 28.0)) for name in (first, second)]
+    assert [(one.status, one.suppressed) for one in found] == [("won", "contacted"), ("lost", "contacted")]
+
+
 @pytest.mark.parametrize("at", [NOW - 1, NOW + 1])
 def test_a_campaign_cannot_be_sent_before_it_was_made_or_in_the_future(filled, at):
     made = make(filled)

@@ -65,7 +65,8 @@ def trained(shell: Shell) -> Shell:
 def test_help_lists_every_command_and_each_shows_an_example(shell: Shell) -> None:
     listed = shell.ok("--help")
     for command in (
-        "check features train promote rollback score at-risk campaign sent outcome worklist explain serve simulate demo"
+        "check features train promote rollback score parity at-risk export campaign sent contacts outcome worklist"
+        " explain serve simulate demo"
     ).split():
         assert command in listed
         assert f"journeycast {command}" in shell.ok(command, "--help")

@@ -1,5 +1,7 @@
 """Where a list is cut, who is held out, and what a campaign's plan says."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,9 +9,10 @@ from hypothesis import strategies as st
 
 from features.errors import InputError
 from features.journey import Campaign
+from serving import typed
 from serving.cut import affordable_length, best_length, curve_lengths, held_out
 from serving.money import contact_expense, contact_profit
-from serving.planning import Cut, plan
+from serving.planning import Cut, plan, power
 
 COSTS = Campaign(contact_cost=1.0, incentive_cost=5.0, accept_rate=0.2)
 # Quarters add up without rounding, so that a brute force over all lengths has one answer.
@@ -138,15 +141,35 @@ def test_a_group_too_small_is_told_before():
 
 
 def test_the_hold_out_that_would_do_is_told():
-    power = planned(4000, holdout=0.01).plan.power
-    assert not power.can_tell
-    assert f"hold out {100 * power.holdout_needed:.0f} %" in power.words
-    assert planned(4000, holdout=power.holdout_needed * 1.3).plan.power.can_tell
+    found = planned(4000, holdout=0.01).plan.power
+    assert not found.can_tell
+    assert f"hold out {100 * found.holdout_needed:.1f} %" in found.words
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("size", [2000, 4000])
+def test_whoever_follows_the_words_can_tell(size, seed):
+    words = planned(size, holdout=0.005, seed=seed).plan.power.words
+    share = float(re.search(r"hold out ([\d.]+) %", words)[1]) / 100
+    assert planned(size, holdout=share, seed=seed).plan.power.can_tell
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, 0.5])
+def test_nine_held_out_tell_nothing_however_sure_the_rates_are(rate):
+    held = np.arange(1000) < 9
+    found = power(np.full(1000, rate), held, COSTS.model_copy(update={"accept_rate": 1.0}))
+    assert not found.can_tell
+    assert found.detectable_difference > 0
+    assert "fewer than 10 in an arm" in found.words
+
+
+def test_what_nobody_would_do_anyway_cannot_be_told():
+    assert not power(np.zeros(1000), np.arange(1000) < 500, COSTS).can_tell
 
 
 def test_without_a_hold_out_nothing_can_be_told():
-    power = planned(holdout=0.0).plan.power
-    assert (power.can_tell, power.detectable_difference) == (False, 1.0)
+    found = planned(holdout=0.0).plan.power
+    assert (found.can_tell, found.detectable_difference) == (False, 1.0)
 
 
 def test_whose_value_is_unknown_has_no_profit_but_a_cost():
@@ -174,3 +197,11 @@ def test_a_list_that_never_pays_is_refused():
     dear = COSTS.model_copy(update={"contact_cost": 1e6})
     with pytest.raises(InputError, match="none of 10 contacts is expected to pay"):
         plan(*ranked(10), dear, Cut(), 0.1, 1)
+
+
+@pytest.mark.parametrize(
+    "said", [{"budget": float("nan")}, {"budget": float("inf")}, {"holdout": float("nan")}, {"seed": 2**53}]
+)
+def test_numbers_that_are_none_are_refused_as_over_http(said):
+    with pytest.raises(InputError, match=f"--{next(iter(said))}"):
+        typed.draw(name="autumn", **said)

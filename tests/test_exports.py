@@ -18,13 +18,15 @@ from hypothesis import strategies as st
 
 from features.errors import InputError
 from features.schema import DAY
-from serving import exports
+from serving import exports, worklist
 from serving.answers import Answer, AtRiskCustomer, ChurnAnswer, CltvAnswer, NextStageAnswer, Reason, Stage, to_json
+from serving.clock import now
 from serving.exports import crm, files, formats, sheet, systems
 from serving.exports.columns import OF_A_RUN, of_the_list
 from serving.exports.people import neutral
 from serving.exports.table import of_a_run
 from serving.store import NoScoresError, RunGoneError, Store
+from serving.suppression import Moment
 from serving.tables import Run
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "crm.md"
@@ -357,6 +359,20 @@ def test_a_run_can_be_a_table_of_any_kind(store, tmp_path, name, format):
     body = (tmp_path / name).read_bytes()
     found = customers_of(body)[0]["customer_id"][1] if name == "r.xlsx" else next(iter(csv_rows(body)[0].values()))
     assert found == "007"
+
+
+def test_a_run_says_who_must_not_be_contacted(store, tmp_path):
+    write_answers(store, answer_of("a"), answer_of("b"))
+    worklist.change(store, "shop", "a", {"opted_out": True}, Moment(now(), 28.0))
+    exports.write_run(store, "shop", tmp_path / "r.csv", "hubspot")
+    exports.write_run(store, "shop", tmp_path / "s.csv", "salesforce")
+    exports.write_run(store, "shop", tmp_path / "k.jsonl", "klaviyo")
+    for name, column, free in (
+        ("r.csv", "journeycast_suppressed", ""), ("s.csv", "Journeycast_Suppressed__c", "#N/A"),
+    ):  # fmt: skip
+        assert [row[column] for row in csv_rows((tmp_path / name).read_bytes())] == ["opted_out", free]
+    told = json.loads((tmp_path / "k.jsonl").read_text())["data"]["attributes"]["profiles"]["data"]
+    assert [one["attributes"]["properties"]["journeycast_suppressed"] for one in told] == ["opted_out", ""]
 
 
 def test_a_reading_begun_stays_on_its_run_and_says_so_when_it_is_deleted(store):

@@ -202,6 +202,23 @@ def test_an_opt_out_is_taken_of_anyone_and_anything_else_is_not(client):
     problem(client.get("/v1/worklist/%00"), 404, "unknown_customer")
 
 
+def test_a_contact_of_someone_who_opted_out_needs_an_override(client):
+    patch(client, opted_out=True)
+    told = problem(patch(client, status="contacted"), 409, "suppressed")
+    assert "opted out and must not be contacted" in told["detail"]
+    assert patch(client, status="contacted", override=True).json()["status"] == "contacted"
+
+
+def test_a_status_lists_those_who_were_contacted(client):
+    for customer_id, status in (("c001", "contacted"), ("c002", "won"), ("c003", "lost"), ("c004", "lost")):
+        patch(client, customer_id, status="contacted")
+        patch(client, customer_id, status=status)
+        assert customer_id in names(listed(client, status=status))
+        assert customer_id not in names(listed(client))
+    patch(client, "c004", opted_out=True)
+    assert names(listed(client, status="lost")) == ["c003"]
+
+
 BAD_CHANGES = {
     "nothing": {},
     "an unknown name": {"colour": "red"},
@@ -264,6 +281,7 @@ def test_a_campaign_is_made_and_read(client):
 
 
 def test_members_are_paged_over_http(client):
+    before = names(listed(client, sort="profit"))
     made = make(client, capacity=30).json()
     first = client.get(f"/v1/campaigns/{made['id']}/members", params={"limit": 20}).json()
     second = client.get(
@@ -271,10 +289,22 @@ def test_members_are_paged_over_http(client):
     ).json()
     items = first["items"] + second["items"]
     assert [item["place"] for item in items] == list(range(1, made["plan"]["length"] + 1))
-    assert names(items) == names(listed(client, sort="profit", limit=len(items)))
+    assert names(items) == before[: len(items)]
     arm = client.get(f"/v1/campaigns/{made['id']}/members", params={"arm": "contact", "limit": 1000}).json()["items"]
     assert len(arm) == 30
     assert {item["arm"] for item in arm} == {"contact"}
+
+
+def test_whom_to_contact_is_a_file(client):
+    made = make(client, capacity=30).json()
+    place = f"/v1/campaigns/{made['id']}/members"
+    arm = names(client.get(place, params={"arm": "contact"}).json()["items"])
+    patch(client, arm[0], opted_out=True)
+    response = client.get(place, params={"format": "csv"})
+    assert response.headers["content-type"].startswith("text/csv")
+    assert names(csv.DictReader(io.StringIO(response.text.lstrip("\ufeff")))) == arm[1:]
+    problem(client.get(place, params={"format": "csv", "arm": "holdout"}), 422, "invalid_request")
+    problem(client.get(place, params={"format": "doc"}), 422, "invalid_request")
 
 
 def test_a_campaign_is_sent_once_and_its_outcome_waits(client, url):
@@ -282,12 +312,12 @@ def test_a_campaign_is_sent_once_and_its_outcome_waits(client, url):
     place = f"/v1/campaigns/{made['id']}"
     told = client.get(f"{place}/outcome").json()
     assert (told["state"], told["verdict"], told["outcome"]) == ("not_sent", "cannot tell", None)
-    sent = client.post(f"{place}/contacts", json={"channel": "email", "time": ago(days=8)}).json()
+    sent = client.post(f"{place}/contacts", json={"channel": "email"}).json()
     assert client.post(f"{place}/contacts", json={}).json() == sent
     assert sent["contacted"] == made["plan"]["contacts"]
     told = client.get(f"{place}/outcome").json()
-    assert (told["state"], told["verdict"], round(told["days_left"])) == ("running", "cannot tell", 20)
-    assert "20.0 days of its horizon are still to come" in told["why"]
+    assert (told["state"], told["verdict"], round(told["days_left"])) == ("running", "cannot tell", 28)
+    assert "28.0 days of its horizon are still to come" in told["why"]
     store = Store(url)
     assert stored(store, "shop").height == made["plan"]["contacts"]
     store.close()
@@ -295,7 +325,10 @@ def test_a_campaign_is_sent_once_and_its_outcome_waits(client, url):
 
 def test_an_outcome_is_over_when_its_horizon_is(client):
     place = f"/v1/campaigns/{make(client).json()['id']}"
-    client.post(f"{place}/contacts", json={"time": "2020-01-01T00:00:00Z"})
+    back = {"time": "2020-01-01T00:00:00Z"}
+    told = problem(client.post(f"{place}/contacts", json=back), 422, "invalid_input")
+    assert "when the campaign was made" in told["accepted"]
+    assert client.post(f"{place}/contacts", json=back | {"rehearsal": True}).json()["rehearsal"]
     told = client.get(f"{place}/outcome").json()
     assert (told["state"], told["days_left"]) == ("over", 0.0)
     assert "run journeycast outcome shop 1" in told["why"]

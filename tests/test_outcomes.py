@@ -17,7 +17,7 @@ from serving.clock import now
 from serving.events import stored
 from serving.filters import Filters
 from serving.outcomes import measure, outcome
-from serving.planning import Cut
+from serving.planning import Cut, Plan
 from serving.proposals import Proposal, create
 from serving.sending import send
 from serving.store import Store
@@ -39,9 +39,13 @@ SHOP = {
 ELDER = ("elder", -100.0, 1.0)  # a log is longer than the horizons
 
 
-def log_of(folder, rows: list[tuple], extra=None, **keys):
-    """The shop's journey and log: rows of customer, days after the start, value and event."""
-    padded = [(*row, "purchase") if len(row) == 3 else row for row in [ELDER, *rows]]
+def log_of(folder, rows: list[tuple], extra=None, *, contacted=True, **keys):
+    """The shop's journey and log: rows of customer, days after the start, value and event.
+
+    The contact arm, c0 and so on, is contacted at the start.
+    """
+    called = [(f"c{n}", 0.0, None, "contacted") for n in range(150)] if contacted else []
+    padded = [*((*row, "purchase") if len(row) == 3 else row for row in [ELDER, *rows]), *called]
     columns = {
         "customer_id": [row[0] for row in padded],
         "time": [START + int(row[1] * DAY) for row in padded],
@@ -53,11 +57,12 @@ def log_of(folder, rows: list[tuple], extra=None, **keys):
     return read(Journey.model_validate(SHOP | keys), folder, 1, extra)
 
 
-def stored_campaign(seed: int = 1, sent_at: int | None = START):
-    """A campaign that was sent, as the store gives it; its plan plays no part here."""
+def stored_campaign(seed: int = 1, sent_at: int | None = START, created_at: int = START):
+    """A campaign that was sent, as the store gives it; of its plan, only the cost plays a part here."""
     fields = dict.fromkeys(campaigns.Stored._fields)
+    fields |= {"id": 1, "journey": "shop", "horizon": HORIZON * DAY, "seed": seed, "sent_at": sent_at}
     return campaigns.Stored(
-        **fields | {"id": 1, "journey": "shop", "horizon": HORIZON * DAY, "seed": seed, "sent_at": sent_at}
+        **fields | {"created_at": created_at, "plan": Plan.model_construct(expected_cost=80.0, contacts=40)}
     )
 
 
@@ -89,6 +94,35 @@ def test_an_outcome_by_hand(tmp_path):
     assert found.saved_value.low < found.saved_value.value < found.saved_value.high
     assert found.verdict == "saved"
     assert "25.0 % where contacted and 75.0 % in the hold-out" in found.why
+    assert (found.not_contacted, found.holdouts_contacted, found.expected_cost) == (0, 0, 80.0)
+    for end in ("value", "low", "high"):
+        assert getattr(found.net, end) == pytest.approx(getattr(found.saved_value, end) - 80)
+
+
+SAVED = [(f"c{n}", 3.0, 30.0) for n in range(10, 40)] + [(f"h{n}", 4.0, 30.0) for n in range(15, 20)]
+
+
+def test_hold_outs_contacted_and_contacts_not_made_are_told(tmp_path):
+    said = [(name, 2.0, None, "contacted") for name in ("c0", "c1", "c2", "c3", "h0", "h1", "h1")]
+    late = [("c4", 28.0, None, "contacted"), ("c5", -1.0, None, "contacted"), ("h9", 28.0, None, "contacted")]
+    found = outcome(stored_campaign(), arms_of(40, 20), *log_of(tmp_path, SAVED + said + late, contacted=False), START)
+    assert (found.not_contacted, found.holdouts_contacted, found.verdict) == (36, 2, "saved")
+    assert "36 of 40 in the contact arm were not contacted; 2 held out were contacted all the same" in found.why
+    assert found.expected_cost == pytest.approx(8.0)
+
+
+def test_a_campaign_whose_contacts_are_not_in_the_log_tells_nothing(tmp_path):
+    found = outcome(stored_campaign(), arms_of(40, 20), *log_of(tmp_path, SAVED, contacted=False), START)
+    assert found.verdict == "cannot tell"
+    assert "40 of 40 in the contact arm were not contacted" in found.why
+
+
+def test_a_rehearsal_shows_numbers_and_proves_nothing(tmp_path):
+    journey, log = log_of(tmp_path, SAVED, contacted=False)
+    found = outcome(stored_campaign(created_at=START + 1), arms_of(40, 20), journey, log, START)
+    assert (found.verdict, found.rehearsal, found.net) == ("cannot tell", True, None)
+    assert found.why.startswith("rehearsal: ")
+    assert found.difference.value == pytest.approx(0.5)
 
 
 def test_the_horizon_begins_when_the_campaign_was_sent_and_ends_before_its_end(tmp_path):
@@ -185,12 +219,12 @@ def test_a_campaign_from_the_list_to_its_outcome(url, tmp_path):
         answers = [answer_of(f"c{n:03}", float(rng.gamma(2, 30)), float(rng.uniform(0.2, 0.8))) for n in range(400)]
         store.write_run("shop", START, START, {"churn": 1, "cltv": 1}, answers)
         proposal = Proposal("spring", Filters(), Campaign(), Cut(), holdout=0.4, seed=3)
-        made = create(store, "shop", proposal, now())
+        made = create(store, "shop", proposal, START)
         send(store, "shop", made.id, START, "email", now())
         arms = {one.customer_id: one.arm for one in campaigns.page(store, "shop", made.id, limit=1000).items}
         stays = {name for name, arm in arms.items() if rng.random() < (0.8 if arm == "contact" else 0.4)}
         rows = [(name, -9.0, 5.0) for name in arms] + [(name, 5.0, 20.0) for name in sorted(stays)]
-        journey, log = log_of(tmp_path, rows, stored(store, "shop"))
+        journey, log = log_of(tmp_path, rows, stored(store, "shop"), contacted=False)
         assert log.events.filter(pl.col("event") == "contacted").height == made.plan.contacts
         sent = campaigns.read(store, "shop", made.id)
         found = measure(store, sent, journey, log, now())

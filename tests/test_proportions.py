@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.proportions import detectable, difference, mean_difference, share, share_needed
+from serving.proportions import SMALLEST_ARM, detectable, difference, mean_difference, share, share_needed
 
 
 def test_a_share_has_wilsons_interval():
@@ -74,7 +74,7 @@ def test_a_large_bootstrap_is_drawn_in_parts(monkeypatch):
 
 
 def test_a_detectable_difference_is_detected_in_80_of_100_campaigns():
-    least = detectable(0.3, 2000, 500)
+    least = detectable(0.3, 0.24, 500, 2000)
     rng = np.random.default_rng(5)
     pairs = zip(rng.binomial(2000, 0.3 - least, 2000), rng.binomial(500, 0.3, 2000), strict=True)
     told = np.mean([difference(share(int(h), 500), share(int(c), 2000)).low > 0 for c, h in pairs])
@@ -82,17 +82,22 @@ def test_a_detectable_difference_is_detected_in_80_of_100_campaigns():
 
 
 def test_an_empty_group_detects_nothing():
-    assert detectable(0.3, 100, 0) == 1.0
-    assert share_needed(0.3, 0, 0.1) is None
+    assert detectable(0.3, 0.2, 100, 0) == 1.0
+    assert share_needed(0.3, 0.2, 0) is None
 
 
-@given(st.floats(0.01, 0.99), st.integers(100, 100_000), st.floats(0.005, 0.5))
-def test_the_share_needed_is_just_enough(rate, size, wanted):
-    needed = share_needed(rate, size, wanted)
+@pytest.mark.parametrize("rates", [(0.0, 0.0), (1.0, 1.0), (1.0, 0.0)])
+def test_sure_rates_are_not_told_without_an_error(rates):
+    assert detectable(*rates, 100, 100) > 0
+
+
+@given(st.floats(0.01, 1), st.floats(0.01, 1), st.integers(20, 100_000))
+def test_the_share_needed_is_enough_and_not_much_more(rate, accepted, size):
+    lowered = rate * (1 - accepted)
+    needed = share_needed(rate, lowered, size)
     if needed is None:
-        assert detectable(rate, size // 2, size // 2) > wanted * 0.99
-    else:
-        n, m = size * (1 - needed), size * needed
-        told = 2.8015852 * np.sqrt(rate * (1 - rate) * (1 / n + 1 / m))
-        assert told == pytest.approx(wanted, rel=1e-6)
-        assert needed <= 0.5
+        return
+    assert SMALLEST_ARM / size <= needed <= 0.5
+    assert round(1000 * needed) == pytest.approx(1000 * needed)
+    held = round(size * needed)
+    assert detectable(rate, lowered, held, size - held) <= rate - lowered

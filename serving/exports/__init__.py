@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from features.journey import Campaign
 from serving.answers import AtRiskCustomer
+from serving.clock import now
 from serving.exports.files import Written, write_table
 from serving.exports.formats import FORMATS, MEDIA_TYPES, NAMES, Format, named, of_file, preferred
 from serving.exports.table import of_a_run, of_the_at_risk_list
+from serving.suppression import Moment, reasons
 from serving.tables import Run
 
 if TYPE_CHECKING:
@@ -45,8 +48,15 @@ def write(
     return write_table(of_the_at_risk_list(customers, about), path, form)
 
 
-def write_run(store: Store, journey: str, path: Path, format: str | None = None) -> Written:
-    """Write all answers of the newest run; memory does not grow with their number.
+def write_run(
+    store: Store, journey: str, path: Path, format: str | None = None, rest_days: float | None = None
+) -> Written:
+    """Write all answers of the newest run; memory grows with the number of the suppressed alone.
+
+    Parameters
+    ----------
+    rest_days
+        How long a contacted customer is suppressed; null: as long as by default.
 
     Raises
     ------
@@ -59,7 +69,10 @@ def write_run(store: Store, journey: str, path: Path, format: str | None = None)
     """
     form = of_file(path, format)
     run = store.latest_run(journey)
-    return write_table(of_a_run(store.answers(journey, run), run), path, form)
+    moment = Moment(now(), Campaign().rest_days if rest_days is None else rest_days)
+    with store.transaction() as connection:
+        suppressed = reasons(connection, journey, moment)
+    return write_table(of_a_run(store.answers(journey, run), run, suppressed), path, form)
 
 
 def render(customers: Iterable[AtRiskCustomer], format: str, about: Run | None = None) -> bytes:

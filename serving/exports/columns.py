@@ -39,6 +39,7 @@ _KNOWN = {
         Column("currency", "text", "The currency of all amounts; empty: the journey has no CLTV."),
         Column("reason_code", "text", "The code of the reason that raises the churn probability most."),
         Column("reason", "text", "That reason in words."),
+        Column("suppressed", "text", "Why not to contact now: opted_out, contacted or held_out; empty: may be."),
         Column("cutoff", "time", "The instant before which everything known of the customer was used."),
         Column("scored_at", "time", "When the customer was scored."),
     )
@@ -55,7 +56,8 @@ OF_A_RUN = tuple(
     for name in (
         *("customer_id", "stage", "stage_since", "risk", "churn_probability", "churn_percentile"),
         *("churn_ineligible_reason", "next_stage", "next_stage_probability", "cltv_expected", "cltv_low", "cltv_high"),
-        *("at_stake", "expected_loss", "currency", "reason_code", "reason", "cutoff", "scored_at"),
+        *("at_stake", "expected_loss", "currency", "reason_code", "reason", "suppressed"),
+        *("cutoff", "scored_at"),
     )
 )
 

@@ -16,6 +16,7 @@ from serving.exports.columns import OF_A_RUN, Column
 from serving.exports.table import Row, Table, Value, with_run
 
 ID = "customer_id"
+_CLEARED_BY_TEXT = {"suppressed"}  # Klaviyo clears nothing by null: empty text says that it is over
 _LEFT_OUT = {"churn_ineligible_reason"}
 FIELDS = tuple(column for column in OF_A_RUN if column.name not in _LEFT_OUT)
 
@@ -123,6 +124,7 @@ def klaviyo_requests(table: Table) -> Iterator[bytes]:
 def _profile(row: Row, fields: list[Column]) -> bytes:
     known = [column for column in fields if column.name != ID and row[column.name] is not None]
     values = {klaviyo_name(column.name): _value(row[column.name], column) for column in known}
+    values |= {klaviyo_name(name): str(row[name] or "") for name in _CLEARED_BY_TEXT if name in row}
     return orjson.dumps({"type": "profile", "attributes": {klaviyo_name(ID): row[ID], "properties": values}})
 
 

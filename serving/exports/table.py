@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -58,9 +58,15 @@ def of_the_at_risk_list(customers: Iterable[AtRiskCustomer], run: Run | None) ->
     return Table(of_the_list(), (orjson.dumps(one.__dict__) for one in customers), lambda found: found, run)
 
 
-def of_a_run(answers: Iterable[tuple[str, bytes]], run: Run | None) -> Table:
-    """Every answer of a run, in the order of `answers`."""
-    return Table(OF_A_RUN, (document for _, document in answers), _flat, run, whole=True)
+def of_a_run(
+    answers: Iterable[tuple[str, bytes]], run: Run | None, suppressed: Mapping[str, str] | None = None
+) -> Table:
+    """Every answer of a run, in the order of `answers`; `suppressed` says why not to contact whom."""
+
+    def told(answer: dict[str, Any]) -> dict[str, Any]:
+        return _flat(answer) | {"suppressed": suppressed.get(answer["customer_id"]) if suppressed else None}
+
+    return Table(OF_A_RUN, (document for _, document in answers), told, run, whole=True)
 
 
 def with_run(table: Table) -> Table:

@@ -56,12 +56,12 @@ class AtRiskQuery(AskedFilters, AskedCosts):
     )
 
 
-_FILES: dict[int | str, dict[str, Any]] = {
+FILES: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()}}
 }
 
 
-@router.get("/v1/at-risk", response_model=AtRiskList, responses=_FILES | documented(410, 422, 503))
+@router.get("/v1/at-risk", response_model=AtRiskList, responses=FILES | documented(410, 422, 503))
 def at_risk(
     state: Shared,
     request: Request,

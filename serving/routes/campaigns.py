@@ -9,16 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from features.schema import DAY, to_text
 from serving import campaigns, sending
-from serving.asked import AskedCosts, AskedFilters, Name, Text, Time, instant
+from serving.asked import AskedCosts, AskedDraw, AskedFilters, Name, Time, instant
 from serving.bodies import StrictRoute
 from serving.campaigns import Arm, Stored
 from serving.clock import now
+from serving.exports import MEDIA_TYPES, NAMES, render
 from serving.outcomes import Outcome, Verdict
-from serving.planning import Cut, Plan, Power
+from serving.planning import Plan, Power
 from serving.problems import documented
 from serving.proposals import Proposal
 from serving.proposals import create as make
-from serving.routes.at_risk import known_stage
+from serving.routes.at_risk import FILES, known_stage
 from serving.state import Shared
 
 router = APIRouter(tags=["campaigns"], route_class=StrictRoute)
@@ -36,27 +37,14 @@ class CampaignCosts(_Strict, AskedCosts):
     """Costs other than the journey's."""
 
 
-class CampaignRequest(_Strict):
+class CampaignRequest(_Strict, AskedDraw):
     """A campaign to be made; without `budget` and `capacity` the list is cut where it pays most.
 
     `holdout` is the share of the list that is drawn at random and not contacted, to compare with.
     """
 
-    name: Text
     filters: CampaignFilters = CampaignFilters()
     costs: CampaignCosts = CampaignCosts()
-    budget: float | None = Field(
-        default=None, description="What the contacts may cost in sum, as expected.", gt=0, le=1e15
-    )
-    capacity: int | None = Field(default=None, description="How many can be contacted.", ge=1, le=10**9)
-    holdout: float = Field(0.1, ge=0, le=0.9)
-    seed: int | None = Field(default=None, description="The same seed draws the same customers.", ge=0, lt=2**53)
-
-    @model_validator(mode="after")
-    def _one_cut(self) -> CampaignRequest:
-        if self.budget is not None and self.capacity is not None:
-            raise ValueError("one of budget, capacity, or neither: the most profitable length")
-        return self
 
 
 class Sending(_Strict):
@@ -138,6 +126,18 @@ class MemberQuery(BaseModel):
     arm: Arm | None = Field(default=None, description="Default: both.")
     limit: int = Field(50, description="Members per page.", ge=1, le=1000)
     cursor: str | None = Field(default=None, description="The next_cursor of the page before.", max_length=1000)
+    format: str | None = Field(
+        default=None,
+        description=f"json (default), or a file of all who are to be contacted and may be now: {', '.join(NAMES)}.",
+        pattern=f"^({'|'.join(('json', *NAMES))})$",
+    )
+
+    @model_validator(mode="after")
+    def _whole_file(self) -> MemberQuery:
+        given = self.model_fields_set - {"format"}
+        if self.format not in (None, "json") and (given - {"arm"} or self.arm == "holdout"):
+            raise ValueError("format alone: a file is the whole contact arm, without pages")
+        return self
 
 
 class OutcomeAnswer(BaseModel):
@@ -172,7 +172,7 @@ def create(state: Shared, response: Response, request: CampaignRequest) -> Campa
         name=request.name,
         filters=request.filters.filters(),
         costs=request.costs.over(state.campaign),
-        cut=Cut(request.budget, request.capacity),
+        cut=request.cut(),
         holdout=request.holdout,
         seed=request.seed,
     )
@@ -194,9 +194,17 @@ def read(state: Shared, campaign_id: CampaignId) -> CampaignAnswer:
     return _told(campaigns.read(state.store, state.journey, campaign_id))
 
 
-@router.get("/v1/campaigns/{campaign_id}/members", responses=documented(404, 422, 503))
-def members(state: Shared, campaign_id: CampaignId, query: Annotated[MemberQuery, Query()]) -> MemberList:
-    """Who is in which arm, the most profitable first."""
+@router.get(
+    "/v1/campaigns/{campaign_id}/members", response_model=MemberList, responses=FILES | documented(404, 422, 503)
+)
+def members(state: Shared, campaign_id: CampaignId, query: Annotated[MemberQuery, Query()]) -> MemberList | Response:
+    """Who is in which arm, the most profitable first; or, as a file, whom to contact.
+
+    A file has everyone of the contact arm who may be contacted now, as lines of the at-risk list.
+    """
+    if query.format not in (None, "json"):
+        lines = campaigns.contact_list(state.store, state.journey, campaign_id, now())
+        return Response(render(lines, query.format), media_type=MEDIA_TYPES[query.format])
     found = campaigns.page(
         state.store, state.journey, campaign_id, arm=query.arm, limit=query.limit, after=query.cursor
     )
@@ -245,7 +253,7 @@ def outcome_of(campaign: Stored, instant: int) -> OutcomeAnswer:
 
 
 def _told(campaign: Stored) -> CampaignAnswer:
-    same = [
+    same = (
         "id",
         "journey",
         "name",
@@ -257,7 +265,7 @@ def _told(campaign: Stored) -> CampaignAnswer:
         "channel",
         "contacted",
         "rehearsal",
-    ]
+    )
     fields: dict[str, Any] = {name: getattr(campaign, name) for name in same}
     for name in ("cutoff", "created_at", "sent_at", "until"):
         moment = getattr(campaign, name)
