@@ -7,6 +7,7 @@ some minutes: `--rows 5000 --customers 20000 --seconds 2`. `wrk` must be install
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ PARTS = ("explaining", "predictions", "store")
 def main() -> None:
     """Run the parts asked for."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers end with their benchmark
     lines = Lines(options.out)
     with tempfile.TemporaryDirectory() as name:
         if {"explaining", "predictions"} & set(options.parts):

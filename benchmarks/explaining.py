@@ -17,8 +17,6 @@ from features.instants import KEYS
 from features.journey import Journey
 from features.log import EventLog
 from features.schema import CUSTOMER, CUTOFF, DAY, KNOWN_AT, TIME
-from serving.effects import effects
-from serving.reasons import tell
 from serving.scorer import ROWS_AT_ONCE, Scorer
 from training.cpus import usable_cpus
 
@@ -92,6 +90,7 @@ class _Explained:
         self.journey, self.vectors = journey, vectors
         self.models = {task: served.model for task, served in scorer.models.items()}
         self.matrices = {task: model.encoding.matrix(vectors) for task, model in self.models.items()}
+        self.added = {task: model.encoding.added(vectors) for task, model in self.models.items()}
         self.predicted = {
             task: model.link.predict(model.margins(self.matrices[task], usable_cpus()))
             for task, model in self.models.items()
@@ -126,16 +125,15 @@ class _Explained:
         self.package.shap_values(self.frame, verbose=False)
 
     def ours(self) -> float:
-        """SHAP values, effects, words; the largest difference of base and effects from the prediction."""
+        """Reasons by the scorer's own way; the largest difference of base and effects from the prediction."""
         worst = 0.0
         for task, rows in self._parts():
-            model, matrix = self.models[task], self.matrices[task][rows]
             predicted = self.predicted[task][rows]
             output = predicted.argmax(axis=1)
-            phi, start = model.contributions(matrix, usable_cpus())
-            found, base = effects(model.link, phi, start, output)
-            tell(self.journey, self.scorer.features, self.vectors[rows], found)
-            off = base + found.sum(axis=1) - np.take_along_axis(predicted, output[:, None], axis=1)[:, 0]
+            told = self.scorer._told(task, self.added[task][rows], self.matrices[task][rows], output)
+            sums = [sum(reason.effect for reason in reasons) for reasons in told["reasons"]]
+            off = np.array(told["base"]) + sums + np.array(told["other_effects"])
+            off -= np.take_along_axis(predicted, output[:, None], axis=1)[:, 0]
             worst = max(worst, float(np.abs(off).max()))
         return worst
 

@@ -85,7 +85,7 @@ def _raw(customers: list[pl.DataFrame]) -> Iterator[str]:
 
 def _ready(journey: Journey, customers: list[pl.DataFrame], scorer: Scorer) -> Iterator[str]:
     """The same customers' vectors, as MLflow's server takes them."""
-    names = list(scorer.models["churn"].model.encoding.names)
+    names = list(scorer.models["churn"].model.encoding.inputs)
     for events in customers:
         after = int(events.select(pl.max_horizontal(TIME, KNOWN_AT).max()).item()) + 1
         vector = scorer.vectors(events, pl.DataFrame({CUSTOMER: [events[CUSTOMER][0]], CUTOFF: [after]}))
