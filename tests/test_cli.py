@@ -118,7 +118,7 @@ def test_a_second_promotion_without_anything_newer_is_refused_in_words(trained: 
 def test_the_list_can_be_printed_and_written(trained: Shell) -> None:
     assert "Customers with the largest expected loss" in trained.ok("at-risk", "shop.yml", "--top", "3")
     trained.ok("at-risk", "shop.yml", "--top", "3", "-o", "list.csv")
-    with (trained.folder / "list.csv").open(newline="") as file:
+    with (trained.folder / "list.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3
     # The shop's CLTV is behind BG/NBD, which made its data, and is not promoted: no money in the list.
@@ -170,7 +170,7 @@ def test_a_campaign_goes_from_the_list_to_its_outcome(trained: Shell) -> None:
     )
     assert "Campaign 1, spring: 20 to contact" in made
     assert "Hold-out: cannot tell" in made
-    with (trained.folder / "to.csv").open(newline="") as file:
+    with (trained.folder / "to.csv").open(encoding="utf-8-sig", newline="") as file:
         contacts = [row["customer_id"] for row in csv.DictReader(file)]
     assert len(contacts) == 20
     assert "it was not sent yet" in trained.refused("outcome", "shop.yml", "1")
