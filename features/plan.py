@@ -66,7 +66,7 @@ class Plan:
 
 def _derived(events: pl.LazyFrame, table: Table, parts: Sequence[Aggregate]) -> pl.LazyFrame:
     """`features.engine.derived` as a plan, by window functions: a plan knows no row before."""
-    rows = table.derive(nw.from_native(events), Keyed((HISTORY,)))
+    rows = table.derive(nw.from_native(events), Keyed((HISTORY,), sort=True))
     found: pl.LazyFrame = rows.select(*columns(parts)).to_native()
     return found
 
