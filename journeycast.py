@@ -134,14 +134,15 @@ def features(
     Example: journeycast features complete_journey -o vectors.parquet
     """
     from features import vectors
+    from training.cpus import usable_cpus
 
-    resolved, log = _read(journey)
     if catalogue:
+        resolved, _ = _read(journey)
         out.print(vectors.catalogue_text(resolved), markup=False, highlight=False, soft_wrap=True)
         return
     if output is None:
         raise InputError("features", "no output", "-o FILE.parquet, or --catalogue")
-    rows = vectors.write(resolved, log, output, cutoffs)
+    rows = vectors.write(*_definition(journey), output, cutoffs, usable_cpus())
     print(f"{rows:,} vectors in {output}")
 
 

@@ -26,6 +26,7 @@ Kind = Literal[
     "count", "total", "mean", "lowest", "highest", "median", "deviation", "distinct", "newest", "since", "since_first"
 ]
 Column = str | nw.Expr
+COUNTS = ("count", "total", "distinct")  # 0 of no rows, never null
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,14 +63,16 @@ class Aggregate:
 class Value:
     """Arithmetic on aggregates: `expr(table)` over the columns in which the `parts` of a table stand.
 
-    Values add, subtract, multiply and divide, with each other and with numbers.
+    Values add, subtract, multiply and divide, with each other and with numbers. `bare`: one aggregate
+    and no arithmetic.
     """
 
-    __slots__ = ("expr", "parts")
+    __slots__ = ("bare", "expr", "parts")
 
     def __init__(self, expr: Callable[[str], nw.Expr], parts: tuple[Aggregate, ...]) -> None:
         self.expr = expr
         self.parts = tuple({part.name: part for part in parts}.values())
+        self.bare = False
 
     def __add__(self, other: Value | float) -> Value:
         return combine(lambda a, b: a + b, self, other)
@@ -196,7 +199,9 @@ def named(index: Value, names: tuple[str, ...]) -> Value:
 
 
 def _value(part: Aggregate) -> Value:
-    return Value(lambda table: nw.col(column(table, part)), (part,))
+    found = Value(lambda table: nw.col(column(table, part)), (part,))
+    found.bare = True
+    return found
 
 
 def _column(of: Column) -> nw.Expr:

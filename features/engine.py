@@ -8,21 +8,24 @@ it) saw another past at that cutoff than at later ones: such a (customer, cutoff
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import narwhals as nw
 import polars as pl
 
-from features.aggregates import Aggregate
+from features.aggregates import COUNTS, Aggregate
 from features.feature import PROFILE, Feature, Table
 from features.histories import HISTORY, Sorted
-from features.instants import KEYS
-from features.lookups import Lookups
+from features.instants import KEYS, seen
+from features.lookups import Asked, Lookups, Values
 from features.ordering import Ordered, late, numbered, ordered
-from features.schema import CUSTOMER, TIME
+from features.schema import CUSTOMER, CUTOFF, POSITION
 
 Native = TypeVar("Native", pl.DataFrame, pl.LazyFrame)
-Derive = Callable[[pl.DataFrame], list[pl.DataFrame]]
+Derive = Callable[[pl.DataFrame], Sequence[Callable[[], pl.DataFrame]]]
+TOGETHER = 100_000  # events from which tables are worth a thread each
 
 
 def build(
@@ -52,12 +55,12 @@ def build(
     wanted = tuple(features)
     names = {f.name for f in wanted}
     kept = cutoffs.select(name for name in cutoffs.columns if name not in names)
-    tables = by_table(wanted)
-    found = aggregated(events, kept.select(KEYS), tables, lambda log: [derived(log, *table) for table in tables])
-    return finished(kept.hstack(found), kept.columns, wanted, profile)
+    asked = [Asked(*each) for each in aggregates(wanted)]
+    found = aggregated(events, kept.select(KEYS), asked, lambda log: [partial(derived, log, table) for table in asked])
+    return finished(kept.hstack(known(found)), kept.columns, wanted, profile)
 
 
-def by_table(features: Sequence[Feature]) -> list[tuple[Table, list[Aggregate]]]:
+def aggregates(features: Sequence[Feature]) -> list[tuple[Table, list[Aggregate]]]:
     """The tables that features look at, each with the distinct aggregates wanted of it."""
     found: dict[str, tuple[Table, dict[str, Aggregate]]] = {}
     for feature in features:
@@ -67,23 +70,15 @@ def by_table(features: Sequence[Feature]) -> list[tuple[Table, list[Aggregate]]]
     return [(table, list(parts.values())) for table, parts in found.values()]
 
 
-def derived(log: pl.DataFrame, table: Table, parts: Sequence[Aggregate]) -> pl.DataFrame:
-    """The table's history, time and columns of one sorted log."""
-    rows = table.derive(nw.from_native(log, eager_only=True), Sorted())
-    found: pl.DataFrame = rows.select(*columns(parts)).to_native()
+def derived(log: pl.DataFrame, asked: Asked) -> pl.DataFrame:
+    """A table's columns of one sorted log."""
+    rows = asked.table.derive(nw.from_native(log, eager_only=True), Sorted())
+    found: pl.DataFrame = rows.select(*asked.columns).to_native()
     return found
 
 
-def columns(parts: Sequence[Aggregate]) -> list[nw.Expr]:
-    """What the aggregates look at, row by row, each expression once, named by what it says."""
-    found = {repr(expr): expr for part in parts for expr in (part.of, part.where) if expr is not None}
-    return [nw.col(HISTORY), nw.col(TIME).alias(TIME), *(expr.alias(name) for name, expr in found.items())]
-
-
-def aggregated(
-    events: pl.DataFrame, queries: pl.DataFrame, tables: Sequence[tuple[Table, list[Aggregate]]], derive: Derive
-) -> pl.DataFrame:
-    """A column per aggregate, a row per query, in its order."""
+def aggregated(events: pl.DataFrame, queries: pl.DataFrame, tables: Sequence[Asked], derive: Derive) -> pl.DataFrame:
+    """A column per aggregate, a row per query, in its order; nan stands for null."""
     if not tables:
         return pl.DataFrame()
     log = ordered(events)
@@ -98,13 +93,38 @@ def aggregated(
     return found[place.arg_sort()]
 
 
-def _looked_up(
-    log: Ordered, queries: pl.DataFrame, tables: Sequence[tuple[Table, list[Aggregate]]], derive: Derive
+def aggregated_of_one(
+    events: pl.DataFrame, query: pl.DataFrame, tables: Sequence[Asked], derive: Derive
 ) -> pl.DataFrame:
-    found: dict[str, pl.Series] = {}
-    for (table, parts), rows in zip(tables, derive(log.events), strict=True):
-        found |= Lookups(table.name, rows, log.size, queries).all(parts)
-    return pl.DataFrame(found)
+    """The same for one query: its past is the only history."""
+    (customer, cutoff), history = query.row(0), pl.lit(0, dtype=pl.Int32).alias(HISTORY)
+    own = events.lazy().filter(pl.col(CUSTOMER) == customer).with_columns(pl.lit(cutoff, dtype=pl.Int64).alias(CUTOFF))
+    past = nw.from_native(own).filter(seen()).to_native().drop(CUTOFF).sort(POSITION)
+    log = Ordered(past.with_columns(history).collect(), 1)
+    return _looked_up(log, query.with_columns(history), tables, derive)
+
+
+def _looked_up(log: Ordered, queries: pl.DataFrame, tables: Sequence[Asked], derive: Derive) -> pl.DataFrame:
+    def one(work: tuple[Asked, Callable[[], pl.DataFrame]]) -> dict[str, Values]:
+        asked, rows = work
+        return Lookups(rows(), log.size, queries).all(asked.groups)
+
+    work = zip(tables, derive(log.events), strict=True)
+    if len(log.events) < TOGETHER:
+        found = [one(each) for each in work]
+    else:
+        with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+            found = list(pool.map(one, work))
+    values = {name: values for table in found for name, values in table.items()}
+    if len(queries) == 1:  # a frame of one row is made sooner from a row
+        row, texts = {n: v[0] for n, v in values.items()}, {n for n, v in values.items() if isinstance(v, pl.Series)}
+        return pl.from_dicts([row], schema={name: pl.String if name in texts else pl.Float64 for name in row})
+    return pl.DataFrame(values)
+
+
+def known(found: Native) -> Native:
+    """Aggregates with null for nan."""
+    return found.with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
 def finished(built: Native, kept: Sequence[str], features: Sequence[Feature], profile: Native | None) -> Native:
@@ -113,8 +133,15 @@ def finished(built: Native, kept: Sequence[str], features: Sequence[Feature], pr
         built = built.join(profile, on=CUSTOMER, how="left", maintain_order="left")
     unknown = nw.lit(None, dtype=nw.String)
     values = (unknown if f.of is PROFILE and profile is None else f.value.expr(f.of.name) for f in features)
-    done = (typed(f, value).alias(f.name) for f, value in zip(features, values, strict=True))
+    done = (
+        (value if _is_count(f) else typed(f, value)).alias(f.name) for f, value in zip(features, values, strict=True)
+    )
     return nw.from_native(built).select(*kept, *done).to_native()
+
+
+def _is_count(feature: Feature) -> bool:
+    """Whether the feature is a bare count or total: a float64 that is never null."""
+    return feature.value.bare and feature.value.parts[0].kind in COUNTS
 
 
 def typed(feature: Feature, column: nw.Expr) -> nw.Expr:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
+from pyarrow import ArrowException
+from pyarrow.parquet import ParquetFile
 
 from features.errors import InputError
 
@@ -59,6 +61,21 @@ def read_files(place: str, paths: list[Path], pick: Pick | None) -> pl.DataFrame
         raise InputError(place, f"the files do not fit together: {_first_line(error)}", "equal columns") from None
 
 
+def file_batches(place: str, paths: list[Path], pick: Pick | None, rows: int) -> Iterator[pl.DataFrame]:
+    """The rows of all files in order, so many at a time; types as `read_files` gives them."""
+    for path in paths:
+        try:
+            if is_parquet(path):
+                with ParquetFile(path) as file:
+                    columns = pick(file.schema_arrow.names) if pick else None
+                    for batch in file.iter_batches(rows, columns=columns):
+                        yield pl.DataFrame(pl.from_arrow(batch))
+            else:
+                yield from _lazy(path, pick).collect_batches(chunk_size=rows, maintain_order=True)
+        except (pl.exceptions.PolarsError, ArrowException, OSError, EOFError) as error:
+            raise _unreadable(place, path, error) from None
+
+
 def separator(path: Path) -> str:
     """The sign most often found in the header among comma, semicolon, tab and bar."""
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
@@ -68,16 +85,24 @@ def separator(path: Path) -> str:
 
 def _read_one(place: str, path: Path, pick: Pick | None) -> pl.DataFrame:
     try:
-        if is_parquet(path):
-            lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-        else:
-            lazy = pl.scan_csv(path, separator=separator(path), infer_schema=False, glob=False)
-            # Polars undoubles the quotes of a field, not those of a column's name.
-            lazy = lazy.rename(lambda name: name.replace('""', '"'))
-        names = lazy.collect_schema().names()
-        return lazy.select(pick(names) if pick else names).collect()
+        return _lazy(path, pick).collect()
     except (pl.exceptions.PolarsError, OSError, EOFError) as error:
-        raise InputError(place, f"{path.name} cannot be read: {_first_line(error)}", ACCEPTED, _way_out(path)) from None
+        raise _unreadable(place, path, error) from None
+
+
+def _lazy(path: Path, pick: Pick | None) -> pl.LazyFrame:
+    if is_parquet(path):
+        lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+    else:
+        lazy = pl.scan_csv(path, separator=separator(path), infer_schema=False, glob=False)
+        # Polars undoubles the quotes of a field, not those of a column's name.
+        lazy = lazy.rename(lambda name: name.replace('""', '"'))
+    names = lazy.collect_schema().names()
+    return lazy.select(pick(names) if pick else names)
+
+
+def _unreadable(place: str, path: Path, error: Exception) -> InputError:
+    return InputError(place, f"{path.name} cannot be read: {_first_line(error)}", ACCEPTED, _way_out(path))
 
 
 def _way_out(path: Path) -> str:

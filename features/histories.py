@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from features.schema import POSITION
 
+FEW = 2_000  # values up to which a dictionary tells them apart sooner than sorting
 HISTORY = "history"  # int32: the number of a history where histories are sorted
 Rows = Any  # a Narwhals frame, lazy or not
 
@@ -81,7 +82,7 @@ class Sorted:
     def running(self, rows: Rows, *by: str, order_by: str = POSITION, **sums: str) -> Rows:
         """The rows with running sums."""
         frame: pl.DataFrame = rows.to_native()
-        order = grouped(frame.select(HISTORY, *by))
+        order = grouped(frame[HISTORY].to_numpy(), *(codes(frame[name]) for name in by))
         return nw.from_native(
             frame.with_columns(
                 pl.Series(name, _running(frame[column].to_numpy(), order)) for name, column in sums.items()
@@ -102,12 +103,11 @@ class Grouped:
         self.rows, self.fresh = rows, fresh
 
 
-def grouped(columns: pl.DataFrame) -> Grouped:
-    """The order that brings together the rows with equal columns; `rows` is None where they stand together."""
-    key = np.zeros(len(columns), dtype=np.int64)
-    for column in columns:
-        codes = _codes(column)
-        key = key * (int(codes.max(initial=0)) + 1) + codes
+def grouped(*columns: NDArray[Any]) -> Grouped:
+    """The order that brings together the rows with equal codes; `rows` is None where they stand together."""
+    key = columns[0].astype(np.int64)
+    for column in columns[1:]:
+        key = key * (int(column.max(initial=0)) + 1) + column
     rows = None if np.all(key[1:] >= key[:-1]) else np.argsort(key, kind="stable")
     together = key if rows is None else key[rows]
     fresh = np.ones(len(key), dtype=np.bool_)
@@ -115,11 +115,14 @@ def grouped(columns: pl.DataFrame) -> Grouped:
     return Grouped(rows, fresh)
 
 
-def _codes(column: pl.Series) -> NDArray[np.int64]:
+def codes(column: pl.Series) -> NDArray[np.int64]:
     """Whole numbers from 0, equal where the values are."""
+    if len(column) < FEW:
+        places: dict[object, int] = {}
+        return np.array([places.setdefault(value, len(places)) for value in column.to_list()], dtype=np.int64)
     if column.dtype.is_float():
-        column = column.rank("dense")
-    elif not column.dtype.is_integer():
+        return np.unique(column.to_numpy(), return_inverse=True)[1]
+    if not column.dtype.is_integer():
         column = column.cast(pl.Categorical).to_physical().cast(pl.Int64)
     numbers: NDArray[np.int64] = column.fill_null(-1).cast(pl.Int64).to_numpy()
     return np.asarray(numbers - numbers.min(initial=0), dtype=np.int64)

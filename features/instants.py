@@ -56,9 +56,24 @@ def late(cutoff: nw.Expr) -> nw.Expr:
     return (nw.col(TIME) < cutoff) & (nw.col(KNOWN_AT) >= cutoff)
 
 
-def before(times: NDArray[np.int64], instants: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each time lies before its instant."""
-    return times < instants
+def first_at_or_after(
+    times: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64], instants: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Per query, the first row in `[start, end)` whose time is not before the instant; `end` if none is.
+
+    Times rise within each `[start, end)`. A binary search that takes all queries one step at a time.
+    """
+    if len(times) == 0:
+        return starts
+    if len(starts) == 1:
+        return starts + np.searchsorted(times[starts[0] : ends[0]], instants, side="left")
+    low, high = starts.copy(), ends.copy()
+    for _ in range(int((ends - starts).max(initial=0)).bit_length()):
+        middle, unsure = (low + high) >> 1, low < high
+        before = times[np.minimum(middle, len(times) - 1)] < instants
+        low = np.where(unsure & before, middle + 1, low)
+        high = np.where(unsure & ~before, middle, high)
+    return low
 
 
 def inside(window: Window) -> nw.Expr:

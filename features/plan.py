@@ -6,7 +6,8 @@ The plans stand over sources that yield the request's own rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -14,14 +15,16 @@ import narwhals as nw
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from features.aggregates import Aggregate
-from features.engine import aggregated, by_table, columns, finished
-from features.feature import Feature, Table
+from features.engine import aggregated, aggregated_of_one, aggregates, finished, known
+from features.feature import Feature
 from features.histories import HISTORY, Keyed
 from features.instants import KEYS
 from features.journey import Journey
+from features.lookups import Asked
 from features.records import from_records
 from features.schema import CUSTOMER, CUTOFF
+
+AS_WRITTEN = pl.QueryOptFlags.none()  # a plan is optimised anew for every run, which costs more than so few rows do
 
 
 class Plan:
@@ -40,35 +43,42 @@ class Plan:
     def __init__(self, journey: Journey, features: Sequence[Feature], profile: pl.DataFrame | None = None) -> None:
         self._lock = Lock()
         self._columns = from_records([], journey)[0].columns
-        self._features, self._tables = tuple(features), by_table(features)
+        self._features, self._tables = tuple(features), [Asked(*each) for each in aggregates(features)]
         self._events = _Source({**from_records([], journey)[0].schema, HISTORY: pl.Int32})
-        self._derived = [_derived(self._events.rows(), table, parts) for table, parts in self._tables]
+        self._derived = [_derived(self._events.rows(), asked) for asked in self._tables]
         blank = self._found(
             self._events.frame.drop(HISTORY), pl.DataFrame(schema={CUSTOMER: pl.String, CUTOFF: pl.Int64})
         )
         self._aggregates = _Source(dict(blank.schema))
         held = None if profile is None else profile.lazy()
-        self._finished = finished(self._aggregates.rows(), KEYS, self._features, held)
+        self._finished = finished(known(self._aggregates.rows()), KEYS, self._features, held)
 
     def run(self, events: pl.DataFrame, cutoffs: pl.DataFrame) -> pl.DataFrame:
         """The vectors of `cutoffs`, as `build` gives them."""
         with self._lock:
             self._aggregates.frame = self._found(events.select(self._columns), cutoffs.select(KEYS))
-            return self._finished.collect(engine="in-memory")
+            return self._finished.collect(engine="in-memory", optimizations=AS_WRITTEN)
 
     def _found(self, events: pl.DataFrame, cutoffs: pl.DataFrame) -> pl.DataFrame:
-        return cutoffs.hstack(aggregated(events, cutoffs, self._tables, self._derive))
+        find = aggregated_of_one if len(cutoffs) == 1 else aggregated
+        return cutoffs.hstack(find(events, cutoffs, self._tables, self._derive))
 
-    def _derive(self, log: pl.DataFrame) -> list[pl.DataFrame]:
+    def _derive(self, log: pl.DataFrame) -> list[Callable[[], pl.DataFrame]]:
         self._events.frame = log
-        return pl.collect_all(self._derived, engine="in-memory")
+        return [
+            partial(_held, rows) for rows in pl.collect_all(self._derived, engine="in-memory", optimizations=AS_WRITTEN)
+        ]
 
 
-def _derived(events: pl.LazyFrame, table: Table, parts: Sequence[Aggregate]) -> pl.LazyFrame:
+def _derived(events: pl.LazyFrame, asked: Asked) -> pl.LazyFrame:
     """`features.engine.derived` as a plan, by window functions: a plan knows no row before."""
-    rows = table.derive(nw.from_native(events), Keyed((HISTORY,), sort=True))
-    found: pl.LazyFrame = rows.select(*columns(parts)).to_native()
+    rows = asked.table.derive(nw.from_native(events), Keyed((HISTORY,), sort=True))
+    found: pl.LazyFrame = rows.select(*asked.columns).to_native()
     return found
+
+
+def _held(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows
 
 
 class _Source:

@@ -10,18 +10,20 @@ whatever stands before it in the history. Numbers are float64 with nan for null.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.instants import before
-
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+Edge = TypeVar("Edge")
+SEARCH_COST = 10  # of a search, in steps of a running count (measured)
+SMALL = 10_000  # rows up to which NumPy sorts as fast as Polars
 EXPANDED_AT_ONCE = 8_000_000  # rows copied at a time, where an aggregate needs its rows side by side
 
 
@@ -40,34 +42,20 @@ class Ranges:
         """The number of rows of each."""
         return self.high - self.low
 
-    def among(self, chosen: Bools) -> Ranges:
-        """The same ranges counted in the chosen rows only."""
-        counted = running(chosen)
-        return Ranges(counted[self.low], counted[self.high])
-
 
 def running(chosen: Bools) -> Ints:
     """How many of the rows before each row are chosen; one more entry than there are rows."""
     found = np.zeros(len(chosen) + 1, dtype=np.int64)
-    np.cumsum(chosen, out=found[1:])
+    np.cumsum(chosen.view(np.int8), out=found[1:])
     return found
 
 
-def first_at_or_after(times: Ints, starts: Ints, ends: Ints, instants: Ints) -> Ints:
-    """Per query, the first row in `[start, end)` whose time is not before the instant; `end` if none is.
-
-    A binary search that takes all queries one step at a time.
-    """
-    low, high = starts.copy(), ends.copy()
-    if len(times) == 0:
-        return low
-    for _ in range(int((ends - starts).max(initial=0)).bit_length()):
-        middle = (low + high) >> 1
-        open_ = low < high
-        earlier = open_ & before(times[np.minimum(middle, len(times) - 1)], instants)
-        low = np.where(earlier, middle + 1, low)
-        high = np.where(open_ & ~earlier, middle, high)
-    return low
+def among(chosen: Bools, rows: Ints, edges: Mapping[Edge, Ints]) -> dict[Edge, Ints]:
+    """Where edges lie among the chosen rows: how many of these stand before each; `rows` are their places."""
+    if sum(map(len, edges.values())) * SEARCH_COST < len(chosen):
+        return {name: np.searchsorted(rows, edge) for name, edge in edges.items()}
+    counted = running(chosen)
+    return {name: counted[edge] for name, edge in edges.items()}
 
 
 def totals(values: Floats, ranges: Ranges) -> Floats:
@@ -124,8 +112,19 @@ def distinct(groups: Ints, ranges: Ranges) -> Ints:
 
 
 def medians(values: Floats, ranges: Ranges) -> Floats:
-    """The median of each range; nan of none."""
-    return _per_range(values, ranges, pl.col("value").median())
+    """The median of each range; nan of none. Equal ranges are computed once."""
+    keys = ranges.low * (len(values) + 1) + ranges.high
+    _, first, back = np.unique(keys, return_index=True, return_inverse=True)
+    once = Ranges(ranges.low[first], ranges.high[first])
+    found = np.full(len(once), np.nan)
+    for chosen, rows, query in expanded(once):
+        order = np.lexsort((values[rows], query)) if len(rows) < SMALL else _order(query, values[rows])
+        together = values[rows][order]
+        sizes, ends = once.sizes[chosen], np.cumsum(once.sizes[chosen])
+        some = sizes > 0
+        middle = (ends - sizes)[some] + (sizes[some] - 1) // 2
+        found[chosen][some] = (together[middle] + together[middle + (sizes[some] % 2 == 0)]) / 2
+    return found[back]
 
 
 def deviations(values: Floats, ranges: Ranges) -> Floats:
@@ -172,14 +171,7 @@ def _reduced(function: np.ufunc, values: Floats, ranges: Ranges, empty: float) -
     return np.where(some, function.reduceat(padded, edges)[::2], empty)
 
 
-def _per_range(values: Floats, ranges: Ranges, expression: pl.Expr) -> Floats:
-    """An aggregate that needs its rows side by side; equal ranges are computed once."""
-    keys = ranges.low * (len(values) + 1) + ranges.high
-    _, first, back = np.unique(keys, return_index=True, return_inverse=True)
-    once = Ranges(ranges.low[first], ranges.high[first])
-    found = np.full(len(once), np.nan)
-    for chosen, rows, query in expanded(once):
-        frame = pl.DataFrame({"query": query, "value": values[rows]})
-        got = frame.set_sorted("query").group_by("query").agg(expression)
-        found[chosen][got["query"].to_numpy()] = got["value"].to_numpy()
-    return found[back]
+def _order(query: Ints, values: Floats) -> Ints:
+    """By query, then value; Polars sorts many rows faster than NumPy."""
+    rows = pl.DataFrame({"query": query, "value": values})
+    return rows.select(pl.arg_sort_by("query", "value")).to_series().to_numpy()

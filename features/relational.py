@@ -14,8 +14,8 @@ from typing import Any
 
 import narwhals as nw
 
-from features.aggregates import Aggregate, column
-from features.engine import by_table, typed
+from features.aggregates import COUNTS, Aggregate, column
+from features.engine import aggregates, typed
 from features.feature import PROFILE, Feature, Table
 from features.grouping import grouped
 from features.histories import Keyed
@@ -23,7 +23,6 @@ from features.instants import KEYS, past
 from features.schema import CUSTOMER, CUTOFF, TIME
 
 Frame = nw.LazyFrame[Any]
-COUNTS = ("count", "total", "distinct")  # 0 of no rows
 
 
 def build(events: Frame, cutoffs: Frame, features: Iterable[Feature], profile: Frame | None = None) -> Frame:
@@ -38,7 +37,7 @@ def build(events: Frame, cutoffs: Frame, features: Iterable[Feature], profile: F
 def of_past(known: Frame, keys: Frame, features: Iterable[Feature], profile: Frame | None = None) -> Frame:
     """As `build`, from `features.instants.past` of events and cutoffs: it is read once for every table."""
     wanted = tuple(features)
-    tables, built = by_table(wanted), keys
+    tables, built = aggregates(wanted), keys
     for table, parts in tables:
         built = built.join(_of_table(known, table, parts), on=list(KEYS), how="left")
     counts = [column(table.name, part) for table, parts in tables for part in parts if part.kind in COUNTS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 import polars as pl
@@ -24,24 +25,34 @@ def resolve(journey: Journey, events: pl.DataFrame) -> Journey:
     InputError
         The journey names an event type that never occurs, or a horizon longer than the log.
     """
-    found = _frequent(events[EVENT])
+    first, newest = int(events[TIME].min()), int(events[TIME].max())  # type: ignore[arg-type]
+    return resolve_counted(journey, _counts(events[EVENT]), _counts(events[CHANNEL]), first, newest)
+
+
+def resolve_counted(
+    journey: Journey, types: Mapping[str, int], channels: Mapping[str, int], first: int, newest: int
+) -> Journey:
+    """The same from how often each type and channel occurs, and the first and newest time."""
+    found = _frequent(types)
     _refuse_unknown_types(journey, found)
-    newest = int(events[TIME].max())  # type: ignore[arg-type]
     resolved = journey.model_copy(
         update={
             "types": journey.types or found,
-            "channels": journey.channels or _frequent(events[CHANNEL])[:MOST_CHANNELS],
+            "channels": journey.channels or _frequent(channels)[:MOST_CHANNELS],
             "observed_until": journey.observed_until or to_datetime(newest + 1),
         }
     )
-    _refuse_long_horizons(resolved, int(events[TIME].min()))  # type: ignore[arg-type]
+    _refuse_long_horizons(resolved, first)
     return resolved
 
 
-def _frequent(values: pl.Series) -> list[str]:
-    counted = values.drop_nulls().value_counts(name="rows")
-    names: list[str] = counted.sort(["rows", values.name], descending=[True, False])[values.name].to_list()
-    return names
+def _counts(values: pl.Series) -> dict[str, int]:
+    return dict(values.drop_nulls().value_counts().rows())
+
+
+def _frequent(counts: Mapping[str, int]) -> list[str]:
+    """The most frequent first, equals by name."""
+    return sorted(counts, key=lambda name: (-counts[name], name))
 
 
 def _refuse_unknown_types(journey: Journey, found: list[str]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 from polars import selectors
 
-from features.files import Pick, locate, read_files
+from features.files import Pick, file_batches, locate, read_files
 from features.journey import Profile, Source
 from features.queries import query_database, query_files
 
@@ -50,6 +51,18 @@ def read_table(
             frame = query_files(place, source.query, source.files, base, threads)
         frame = frame.select(pick(frame.columns)) if pick else frame
     return frame.with_columns(selectors.string().replace("", None))
+
+
+def table_batches(
+    source: Source, base: Path, pick: Pick, place: str, rows: int, threads: int | None = None
+) -> Iterator[pl.DataFrame]:
+    """The rows that `read_table` gives, so many at a time; the answer of a query is in memory at once."""
+    if source.query is None:
+        batches = file_batches(place, locate(f"{place}.file", source.file or "", base), pick, rows)
+    else:
+        batches = read_table(source, base, pick, place, threads).iter_slices(rows)
+    for batch in batches:
+        yield batch.with_columns(selectors.string().replace("", None))
 
 
 def origin(source: Source | Profile) -> str:

@@ -60,8 +60,8 @@ def _steps(events: Rows, here: Histories, columns: dict[Condition, str], most: d
     """
     keys = [*here.keys, TIME]
     zero = {name: nw.lit(0) for name in columns.values()}
-    start = events.group_by(*here.keys).agg(nw.col(TIME).min())
-    parts = [start.select(*keys, **zero)]
+    first = events.with_columns(earlier=here.before(TIME)).filter(nw.col("earlier").is_null())
+    parts = [first.select(*keys, **zero)]
     for condition, name in columns.items():
         types, window = condition
         rows = events.filter(nw.col(EVENT).is_in(sorted(types)))

@@ -2,34 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
+from pyarrow.parquet import ParquetWriter
 
+from features import parts
 from features.catalogue import catalogue
 from features.engine import build
 from features.errors import InputError
 from features.instants import KEYS
 from features.journey import Journey, Source
 from features.labels import population
-from features.log import EventLog
+from features.log import read
+from features.profile import read_profile
 from features.schema import CUSTOMER, CUTOFF
 from features.sources import read_table
 from features.timestamps import parse
 
 
-def write(journey: Journey, log: EventLog, output: Path, cutoffs: Path | None = None) -> int:
+def write(journey: Journey, base: Path, output: Path, cutoffs: Path | None = None, threads: int | None = None) -> int:
     """Write one vector per row of `cutoffs` (default: everyone at `observed_until`); the number of rows.
 
-    `cutoff` is written as a timestamp (microseconds, naive UTC).
+    A log too large for memory is read and built in parts, some of the customers at a time; their
+    vectors then stand part by part.
+
+    Parameters
+    ----------
+    journey
+        As `features.definition.read` gives it, with `base`.
+    output
+        A Parquet file, there whole or not at all. `cutoff` is a timestamp (microseconds, naive UTC).
+    cutoffs
+        A Parquet or CSV file with `customer_id` and `cutoff`.
+    threads
+        DuckDB's threads; default: all.
     """
     if output.suffix != ".parquet":
         raise InputError(str(output), "not a Parquet file's name", "a name that ends in .parquet")
-    wanted = read_cutoffs(cutoffs) if cutoffs else population(log.events, [journey.observed_until_microseconds])
-    built = build(log.events, wanted, catalogue(journey), log.profile)
+    wanted = read_cutoffs(cutoffs) if cutoffs else None
     output.parent.mkdir(parents=True, exist_ok=True)
-    built.with_columns(pl.from_epoch(CUTOFF, time_unit="us").alias(CUTOFF)).write_parquet(output)
-    return len(built)
+    with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
+        built = Path(folder, output.name)
+        rows = _write(_vectors(journey, base, wanted, Path(folder), threads), built)
+        built.replace(output)
+    return rows
+
+
+def _write(frames: Iterable[pl.DataFrame], path: Path) -> int:
+    rows = 0
+    with ExitStack() as stack:
+        writer: ParquetWriter | None = None
+        for frame in frames:
+            table = frame.with_columns(pl.from_epoch(CUTOFF, time_unit="us").alias(CUTOFF)).to_arrow()
+            writer = writer or stack.enter_context(ParquetWriter(path, table.schema, compression="zstd"))
+            writer.write_table(table)
+            rows += len(frame)
+    return rows
+
+
+def _vectors(
+    journey: Journey, base: Path, wanted: pl.DataFrame | None, folder: Path, threads: int | None
+) -> Iterator[pl.DataFrame]:
+    """The vectors of the journey's customers, in one frame or one per part."""
+    if parts.size(journey, base) <= parts.ROWS:
+        resolved, log = read(journey, base, threads)
+        yield _built(resolved, log.events, wanted, log.profile)
+        return
+    resolved, paths = parts.split(journey, base, folder, threads)
+    profile = read_profile(journey, base, threads)
+    asked = [None] * len(paths) if wanted is None else parts.by_part(wanted, len(paths))
+    for path, rows in zip(paths, asked, strict=True):
+        yield _built(resolved, parts.read_part(journey, path), rows, profile)
+
+
+def _built(
+    journey: Journey, events: pl.DataFrame, wanted: pl.DataFrame | None, profile: pl.DataFrame | None
+) -> pl.DataFrame:
+    everyone = population(events, [journey.observed_until_microseconds]) if wanted is None else wanted
+    return build(events, everyone, catalogue(journey), profile)
 
 
 def read_cutoffs(path: Path) -> pl.DataFrame:

@@ -51,8 +51,15 @@ MUTATIONS = [
     Mutation(
         "the cutoff itself is seen",
         "features/instants.py",
-        "return times < instants",
-        "return times <= instants",
+        "before = times[np.minimum(middle, len(times) - 1)] < instants",
+        "before = times[np.minimum(middle, len(times) - 1)] <= instants",
+        "test_past.py",
+    ),
+    Mutation(
+        "the cutoff itself is seen of one customer",
+        "features/instants.py",
+        'side="left"',
+        'side="right"',
         "test_past.py",
     ),
     Mutation(

@@ -1,9 +1,10 @@
 """What a vector sees and a label counts, to the microsecond."""
 
 import pytest
-from spec import SHOP, at, log, pairs, vector
+from spec import SHOP, at, frame, log, pairs, vector
 
 from features.aggregates import Window, count, newest
+from features.engine import build
 from features.feature import Feature
 from features.labels import label
 
@@ -17,6 +18,17 @@ def seen(table):
 @pytest.mark.parametrize(("day", "wanted"), [("-9", 1), ("-0-1us", 1), ("0", 0), ("+0+1us", 0), ("+9", 0)])
 def test_the_past_ends_before_the_cutoff(day, wanted):
     assert seen(f"day | event\n{day} | visit") == wanted
+
+
+def test_every_customers_past_ends_before_their_own_cutoff():
+    days = {"a": [-3, 0], "b": [-2, -1, 5], "c": [0, 1]}
+    events = frame(
+        {"customer_id": who, "time": at(day), "known_at": at(day), "event": "visit"}
+        for who in days
+        for day in days[who]
+    )
+    found = build(events, pairs(days, [at(-2), at(), at(1)]), [SEEN])
+    assert found["seen"].to_list() == [1, 0, 0, 1, 2, 0, 2, 2, 1]
 
 
 @pytest.mark.parametrize(("known", "wanted"), [("", 1), ("-20", 1), ("-0-1us", 1), ("0", 0), ("+9", 0)])
