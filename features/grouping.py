@@ -1,7 +1,8 @@
 """The aggregates of one table by one grouping: what `features.relational` is made of.
 
-Aggregates share what they look at: a value, a condition and a rank among rows is a column once, however
-many aggregates ask for it. Window functions are few and of two kinds, for each kind costs a sort.
+Aggregates share what they look at: a value, a condition and a place among rows is a column once, however
+many aggregates ask for it. Window functions are few, of two kinds, and see narrow rows: they are what
+costs, by the sort each kind needs and by the rows they hold back.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def grouped(rows: Frame, table: str, order_by: str, parts: Sequence[Aggregate]) 
     """
     looks = _Looks(order_by)
     found = [looks.aggregate(part).alias(column(table, part)) for part in parts]
-    for columns in (looks.values, looks.flags, looks.windows):  # each looks at those before
+    for columns in looks.steps:  # each looks at those before
         rows = rows.with_columns(**columns.found) if columns.found else rows
     made: Frame = rows.group_by(*KEYS).agg(*found)
     return made
@@ -54,25 +55,27 @@ class _Columns:
 
 
 class _Looks:
-    """The columns that the aggregates of one table look at."""
+    """The columns that the aggregates of one table look at: those windows need, the windows, all others."""
 
     def __init__(self, order_by: str) -> None:
+        self._order = nw.col(order_by)
         self._order_by = order_by
-        self.values, self.flags, self.windows = _Columns("of"), _Columns("where"), _Columns("window")
+        self.steps = [_Columns(word) for word in ("value", "flag", "place", "of", "where")]
+        self._early_values, self._early_flags, self._windows, self._values, self._flags = self.steps
 
     def aggregate(self, part: Aggregate) -> nw.Expr:
         """The value of one (customer, cutoff)."""
+        if part.kind == "newest":
+            return nw.when(self._is_newest(part)).then(self._value(part, self._values)).max()
         if part.kind == "distinct":
-            return self._first_of_value(part).sum()
-        counts = self._counts(part)
+            return nw.when(self._is_first(part)).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
+        counts = self._counts(part, self._values, self._flags)
         if part.kind == "count":
             return counts.sum()
         if part.kind in ("since", "since_first"):
             age = nw.when(counts == 1).then(nw.col("age"))
             return age.min() if part.kind == "since" else age.max()
-        if part.kind == "newest":
-            return nw.when((counts == 1) & (self._behind(counts) == part.back)).then(self._value(part)).max()
-        value = nw.when(counts == 1).then(self._value(part))
+        value = nw.when(counts == 1).then(self._value(part, self._values))
         return {
             "total": value.sum(),
             "mean": value.mean(),
@@ -82,34 +85,36 @@ class _Looks:
             "deviation": value.std(),
         }[part.kind]
 
-    def _value(self, part: Aggregate) -> nw.Expr:
-        return nw.col(self._value_name(part))
-
-    def _value_name(self, part: Aggregate) -> str:
+    def _value(self, part: Aggregate, among: _Columns) -> nw.Expr:
         assert part.of is not None  # noqa: S101 - asked of kinds that are of a column
-        return self.values.named(part.of)
+        return nw.col(among.named(part.of))
 
-    def _counts(self, part: Aggregate) -> nw.Expr:
+    def _counts(self, part: Aggregate, values: _Columns, flags: _Columns) -> nw.Expr:
         """Whether a row counts: 1 or 0."""
         conditions = [] if part.where is None else [part.where]
         if part.window is not None:
             conditions.append(inside(part.window))
         if part.of is not None and part.kind != "newest":
-            conditions.append(~self._value(part).is_null())
+            conditions.append(~self._value(part, values).is_null())
         one: nw.Expr = nw.lit(1)
         if conditions:
             one = nw.when(nw.all_horizontal(*conditions, ignore_nulls=False)).then(nw.lit(1)).otherwise(nw.lit(0))
-        return nw.col(self.flags.named(one))
+        return nw.col(flags.named(one))
 
-    def _behind(self, counts: nw.Expr) -> nw.Expr:
-        """How many of the rows that count come after the row."""
+    def _is_newest(self, part: Aggregate) -> nw.Expr:
+        """Whether so many of the rows that count come after the row, which counts, as the aggregate says."""
+        counts = self._counts(part, self._early_values, self._early_flags)
+        if part.back == 0:
+            last = nw.when(counts == 1).then(self._order).max().over(*KEYS)
+            return self._order == nw.col(self._windows.named(last))
         so_far = counts.cum_sum().over(*KEYS, order_by=self._order_by)
-        return nw.col(self.windows.named(counts.sum().over(*KEYS) - so_far))
+        behind = nw.col(self._windows.named(counts.sum().over(*KEYS) - so_far))
+        return (counts == 1) & (behind == part.back)
 
-    def _first_of_value(self, part: Aggregate) -> nw.Expr:
-        """1 for the first of the rows that count and hold one value; 0 for all others."""
-        counts = self._counts(part)
-        same = (*KEYS, self._value_name(part))
-        place = nw.when(counts == 1).then(nw.col(self._order_by))
-        first = nw.col(self.windows.named(place.min().over(*same)))
-        return nw.when((counts == 1) & (nw.col(self._order_by) == first)).then(nw.lit(1)).otherwise(nw.lit(0))
+    def _is_first(self, part: Aggregate) -> nw.Expr:
+        """Whether the row is the first of those that count and hold its value."""
+        counts = self._counts(part, self._early_values, self._early_flags)
+        assert part.of is not None  # noqa: S101 - what is told apart
+        value = self._early_values.named(part.of)
+        first = nw.when(counts == 1).then(self._order).min().over(*KEYS, value)
+        return (counts == 1) & (self._order == nw.col(self._windows.named(first)))

@@ -9,36 +9,44 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING
 
+from features.errors import InputError
 from features.timestamps import DAY_NUMBERS, LIMIT, NUMBER, UNITS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
     from pyspark.sql.types import DataType
 
-_ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
-_ZONE = r"[T ]\d{2}.*?(Z|[+-]\d{2}(:?\d{2})?)$"
-_BASIC = r"^(\d{4})(\d{2})(\d{2})[T ](\d{2})(\d{2})(\d{2})"  # ISO 8601 without its signs
+_ISO = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)? ?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
+_ZONE = r"[T ]\d{2}.*?( ?Z| ?[+-]\d{2}(:?\d{2})?)$"
+_BASIC = r"^(\d{4})(\d{2})(\d{2})[T ](\d{2})(\d{2})(\d{2})?"  # ISO 8601 without its signs
 _DECIMAL = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
-def texts(column: Column, kind: DataType) -> Column | None:
-    """Ids and names as text, an empty one null: 7 -> '7', 12.0 -> '12', '007' stays; None for nested types."""
+def lacks(column: Column, kind: DataType) -> Column:
+    """Whether nothing is given: null, or an empty text."""
+    from pyspark.sql import types as t
+
+    return column.isNull() | (column == "") if isinstance(kind, t.StringType) else column.isNull()
+
+
+def texts(column: Column, kind: DataType, place: str) -> Column:
+    """Ids and names as text, an empty one null: 7 -> '7', 12.0 -> '12', '007' stays."""
     from pyspark.sql import functions as f
     from pyspark.sql import types as t
 
     if isinstance(kind, t.ArrayType | t.MapType | t.StructType):
-        return None
+        raise InputError(place, f"the column holds {kind.simpleString()}", "text or numbers")
     if isinstance(kind, t.StringType):
         return f.nullif(column, f.lit(""))
     if isinstance(kind, t.FractionalType) and not (isinstance(kind, t.DecimalType) and kind.scale == 0):
         number = column.cast("double")
-        whole = (number == f.floor(number)) & (f.abs(number) < 2.0**63)
+        whole = (number % 1.0 == 0.0) & (f.abs(number) < 2.0**63)
         said = f.when(whole, number.try_cast("bigint").cast("string")).otherwise(number.cast("string"))
         return f.when(~f.isnan(number), said)
     return column.cast("string")
 
 
-def numbers(column: Column, kind: DataType) -> Column:
+def numbers(column: Column, kind: DataType, place: str) -> Column:
     """Finite numbers as double, null for all else."""
     from pyspark.sql import functions as f
     from pyspark.sql import types as t
@@ -46,14 +54,14 @@ def numbers(column: Column, kind: DataType) -> Column:
     if isinstance(kind, t.StringType):
         text = f.trim(column)
         column = f.when(text.rlike(_DECIMAL), text)
-    elif not isinstance(kind, t.NumericType | t.BooleanType):
-        return f.lit(None).cast("double")
+    elif not isinstance(kind, t.NumericType | t.BooleanType | t.NullType):
+        raise InputError(place, f"the column holds {kind.simpleString()}", "numbers such as 12.5")
     number = column.try_cast("double")
     return f.when(~f.isnan(number) & (f.abs(number) < float("inf")), number)
 
 
 def times(column: Column, kind: DataType, zone: str) -> Column:
-    """Microseconds since 1970 in UTC, null where there is no readable time; without a zone it is of the clock of `zone`."""
+    """Microseconds since 1970 in UTC, null where no time is readable; one without a zone is of the clock of `zone`."""
     from pyspark.sql import functions as f
     from pyspark.sql import types as t
 
@@ -82,9 +90,10 @@ def _of_texts(column: Column, zone: str) -> Column:
     from pyspark.sql import functions as f
 
     text = f.trim(column)
-    text = f.when(text.rlike(_BASIC), f.regexp_replace(text, _BASIC, "$1-$2-$3T$4:$5:$6")).otherwise(text)
+    plain = f.regexp_replace(f.regexp_replace(text, _BASIC, "$1-$2-$3T$4:$5:$6"), ":(?=\\D|$)", "")
+    text = f.translate(f.when(text.rlike(_BASIC), plain).otherwise(text), ",", ".")
     iso, offset = text.rlike(_ISO), f.regexp_extract(text, _ZONE, 1)
-    bare = f.rpad(f.substring(text, f.lit(1), f.length(text) - f.length(offset)), 13, "T00")
+    bare = f.substring(text, f.lit(1), f.length(text) - f.length(offset))
     naive = f.when(f.length(bare) == 13, f.concat(bare, f.lit(":00"))).otherwise(bare).try_cast("timestamp_ntz")
     number = f.when(text.rlike(NUMBER), text.try_cast("double"))
     return (
@@ -107,7 +116,7 @@ def _of_numbers(number: Column, zone: str) -> Column:
     """Days such as 20170131, else the time since 1970 in the unit the size tells."""
     from pyspark.sql import functions as f
 
-    day = number.between(*DAY_NUMBERS) & (number == f.floor(number))
+    day = number.between(*DAY_NUMBERS) & (number % 1.0 == 0.0)
     midnight = f.try_to_timestamp(number.try_cast("bigint").cast("string"), f.lit("yyyyMMdd")).cast("timestamp_ntz")
     *smaller, (_, least) = UNITS
     scaled = reduce(

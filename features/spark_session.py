@@ -21,7 +21,6 @@ _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.caseSensitive": "true",  # as file formats and Polars are
     "spark.sql.ansi.enabled": "true",
-    "spark.sql.legacy.parquet.nanosAsLong": "true",  # read as numbers, whose size tells the unit
     # Rows that lie by customer need not move to be joined by customer and cutoff.
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
     "spark.sql.requireAllClusterKeysForDistribution": "false",

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -114,6 +114,25 @@ def pairs(customers: Iterable[str], cutoffs: Iterable[int]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={CUSTOMER: pl.String, CUTOFF: pl.Int64}, orient="row")
 
 
+class Question(NamedTuple):
+    """One customer, `c`, at one cutoff."""
+
+    events: pl.DataFrame
+    cutoff: int
+    features: tuple[Feature, ...]
+    journey: Journey
+    profile: dict[str, Any] | None = None
+
+
+def on_polars(question: Question) -> dict[str, Any]:
+    """The vector that a question asks for."""
+    known = None if question.profile is None else pl.DataFrame([question.profile])
+    return build(question.events, pairs(["c"], [question.cutoff]), question.features, known).row(0, named=True)
+
+
+ask: Callable[[Question], dict[str, Any]] = on_polars  # the fixture `engine` puts another in its place
+
+
 def vector(
     table: str,
     features: Iterable[Feature],
@@ -123,9 +142,8 @@ def vector(
     profile: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The vector at `now` of the one customer whose events the table tells."""
-    asked = pairs(["c"], [to_microseconds(now)])
-    known = None if profile is None else pl.DataFrame([{CUSTOMER: "c", **profile}])
-    (row,) = build(log(table, journey, now=now), asked, features, known).to_dicts()
+    known = None if profile is None else {CUSTOMER: "c", **profile}
+    row = ask(Question(log(table, journey, now=now), to_microseconds(now), tuple(features), journey, known))
     return {name: value for name, value in row.items() if name not in (CUSTOMER, CUTOFF)}
 
 
