@@ -1,12 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test demo serve lock
+.PHONY: help install check test demo docs serve lock bench-features bench-scoring
 PYTHON ?= python3
 SERVE ?= 1
 BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
 help: ## show the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 install: .venv/installed ## make .venv with the pinned versions and the package, editable
 
@@ -28,8 +28,19 @@ test: check ## everything that guards the project
 demo: install ## real data to served, explained predictions (SERVE=0 ends instead of serving)
 	$(BIN)/journeycast demo $(if $(filter 0,$(SERVE)),--no-serve,--serve)
 
+docs: install ## write the catalogue in docs/features.md anew
+	$(BIN)/python tests/test_reference.py
+
 serve: install ## serve the demo journey on loopback
 	$(BIN)/journeycast serve complete_journey
+
+bench-features: install ## vectors timed against rivals, many cutoffs, 50 million events (hours)
+	$(BIN)/python -m benchmarks.bench_features
+	$(BIN)/python -m benchmarks.table
+
+bench-scoring: install ## reasons, lists and predictions timed against their targets (needs wrk; an hour)
+	$(BIN)/python -m benchmarks.bench_scoring
+	$(BIN)/python -m benchmarks.table
 
 lock: install ## write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --quiet --extra demo --extra dev --universal --python-version 3.11 \

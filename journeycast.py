@@ -16,6 +16,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,8 +26,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from features.errors import InputError, UnknownCustomerError
 
 if TYPE_CHECKING:
+    from polars import DataFrame
+
     from features.journey import Journey
     from features.log import EventLog
+    from serving.batch import Scored
+    from serving.exports import Written
+    from serving.filters import Filters
+    from serving.scorer import Scorer
     from serving.store import Store
     from training.tracking import Tracking
 
@@ -45,6 +52,21 @@ app = typer.Typer(
 out = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
 JourneyArgument = Annotated[str, typer.Argument(metavar="JOURNEY", help="A shipped name or the path of a YAML file.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="The file to write.")]
+FormatOption = Annotated[
+    str | None, typer.Option(help="hubspot, salesforce, klaviyo ...; default: by the file's name.")
+]
+CampaignArgument = Annotated[int, typer.Argument(metavar="CAMPAIGN", help="The campaign's id.", min=1)]
+RiskOption = Annotated[str | None, typer.Option(help="low, medium or high.")]
+StageOption = Annotated[str | None, typer.Option(help="Only this stage.")]
+MinimumOption = Annotated[float | None, typer.Option(help="Only customers worth at least this.")]
+ReasonOption = Annotated[str | None, typer.Option(help="Only those whose churn this code raises most.")]
+SegmentOption = Annotated[list[str] | None, typer.Option(help="NAME:VALUE, such as age:65+; repeatable.")]
+StatusOption = Annotated[str | None, typer.Option(help="open, assigned, snoozed, contacted, won or lost.")]
+ChangedOption = Annotated[str | None, typer.Option(help="Risk band changed since an instant, or the `previous` run.")]
+ContactOption = Annotated[float | None, typer.Option(help="What a contact costs; default: as the journey says.")]
+IncentiveOption = Annotated[float | None, typer.Option(help="What the incentive costs.")]
+AcceptOption = Annotated[float | None, typer.Option(help="How many who would leave take it and stay.")]
+RestOption = Annotated[float | None, typer.Option(help="Leave alone who was contacted within so many days.")]
 
 
 class Engine(StrEnum):
@@ -138,6 +160,7 @@ def features(
         str | None, typer.Option(help="Parquet or CSV of customer_id, cutoff; default: everyone, at observed_until.")
     ] = None,
     catalogue: Annotated[bool, typer.Option("--catalogue", help="Print every feature instead.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The catalogue as tables of Markdown.")] = False,
     engine: Annotated[Engine, typer.Option(help="polars: this machine; spark: a cluster.")] = Engine.polars,
     master: Annotated[
         str | None, typer.Option(help="Spark's master or sc:// address; default: SPARK_REMOTE, else Spark's own.")
@@ -151,21 +174,23 @@ def features(
 
     Example: journeycast features shop.yml -o s3a://shop/vectors --engine spark --master spark://host:7077
     """
-    from features import vectors
+    from features import reference, vectors
     from training.cpus import usable_cpus
 
     if catalogue:
         resolved, _ = _read(journey)
-        out.print(vectors.catalogue_text(resolved), markup=False, highlight=False, soft_wrap=True)
+        text = reference.page(resolved) if markdown else vectors.catalogue_text(resolved)
+        out.print(text, markup=False, highlight=False, soft_wrap=True)
         return
     if output is None:
         raise InputError("features", "no output", "-o FILE.parquet, or --catalogue")
+    definition, base = _definition(journey)
+    stored = _stored_events(definition)
     if engine is Engine.spark:
-        rows = _on_spark(journey, output, cutoffs, master)
+        rows = _on_spark(definition, base, output, cutoffs, master, stored)
     else:
-        rows = vectors.write(
-            *_definition(journey), Path(output), None if cutoffs is None else Path(cutoffs), usable_cpus()
-        )
+        asked = None if cutoffs is None else Path(cutoffs)
+        rows = vectors.write(definition, base, Path(output), asked, usable_cpus(), stored)
     print(f"{rows:,} vectors in {output}")
 
 
@@ -220,35 +245,245 @@ def score(journey: JourneyArgument) -> None:
 
     Example: journeycast score complete_journey
     """
-    _score(*_read(journey))
+    from features import parts
+
+    definition, base = _definition(journey)
+    if parts.size(definition, base) <= parts.ROWS:
+        _score(*_read(journey))
+    else:
+        _score_parts(definition, base)
+
+
+@app.command()
+def parity(
+    journey: JourneyArgument,
+    sample: Annotated[int, typer.Option(min=1, help="How many of the newest served vectors.")] = 1000,
+) -> None:
+    """Build vectors that were served anew, offline, and count the values that differ; exit code 1 if any does.
+
+    Example: journeycast parity complete_journey --sample 1000
+    """
+    from serving.parity import parity as compare
+
+    resolved, log = _read(journey)
+    with _store() as store:
+        found = compare(resolved, log, store, sample)
+    print(f"{found.vectors:,} served vectors, {found.values:,} values: {found.mismatches.total():,} differ")
+    if found.other_definitions:
+        print(f"{found.other_definitions:,} more were built by other feature definitions and left out")
+    for name, vectors in found.mismatches.most_common():
+        print(f"  {name}: in {vectors:,} vectors")
+    if found.mismatches:
+        print(f"largest relative difference: {found.largest:.3g}")
+        raise typer.Exit(1)
 
 
 @app.command(name="at-risk")
 def at_risk(
     journey: JourneyArgument,
-    top: Annotated[int, typer.Option(help="How many customers.", min=1)] = 10,
-    risk: Annotated[str | None, typer.Option(help="low, medium or high.")] = None,
-    stage: Annotated[str | None, typer.Option(help="Only this stage.")] = None,
-    minimum_cltv: Annotated[float | None, typer.Option(help="Only customers worth at least this.")] = None,
+    *,
+    top: Annotated[int | None, typer.Option(help="How many customers; default: 10.", min=1)] = None,
+    budget: Annotated[float | None, typer.Option(help="As many as can be contacted for this.", min=0)] = None,
+    sort: Annotated[str | None, typer.Option(help="expected_loss, or profit of a contact (with --budget).")] = None,
+    risk: RiskOption = None,
+    stage: StageOption = None,
+    minimum_cltv: MinimumOption = None,
+    reason: ReasonOption = None,
+    segment: SegmentOption = None,
+    status: StatusOption = None,
+    changed_since: ChangedOption = None,
+    include: Annotated[list[str] | None, typer.Option(help="suppressed, snoozed; repeatable.")] = None,
+    contact_cost: ContactOption = None,
+    incentive_cost: IncentiveOption = None,
+    accept_rate: AcceptOption = None,
+    rest_days: RestOption = None,
     output: Output = None,
+    format: FormatOption = None,
 ) -> None:
-    """List the customers with the largest expected loss, with the top reason.
+    """List whom to contact first, with the top reason: by expected loss, or by the profit of a contact.
+
+    Whoever opted out, was contacted lately or is snoozed is left out.
 
     Example: journeycast at-risk complete_journey --top 100 -o list.csv
     """
-    from serving import exports
+    from serving import exports, typed
+    from serving.clock import now
+    from serving.proposals import affordable
     from serving.show import at_risk_table
 
+    if top is not None and budget is not None:
+        raise InputError("at-risk", "both --top and --budget", "one of them")
+    _needs_file(format, output)
     definition, _ = _definition(journey)
-    _known("--risk", risk, ["low", "medium", "high"])
-    _known("--stage", stage, definition.stage_names)
+    filters = _filters(
+        definition, risk=risk, stage=stage, minimum_cltv=minimum_cltv, reason=reason, segment=segment, status=status,
+        changed_since=changed_since, include=include,
+    )  # fmt: skip
+    costs = typed.costs(
+        definition.campaign, contact_cost=contact_cost, incentive_cost=incentive_cost, accept_rate=accept_rate,
+        rest_days=rest_days,
+    )  # fmt: skip
+    wanted = typed.wanted(filters, sort or ("profit" if budget is not None else "expected_loss"), costs)
     with _store() as store:
-        found = store.at_risk(definition.journey, risk=risk, stage=stage, minimum_cltv=minimum_cltv, limit=top)
+        length = top or 10 if budget is None else affordable(store, definition.journey, wanted, budget, now())
+        found = store.at_risk(definition.journey, wanted, limit=length)
     if output is None:
-        out.print(at_risk_table(found.items, definition.currency))
+        out.print(at_risk_table(found.items, definition.currency, wanted.sort))
         return
-    exports.write(found.items, output)
-    print(f"{len(found.items):,} customers in {output}")
+    _tell(exports.write(found.items, output, format, found.run))
+
+
+@app.command()
+def export(
+    journey: JourneyArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="FILE.jsonl, .parquet, .csv or .xlsx.")],
+    format: FormatOption = None,
+) -> None:
+    """Write every answer of the newest run, for other systems or a spreadsheet.
+
+    Example: journeycast export complete_journey -o run.jsonl
+    """
+    from serving import exports
+
+    definition, _ = _definition(journey)
+    with _store() as store:
+        _tell(exports.write_run(store, definition.journey, output, format))
+
+
+@app.command()
+def campaign(
+    journey: JourneyArgument,
+    *,
+    name: Annotated[str, typer.Option(help="What the campaign is called.")] = "campaign",
+    budget: Annotated[float | None, typer.Option(help="What the contacts may cost in sum.", min=0)] = None,
+    capacity: Annotated[int | None, typer.Option(help="How many can be contacted.", min=1)] = None,
+    holdout: Annotated[float, typer.Option(help="Share drawn at random and not contacted.", min=0, max=0.9)] = 0.1,
+    seed: Annotated[int | None, typer.Option(help="The same seed draws the same customers.", min=0)] = None,
+    risk: RiskOption = None,
+    stage: StageOption = None,
+    minimum_cltv: MinimumOption = None,
+    reason: ReasonOption = None,
+    segment: SegmentOption = None,
+    status: StatusOption = None,
+    changed_since: ChangedOption = None,
+    contact_cost: ContactOption = None,
+    incentive_cost: IncentiveOption = None,
+    accept_rate: AcceptOption = None,
+    rest_days: RestOption = None,
+    output: Output = None,
+    format: FormatOption = None,
+) -> None:
+    """Cut the list where it pays most, or at a budget or capacity; set a hold-out aside and store both.
+
+    Example: journeycast campaign complete_journey --name autumn --capacity 500 -o contacts.csv
+    """
+    from serving import campaigns, exports, proposals, typed
+    from serving.clock import now
+    from serving.planning import Cut
+    from serving.show_campaigns import campaign_text
+
+    if budget is not None and capacity is not None:
+        raise InputError("campaign", "both --budget and --capacity", "one of them, or neither: where it pays most")
+    _needs_file(format, output)
+    definition, _ = _definition(journey)
+    filters = _filters(
+        definition, risk=risk, stage=stage, minimum_cltv=minimum_cltv, reason=reason, segment=segment, status=status,
+        changed_since=changed_since,
+    )  # fmt: skip
+    costs = typed.costs(
+        definition.campaign, contact_cost=contact_cost, incentive_cost=incentive_cost, accept_rate=accept_rate,
+        rest_days=rest_days,
+    )  # fmt: skip
+    proposal = proposals.Proposal(name, filters, costs, Cut(budget, capacity), holdout, seed)
+    with _store() as store:
+        made = proposals.create(store, definition.journey, proposal, now())
+        out.print(campaign_text(made))
+        if output is not None:
+            _tell(exports.write(campaigns.contact_list(store, made.journey, made.id, now()), output, format))
+
+
+@app.command()
+def sent(
+    journey: JourneyArgument,
+    campaign: CampaignArgument,
+    at: Annotated[str | None, typer.Option(help="When it was sent, such as 2024-06-01T09:00Z; default: now.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Where: email, phone ...")] = None,
+    rehearsal: Annotated[
+        bool, typer.Option("--rehearsal", help="Try an outcome on the past, from before the campaign; contacts nobody.")
+    ] = False,
+) -> None:
+    """Mark a campaign as sent: its contacts enter the event log, its hold-out is left alone.
+
+    Example: journeycast sent complete_journey 1 --channel email
+    """
+    from serving import sending, typed
+    from serving.clock import now
+    from serving.show_campaigns import sent_text
+
+    definition, _ = _definition(journey)
+    moment = now()
+    instant = moment if at is None else typed.at("--at", at)
+    with _store() as store:
+        done = sending.send(store, definition.journey, campaign, instant, channel, moment, rehearsal=rehearsal)
+        out.print(sent_text(done))
+
+
+@app.command()
+def outcome(journey: JourneyArgument, campaign: CampaignArgument) -> None:
+    """Say what a campaign saved against its hold-out, from a log that reaches the end of its horizon.
+
+    Example: journeycast outcome complete_journey 1
+    """
+    from serving import campaigns, outcomes
+    from serving.clock import now
+    from serving.show_campaigns import outcome_text
+
+    resolved, log = _read(journey)
+    with _store() as store:
+        stored = campaigns.read(store, resolved.journey, campaign)
+        found = outcomes.measure(store, stored, resolved, log, now())
+        campaigns.write_outcome(store, stored.id, found.model_dump())
+    out.print(outcome_text(found, stored.currency))
+
+
+@app.command()
+def worklist(
+    journey: JourneyArgument,
+    customer: Annotated[str, typer.Argument(help="The customer's id.")],
+    *,
+    status: Annotated[str | None, typer.Option(help="open, assigned, snoozed, contacted, won or lost.")] = None,
+    assignee: Annotated[str | None, typer.Option(help="Who works on the customer.")] = None,
+    note: Annotated[str | None, typer.Option(help="What to know of the customer.")] = None,
+    snoozed_until: Annotated[str | None, typer.Option(help="Leave the customer until then.")] = None,
+    opted_out: Annotated[bool | None, typer.Option(help="Whether the customer must never be contacted.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Where the contact was: email, phone ...")] = None,
+    contacted_at: Annotated[str | None, typer.Option(help="When the contact was; default: now.")] = None,
+    override: Annotated[
+        bool | None, typer.Option("--override", help="The contact was, though the customer opted out or is held out.")
+    ] = None,
+) -> None:
+    """Show or change how far the work on a customer is; a contact enters the event log.
+
+    Example: journeycast worklist complete_journey 700 --status contacted --channel phone
+    """
+    from serving import typed
+    from serving import worklist as work
+    from serving.clock import now
+    from serving.show_campaigns import entry_text
+    from serving.suppression import Moment
+
+    definition, _ = _definition(journey)
+    change = typed.change(
+        status=status, assignee=assignee, note=note, snoozed_until=snoozed_until, opted_out=opted_out,
+        channel=channel, contacted_at=contacted_at, override=override,
+    )  # fmt: skip
+    moment = Moment(now(), definition.campaign.rest_days)
+    with _store() as store:
+        if change:
+            found = work.change(store, definition.journey, customer, change, moment)
+        else:
+            found = work.entry(store, definition.journey, customer, moment)
+    out.print(entry_text(found))
 
 
 @app.command()
@@ -285,13 +520,16 @@ def serve(
     journey: JourneyArgument = "complete_journey",
     host: Annotated[str, typer.Option(help="A loopback address; others need keys.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    log_vectors: Annotated[
+        float, typer.Option(min=0, max=1, help="The share of predictions whose vector is kept for `parity`.")
+    ] = 0.01,
 ) -> None:
     """Serve scores and predictions over HTTP.
 
     Example: journeycast serve complete_journey --port 8000
     """
     definition, base = _definition(journey)
-    _serve(definition, base, host, port)
+    _serve(definition, base, host, port, log_vectors=log_vectors)
 
 
 @app.command()
@@ -357,17 +595,48 @@ def _read(name: str) -> tuple[Journey, EventLog]:
     from training.cpus import usable_cpus
 
     definition, base = _definition(name)
-    return read(definition, base, usable_cpus())
+    return read(definition, base, usable_cpus(), _stored_events(definition))
 
 
-def _on_spark(journey: str, output: str, cutoffs: str | None, master: str | None) -> int:
+def _stored_events(definition: Journey) -> DataFrame | None:
+    """What the store knows besides the journey's sources; null: there is no store yet."""
+    from serving.database import exists
+    from serving.events import stored
+
+    if not exists(settings().store_url):
+        return None
+    with _store() as store:
+        return stored(store, definition.journey)
+
+
+def _filters(definition: Journey, **options: Any) -> Filters:
+    """The filters of a list of this journey."""
+    from serving import typed
+
+    _known("--risk", options["risk"], ["low", "medium", "high"])
+    _known("--stage", options["stage"], definition.stage_names)
+    return typed.filters(**options)
+
+
+def _needs_file(format: str | None, output: Path | None) -> None:
+    if format is not None and output is None:
+        raise InputError("--format", f"{format}, but no file", "-o FILE with it")
+
+
+def _tell(written: Written) -> None:
+    print(f"{written.customers:,} customers in {', '.join(map(str, written.files))}")
+
+
+def _on_spark(
+    definition: Journey, base: Path, output: str, cutoffs: str | None, master: str | None, stored: DataFrame | None
+) -> int:
     from features import spark
     from features.spark_session import session
 
     _find_java()
     running = session(master or os.environ.get("SPARK_REMOTE"))
     try:
-        return spark.write(running, *_definition(journey), output, cutoffs)
+        return spark.write(running, definition, base, output, cutoffs, stored)
     finally:
         running.stop()
 
@@ -390,6 +659,9 @@ def _tasks(definition: Journey, wanted: list[str] | None) -> list[str]:
     from features.labels import tasks
 
     known = list(tasks(definition))
+    if not known:
+        do = "build its vectors with features.next_event, or add one of those tasks"
+        raise InputError("tasks", "next_event alone", "churn, next_stage or cltv: what commands train", do)
     unknown = [name for name in wanted or [] if name not in known]
     if unknown:
         raise InputError("task", ", ".join(unknown), f"{', '.join(known)}: the tasks of {definition.journey}")
@@ -464,18 +736,47 @@ def _promote(name: str, task: str, version: int | None, accept_c: bool) -> list[
 
 
 def _score(resolved: Journey, log: EventLog) -> None:
-    from features.schema import to_text
-    from serving import batch, registry
+    from serving import batch
+
+    scorer = _scorer(resolved, log.profile)
+    with _progress(None) as report, _store() as store:
+        _scored(resolved, batch.score(resolved, log, scorer, store, partial(report, "scoring and explaining")))
+
+
+def _score_parts(definition: Journey, base: Path) -> None:
+    """Score a log of many events, some of the customers at a time."""
+    from features import parts
+    from features.profile import read_profile
+    from serving import batch
+    from training.cpus import usable_cpus
+
+    extra, profile = _stored_events(definition), read_profile(definition, base)
+    scorer = _scorer(definition, profile)
+    home = settings().home
+    with TemporaryDirectory(dir=home) as folder, _progress(None) as report, _store() as store:
+        report("reading events by part", 0, 1)
+        resolved, paths = parts.split(definition, base, Path(folder), usable_cpus(), extra)
+        customers = parts.customers(paths, resolved.observed_until_microseconds)
+        events = (parts.read_part(resolved, path) for path in paths)
+        told = partial(report, "scoring and explaining")
+        _scored(resolved, batch.score_parts(resolved, events, customers, profile, scorer, store, told))
+
+
+def _scorer(definition: Journey, profile: DataFrame | None) -> Scorer:
+    from serving import registry
     from training.cpus import usable_cpus
 
     found = settings()
-    scorer = registry.load(resolved.journey, found.tracking_uri, found.models, log.profile, usable_cpus())
-    with _progress(None) as report, _store() as store:
-        run = batch.score(resolved, log, scorer, store, partial(report, "scoring and explaining"))
+    return registry.load(definition.journey, found.tracking_uri, found.models, profile, usable_cpus(), definition.own)
+
+
+def _scored(resolved: Journey, run: Scored) -> None:
+    from features.schema import to_text
+
     print(f"scored {run.customers:,} customers of {resolved.journey} at {to_text(run.cutoff)} as run {run.run_id}")
 
 
-def _serve(definition: Journey, base: Path, host: str, port: int, example: str = "") -> None:
+def _serve(definition: Journey, base: Path, host: str, port: int, example: str = "", log_vectors: float = 0.0) -> None:
     import uvicorn
 
     from features.profile import read_profile
@@ -491,9 +792,10 @@ def _serve(definition: Journey, base: Path, host: str, port: int, example: str =
             raise InputError("--port", f"{port} is taken by another server", "a free port", f"--port {port + 1}")
     found = settings()
     found.home.mkdir(parents=True, exist_ok=True)
-    load = partial(registry.load, definition.journey, found.tracking_uri, found.models, read_profile(definition, base))
+    profile = read_profile(definition, base)
+    load = partial(registry.load, definition.journey, found.tracking_uri, found.models, profile, own=definition.own)
     server = create_app(
-        ServerSettings(definition.journey, found.store_url),
+        ServerSettings(definition.journey, found.store_url, campaign=definition.campaign, log_vectors=log_vectors),
         load_scorer=load,
         list_models=partial(registry.models, definition.journey, found.tracking_uri),
     )

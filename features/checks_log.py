@@ -9,7 +9,7 @@ import polars as pl
 
 from features.findings import Finding, listed, share
 from features.journey import Journey
-from features.schema import CHANNEL, CUSTOMER, DAY, EVENT, KNOWN_AT, TIME, VALUE, to_text
+from features.schema import CHANNEL, CONTACTED, CUSTOMER, DAY, EVENT, KNOWN_AT, TIME, VALUE, to_text
 
 if TYPE_CHECKING:
     from features.log import EventLog
@@ -128,7 +128,7 @@ def columns(journey: Journey, log: EventLog) -> Iterator[Finding]:
 def types(journey: Journey, log: EventLog) -> Iterator[Finding]:
     """Event types declared and never seen, seen and not declared; who causes them."""
     seen = set(log.events[EVENT].unique())
-    unseen, undeclared = sorted(set(journey.types) - seen), sorted(seen - set(journey.types))
+    unseen, undeclared = sorted(set(journey.types) - seen), sorted(seen - {*journey.types, CONTACTED})
     if unseen:
         yield Finding(
             "warning",
@@ -145,7 +145,7 @@ def types(journey: Journey, log: EventLog) -> Iterator[Finding]:
             "every type under types, since only declared ones become features",
             "declare them, or leave types out to take all",
         )
-    if len(seen) > 1 and not journey.business:
+    if len(seen - {CONTACTED}) > 1 and set(journey.business) <= {CONTACTED}:
         yield Finding(
             "recommendation",
             "business",

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from features.errors import InputError
 from features.journey import Journey, Profile, Source
 from features.keyed_yaml import Key, Keyed, compose
+from features.own import load
 from features.schema import CANONICAL, CUSTOMER
 
 SHIPPED = Path(__file__).resolve().parent.parent / "journeys"
@@ -54,7 +55,8 @@ def read(name_or_path: str | Path) -> tuple[Journey, Path]:
     Raises
     ------
     InputError
-        The file cannot be read or understood; every problem at once, each with line and key.
+        The file cannot be read or understood; every problem at once, each with line and key. Or the
+        module of features it names cannot be used.
     """
     path = _find(name_or_path)
     keyed = compose(_text(path), str(path))
@@ -65,7 +67,7 @@ def read(name_or_path: str | Path) -> tuple[Journey, Path]:
     unknown = _unknown_columns(journey)
     if unknown:
         raise _refusal(path, keyed, unknown)
-    return journey, path.parent
+    return journey.with_own(load(journey.features, path.parent) if journey.features else None), path.parent
 
 
 def did_you_mean(given: str, known: list[str]) -> str:

@@ -33,5 +33,9 @@ class NoModelError(InputError):
     """No model serves this journey yet."""
 
 
+class SuppressedError(InputError):
+    """The customer opted out or is held out, and a contact was told without saying that this is known."""
+
+
 class UnknownCustomerError(InputError):
     """The store holds no score of this customer."""

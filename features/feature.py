@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from features.aggregates import Value
 from features.histories import Histories, Rows
 
+UNITS = ("count", "days", "hours", "minutes", "money", "share", "ratio", "number", "category")
 REASONS = {
     "OVERDUE": "time since the last purchase, against the customer's own rhythm",
     "INACTIVE": "time since the customer last did anything",
@@ -25,6 +27,9 @@ REASONS = {
     "FEEDBACK": "what the customer said when asked",
     "BASKET": "what the customer's events contain",
     "SEQUENCE": "the customer's last steps",
+    "SESSION": "how often the customer comes by, for how long and for what",
+    "LIFETIME": "whether the customer still buys at all, by the rhythm of all customers",
+    "SEASON": "the time of the year, by what the customer did in it before",
     "HABIT": "the days and hours the customer keeps",
     "PROFILE": "what is known of the customer besides events",
 }
@@ -48,6 +53,46 @@ EVENTS = Table("events", lambda rows, _: rows)
 PROFILE = Table("profile", lambda rows, _: rows)
 
 
+class Described(Protocol):
+    """What people are told of a column that a model looks at."""
+
+    @property
+    def name(self) -> str:
+        """The column."""
+
+    @property
+    def description(self) -> str:
+        """One sentence in words a retention team uses."""
+
+    @property
+    def unit(self) -> str:
+        """As of a feature."""
+
+    @property
+    def reason(self) -> str:
+        """The reason code it belongs to."""
+
+    @property
+    def says(self) -> str:
+        """How a reason tells it."""
+
+    @property
+    def usual(self) -> str | None:
+        """The column that holds the customer's own usual value of this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Modelled:
+    """A column that a model adds to the vectors it reads, by parameters that it learned; see `Feature`."""
+
+    name: str
+    description: str
+    unit: str
+    reason: str
+    says: str
+    usual: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Feature:
     """One column of a vector.
@@ -59,7 +104,7 @@ class Feature:
     description
         One sentence in words a retention team uses.
     unit
-        `count`, `days`, `hours`, `money`, `share`, `ratio`, `number` or `category`.
+        One of `UNITS`.
     reason
         The reason code it belongs to, one of `REASONS`.
     value
@@ -74,6 +119,8 @@ class Feature:
         The feature that holds the customer's own usual value of this one.
     categories
         The values in their order, where the journey gives them; None: learned from the training rows.
+    source
+        The digest of the module that defines it; empty: Journeycast itself.
     """
 
     name: str
@@ -86,3 +133,4 @@ class Feature:
     says: str = ""
     usual: str | None = None
     categories: tuple[str, ...] | None = None
+    source: str = ""

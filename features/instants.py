@@ -14,7 +14,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from features.schema import CUSTOMER, CUTOFF, DAY, KNOWN_AT, TIME
+from features.schema import CUSTOMER, CUTOFF, DAY, KNOWN_AT, MINUTE, TIME
 
 Frame: TypeAlias = nw.LazyFrame[Any]
 KEYS = (CUSTOMER, CUTOFF)
@@ -99,3 +99,8 @@ def days(expr: nw.Expr) -> nw.Expr:
     # Not `expr / DAY`: Polars divides one row exactly and many rows by the reciprocal, so that a
     # batch and a single customer would differ in the last bit.
     return expr * (1 / DAY)
+
+
+def minutes(expr: nw.Expr) -> nw.Expr:
+    """Microseconds as minutes."""
+    return expr * (1 / MINUTE)

@@ -10,9 +10,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    model_validator,
+)
 
-from features.schema import CANONICAL, DERIVED, to_microseconds
+from features.own import Own
+from features.schema import CANONICAL, CONTACTED, DERIVED, to_microseconds
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -259,17 +269,28 @@ class Cltv(_Model):
         return self.eligible or Rule()
 
 
+class NextEvent(_Model):
+    """Which event of a history comes next, or whether it ends; one vector per event (`features.next_event`).
+
+    `ends` are the types by which histories end: one that has not ended so is censored. Without, every
+    history is over with its last event.
+    """
+
+    ends: list[Name] = []
+
+
 class Tasks(_Model):
     """What is predicted; each task is optional, one at least is given."""
 
     churn: Churn | None = None
     next_stage: NextStage | None = None
     cltv: Cltv | None = None
+    next_event: NextEvent | None = None
 
     @model_validator(mode="after")
     def _any(self) -> Self:
-        if not (self.churn or self.next_stage or self.cltv):
-            raise ValueError("no task given; accepted: churn, next_stage, cltv")
+        if not (self.churn or self.next_stage or self.cltv or self.next_event):
+            raise ValueError("no task given; accepted: churn, next_stage, cltv, next_event")
         return self
 
 
@@ -302,18 +323,41 @@ class RiskBands(_Model):
         return "high" if probability >= self.high else "medium" if probability >= self.medium else "low"
 
 
+class Abandoned(_Model):
+    """What is left behind: a `started` event (a cart) that no `finished` one (a purchase) follows `within` so long."""
+
+    started: Name
+    finished: Name
+    within: Duration = timedelta(days=1)
+
+    @model_validator(mode="after")
+    def _two_types(self) -> Self:
+        if self.started == self.finished:
+            raise ValueError(f"started and finished are both {self.started!r}; name two event types")
+        return self
+
+
 class Campaign(_Model):
-    """What contacting a customer costs and how often the offer is taken, in the journey's currency."""
+    """What contacting a customer costs and how often the offer is taken, in the journey's currency.
+
+    Whoever was contacted within the last `rest_days` is left alone.
+    """
 
     contact_cost: float = Field(default=1.0, ge=0)
     incentive_cost: float = Field(default=0.0, ge=0)
     accept_rate: float = Field(default=0.2, gt=0, le=1)
+    rest_days: float = Field(default=28.0, ge=0, le=3650)
 
 
 class Journey(_Model):
     """One business's definition: where its events are, what they mean, what to predict.
 
-    A property is a `number`, a `category`, or a `rating`: a number the customer gave when asked.
+    A property is a `number`, a `category`, or what the customer answered when asked: a `rating`, or an
+    `nps` from 0 to 10. A session of the customer ends where nothing follows within `session_gap` (null:
+    there are no sessions). `coupons` are the event types by which an offer is taken; a purchase within
+    `response_within` of a contact counts as its response. `features` names the
+    business's own module of features: a path from the journey's folder, or a dotted name. The event type
+    `contacted` is the business's own: it counts as one of `business` without being named.
     """
 
     journey: JourneyName
@@ -325,12 +369,17 @@ class Journey(_Model):
     types: list[Name] = []
     business: list[Name] = []
     friction: list[Name] = []
+    features: Name | None = None
+    abandoned: Abandoned | None = None
+    coupons: list[Name] = []
+    response_within: Duration = timedelta(days=7)
     channels: list[Name] = []
-    properties: dict[Name, Literal["number", "category", "rating"]] = {}
+    properties: dict[Name, Literal["number", "category", "rating", "nps"]] = {}
     conversion: Name | None = None
     profile: Profile | None = None
     stages: Literal["by_event"] | dict[Name, Rule] = {}
     tasks: Tasks
+    session_gap: Duration | None = timedelta(minutes=30)
     windows: list[Duration] = Field(
         default=[timedelta(days=7), timedelta(days=28), timedelta(days=56), timedelta(days=112)],
         min_length=1,
@@ -339,6 +388,7 @@ class Journey(_Model):
     cutoffs: Cutoffs = Cutoffs()
     risk_bands: RiskBands = RiskBands()
     campaign: Campaign = Campaign()
+    _own: Own | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -355,6 +405,17 @@ class Journey(_Model):
                     f" properties and say where it comes from, columns: {{my_{name}: {name}}}"
                 )
         return self
+
+    def with_own(self, own: Own | None) -> Self:
+        """The journey with the module that its `features` names; definitions read from a file have it."""
+        found = self.model_copy()
+        found._own = own
+        return found
+
+    @property
+    def own(self) -> Own | None:
+        """The module that `features` names, once it is loaded; never part of what is logged with a model."""
+        return self._own
 
     @property
     def stage_names(self) -> list[str]:
@@ -382,8 +443,10 @@ class Journey(_Model):
         """Place in the file -> the event types it names."""
         places: dict[str, set[str]] = {
             "types": set(self.types),
-            "business": set(self.business),
+            "business": set(self.business) - {CONTACTED},
             "friction": set(self.friction),
+            "abandoned": {self.abandoned.started, self.abandoned.finished} if self.abandoned else set(),
+            "coupons": set(self.coupons),
             "conversion": {self.conversion} if self.conversion else set(),
         }
         if isinstance(self.stages, dict):
@@ -393,4 +456,6 @@ class Journey(_Model):
             if task is not None:
                 event = {task.event} if hasattr(task, "event") else set()
                 places[f"tasks.{name}"] = event | task.eligibility.event_types()
+        if self.tasks.next_event:
+            places["tasks.next_event"] = set(self.tasks.next_event.ends)
         return {place: types for place, types in places.items() if types}

@@ -14,20 +14,22 @@ from features.canonical import (
     canonical,
     columns_of,
     ordered,
+    shaped,
     without_repeated_ids,
 )
 from features.errors import InputError
 from features.journey import Journey
 from features.profile import read_profile
 from features.records import from_records
-from features.resolution import resolve
-from features.schema import CUSTOMER, EVENT_ID, KNOWN_AT, POSITION, TIME, to_microseconds
+from features.resolution import end_of, resolve
+from features.schema import CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, POSITION, TIME, to_microseconds
 from features.sources import origin, read_table
 
 __all__ = ["EventLog", "Origin", "from_records", "read", "write"]
 
 LATE = "at or after observed_until"
 EQUAL = "equal to another row in all columns"
+STORED = "events in the store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,9 @@ class EventLog:
     origins: list[Origin] = field(default_factory=list)
 
 
-def read(journey: Journey, base: Path, threads: int | None = None) -> tuple[Journey, EventLog]:
+def read(
+    journey: Journey, base: Path, threads: int | None = None, extra: pl.DataFrame | None = None
+) -> tuple[Journey, EventLog]:
     """Read every source and resolve the journey with what is found.
 
     Parameters
@@ -77,6 +81,9 @@ def read(journey: Journey, base: Path, threads: int | None = None) -> tuple[Jour
         The folder relative paths start at.
     threads : int, optional
         DuckDB's threads; default: all.
+    extra : polars.DataFrame, optional
+        Events that stand in no source, in canonical columns (times as int64 microseconds) and, where
+        it has them, declared properties. A row whose `event_id` a source has is that source's event.
 
     Returns
     -------
@@ -90,26 +97,31 @@ def read(journey: Journey, base: Path, threads: int | None = None) -> tuple[Jour
         than the log.
     """
     tables = [_read_source(journey, number, base, threads) for number in range(len(journey.events))]
+    if extra is not None and extra.height:
+        tables.append(_stored(extra, journey))
     rows = pl.concat([table.rows for _, table, _ in tables], how="diagonal")
+    for _, table, _ in tables:
+        table.rows = rows.clear()  # a log may fill half the memory: nothing is held twice
     left_out: dict[str, int] = {}
     for _, table, _ in tables:
         for reason, count in table.left_out.items():
             left_out[reason] = left_out.get(reason, 0) + count
-    duplicates = rows.height - rows.n_unique() + left_out.get(EQUAL, 0)
+    duplicates = rows.height - rows.hash_rows().n_unique() + left_out.get(EQUAL, 0)
     rows = _counted(rows, without_repeated_ids(rows), REASONS[EVENT_ID], left_out)
-    rows = _before_end(rows, journey, left_out)
+    notes = [note for _, table, _ in tables for note in table.notes]
+    rows = _before_end(rows, journey, left_out, notes)
     _refuse_empty(rows, left_out)
-    events = ordered(rows)
+    rows = ordered(rows)
     log = EventLog(
-        events=events,
+        events=rows,
         profile=read_profile(journey, base, threads),
         read=sum(count for count, _, _ in tables),
         left_out=left_out,
         duplicates=duplicates,
-        notes=[note for _, table, _ in tables for note in table.notes],
+        notes=notes,
         origins=[where for _, _, where in tables],
     )
-    return resolve(journey, events), log
+    return resolve(journey, rows), log
 
 
 def write(events: pl.DataFrame, path: Path) -> None:
@@ -141,6 +153,12 @@ def _read_source(journey: Journey, number: int, base: Path, threads: int | None)
     return frame.height, table, _origin(table.rows, origin(source))
 
 
+def _stored(extra: pl.DataFrame, journey: Journey) -> tuple[int, Table, Origin]:
+    """Events from elsewhere as one more source."""
+    table = Table(shaped(extra, journey).with_columns(pl.col(KNOWN_AT).fill_null(pl.col(TIME))))
+    return extra.height, table, _origin(table.rows, STORED)
+
+
 def _origin(rows: pl.DataFrame, name: str) -> Origin:
     before = pl.col(TIME).shift(1).over(CUSTOMER)
     first, last, backwards = rows.select(
@@ -155,11 +173,17 @@ def _counted(before: pl.DataFrame, after: pl.DataFrame, reason: str, left_out: d
     return after
 
 
-def _before_end(rows: pl.DataFrame, journey: Journey, left_out: dict[str, int]) -> pl.DataFrame:
-    if journey.observed_until is None:
+def _before_end(rows: pl.DataFrame, journey: Journey, left_out: dict[str, int], notes: list[str]) -> pl.DataFrame:
+    """Rows before the end of the log; contacts that it has not reached yet are told in a note, since they are right."""
+    if rows.is_empty():
         return rows
-    end = to_microseconds(journey.observed_until)
-    return _counted(rows, rows.filter(pl.col(TIME) < end), LATE, left_out)
+    end = to_microseconds(journey.observed_until) if journey.observed_until else end_of(rows)
+    if (rows[TIME] < end).all():
+        return rows
+    early = rows.filter((pl.col(TIME) < end) | (pl.col(EVENT) != CONTACTED))
+    if early.height < rows.height:
+        notes.append(f"{rows.height - early.height:,} contacts lie after the log's end and count once it reaches them")
+    return _counted(early, early.filter(pl.col(TIME) < end), LATE, left_out)
 
 
 def _refuse_empty(rows: pl.DataFrame, left_out: dict[str, int]) -> None:

@@ -114,9 +114,10 @@ class Lookups:
             rows = None if chosen is None else np.flatnonzero(chosen)
             if chosen is not None and rows is not None:
                 edges = ranges.among(chosen, rows, edges)
-            for part in group.parts:
-                among = Ranges(edges[part.places[0]], edges[part.places[1]])
-                found[part.column] = self._value(part, among, values, rows)
+            with np.errstate(over="ignore", invalid="ignore"):  # beyond the largest float64 is infinity
+                for part in group.parts:
+                    among = Ranges(edges[part.places[0]], edges[part.places[1]])
+                    found[part.column] = self._value(part, among, values, rows)
         return found
 
     def _edge(self, before: int | None) -> Ints:
@@ -146,6 +147,11 @@ class Lookups:
 
 def same_before(history: Ints, values: Values) -> Ints:
     """Per row the row before it with the same value in the same history, or -1."""
+    if isinstance(values, np.ndarray) and len(values):
+        goes_on, rises = history[1:] == history[:-1], values[1:] >= values[:-1]
+        if np.all(rises | ~goes_on):  # equal values stand together
+            same_as = np.append(False, goes_on & (values[1:] == values[:-1]))
+            return np.where(same_as, np.arange(len(values)) - 1, -1)
     same = codes(values) if isinstance(values, pl.Series) else np.unique(values, return_inverse=True)[1]
     order = grouped(history, same)
     rows = np.arange(len(history)) if order.rows is None else order.rows

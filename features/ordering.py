@@ -53,7 +53,7 @@ def numbered(queries: pl.DataFrame, log: Ordered) -> pl.DataFrame:
 def late(events: pl.DataFrame, queries: pl.DataFrame) -> pl.Series:
     """Per query: whether an event of a time before its cutoff was known at or after it only."""
     behind = events.lazy().filter(pl.col(KNOWN_AT) > pl.col(TIME)).select(HISTORY, TIME, KNOWN_AT).collect()
-    if behind.is_empty():
+    if behind.is_empty() or queries.is_empty():
         return pl.repeat(False, len(queries), dtype=pl.Boolean, eager=True)
     rows, cutoffs = nw.from_native(behind), queries[CUTOFF].unique()
     if len(cutoffs) <= CUTOFFS_ONE_BY_ONE:

@@ -8,7 +8,7 @@ database or over files must fit in memory.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +16,12 @@ from pathlib import Path
 import polars as pl
 from pyarrow.parquet import ParquetFile, ParquetWriter
 
-from features.canonical import canonical, columns_of, ordered, without_repeated_ids
+from features.canonical import canonical, columns_of, ordered, shaped, without_repeated_ids
 from features.errors import InputError
 from features.files import is_parquet, locate
 from features.journey import Journey
 from features.resolution import resolve_counted
-from features.schema import CHANNEL, CUSTOMER, EVENT, EVENT_ID, TIME, to_microseconds
+from features.schema import CHANNEL, CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME, to_microseconds
 from features.sources import table_batches
 
 ROWS = 4_000_000  # of a part, about
@@ -45,9 +45,10 @@ class Tally:
             return
         self.types.update(dict(rows[EVENT].value_counts().rows()))
         self.channels.update(dict(rows[CHANNEL].drop_nulls().value_counts().rows()))
-        low, high = rows.select(pl.col(TIME).min(), pl.col(TIME).max().alias("high")).row(0)
+        theirs = pl.col(EVENT) != CONTACTED  # what the business did says nothing of how far the log has come
+        low, high = rows.select(pl.col(TIME).min(), pl.col(TIME).filter(theirs).max().alias("high")).row(0)
         self.first = low if self.first is None else min(self.first, low)
-        self.newest = high if self.newest is None else max(self.newest, high)
+        self.newest = self.newest if high is None else high if self.newest is None else max(self.newest, high)
 
 
 def size(journey: Journey, base: Path) -> int:
@@ -60,8 +61,10 @@ def size(journey: Journey, base: Path) -> int:
     return found
 
 
-def split(journey: Journey, base: Path, folder: Path, threads: int | None = None) -> tuple[Journey, list[Path]]:
-    """Read every source into parts in `folder`; the resolved journey and the parts' files.
+def split(
+    journey: Journey, base: Path, folder: Path, threads: int | None = None, extra: pl.DataFrame | None = None
+) -> tuple[Journey, list[Path]]:
+    """Read every source, and `extra`, into parts in `folder`; the resolved journey and the parts' files.
 
     As `features.log.read`, but an `event_id` is looked for among the events of its customer only.
     """
@@ -69,7 +72,7 @@ def split(journey: Journey, base: Path, folder: Path, threads: int | None = None
     tally = Tally()
     with ExitStack() as stack:
         writers: dict[Path, ParquetWriter] = {}
-        for rows in _batches(journey, base, threads):
+        for rows in _batches(journey, base, threads, extra):
             tally.add(rows)
             for path, part in zip(paths, by_part(rows, len(paths)), strict=True):
                 table = part.to_arrow()
@@ -99,7 +102,17 @@ def read_part(journey: Journey, path: Path) -> pl.DataFrame:
     return ordered(without_repeated_ids(rows.drop(SOURCE)))
 
 
-def _batches(journey: Journey, base: Path, threads: int | None) -> Iterator[pl.DataFrame]:
+def customers(paths: Iterable[Path], cutoff: int) -> int:
+    """How many customers of the parts have an event that was known before the cutoff."""
+    known = pl.max_horizontal(TIME, KNOWN_AT) < cutoff
+    return sum(
+        int(pl.scan_parquet(path).filter(known).select(pl.col(CUSTOMER).n_unique()).collect().item())
+        for path in paths
+        if path.exists()
+    )
+
+
+def _batches(journey: Journey, base: Path, threads: int | None, extra: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
     end = None if journey.observed_until is None else to_microseconds(journey.observed_until)
     for number, source in enumerate(journey.events):
         place = f"events.{number}"
@@ -110,6 +123,14 @@ def _batches(journey: Journey, base: Path, threads: int | None) -> Iterator[pl.D
         for batch in table_batches(source, base, pick, place, BATCH, threads):
             rows = canonical(batch, source, journey, place).rows
             rows = rows if end is None else rows.filter(pl.col(TIME) < end)
-            if EVENT_ID not in rows.columns:
-                rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(EVENT_ID))
-            yield rows.with_columns(pl.lit(number, dtype=pl.Int16).alias(SOURCE))
+            yield _of_source(rows, number, journey)
+    if extra is not None and extra.height:
+        rows = extra.with_columns(pl.col(KNOWN_AT).fill_null(pl.col(TIME)))
+        yield _of_source(rows if end is None else rows.filter(pl.col(TIME) < end), len(journey.events), journey)
+
+
+def _of_source(rows: pl.DataFrame, number: int, journey: Journey) -> pl.DataFrame:
+    """The rows in columns that are the same for every source."""
+    if EVENT_ID not in rows.columns:
+        rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(EVENT_ID))
+    return shaped(rows, journey).with_columns(pl.lit(number, dtype=pl.Int16).alias(SOURCE))

@@ -15,7 +15,7 @@ import narwhals as nw
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from features.engine import aggregated, aggregated_of_one, aggregates, finished, known
+from features.engine import aggregated, aggregated_of_one, aggregates, build, finished, known
 from features.feature import Feature
 from features.histories import HISTORY, Keyed
 from features.instants import KEYS
@@ -24,6 +24,7 @@ from features.lookups import Asked
 from features.records import from_records
 from features.schema import CUSTOMER, CUTOFF
 
+FEW = 20  # cutoffs up to which a kept plan is the faster way
 AS_WRITTEN = pl.QueryOptFlags.none()  # a plan is optimised anew for every run, which costs more than so few rows do
 
 
@@ -41,7 +42,7 @@ class Plan:
     """
 
     def __init__(self, journey: Journey, features: Sequence[Feature], profile: pl.DataFrame | None = None) -> None:
-        self._lock = Lock()
+        self._lock, self._profile = Lock(), profile
         self._columns = from_records([], journey)[0].columns
         self._features, self._tables = tuple(features), [Asked(*each) for each in aggregates(features)]
         self._events = _Source({**from_records([], journey)[0].schema, HISTORY: pl.Int32})
@@ -55,8 +56,10 @@ class Plan:
 
     def run(self, events: pl.DataFrame, cutoffs: pl.DataFrame) -> pl.DataFrame:
         """The vectors of `cutoffs`, as `build` gives them."""
+        if len(cutoffs) > FEW:
+            return build(events, cutoffs.select(KEYS), self._features, self._profile)
         with self._lock:
-            self._aggregates.frame = self._found(events.select(self._columns), cutoffs.select(KEYS))
+            self._aggregates.frame = self._found(events[self._columns], cutoffs[list(KEYS)])
             return self._finished.collect(engine="in-memory", optimizations=AS_WRITTEN)
 
     def _found(self, events: pl.DataFrame, cutoffs: pl.DataFrame) -> pl.DataFrame:

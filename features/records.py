@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from features.canonical import REASONS, one_number, one_text, ordered, shaped, without_repeated_ids
+from features.canonical import REASONS, one_number, one_text
 from features.journey import Journey
-from features.schema import CANONICAL, CHANNEL, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME, VALUE
+from features.schema import CANONICAL, CHANNEL, CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, POSITION, TIME, VALUE
 from features.timestamps import parse_one
 
 
@@ -31,25 +32,47 @@ def from_records(records: Sequence[Mapping[str, object]], journey: Journey) -> t
         The events as `features.log.read` gives them, and what was left out or not understood.
     """
     columns, warnings = _columns(records, journey)
-    rows = shaped(pl.DataFrame(columns, schema_overrides=_kinds(columns, journey), strict=False), journey)
+    kept: Sequence[int] = range(len(records))
     for name in (CUSTOMER, TIME, EVENT, KNOWN_AT):
-        if rows[name].null_count():
-            warnings.append(f"{rows[name].null_count()} events left out: {REASONS[name]}")
-            rows = rows.filter(pl.col(name).is_not_null())
-    first = without_repeated_ids(rows)
-    if first.height < rows.height:
-        warnings.append(f"{rows.height - first.height} events left out: {REASONS[EVENT_ID]}")
-    unseen = sorted(set(first[EVENT]) - set(journey.types))
+        kept = _counted(kept, [n for n in kept if columns[name][n] is not None], REASONS[name], warnings)
+    if EVENT_ID in columns:
+        kept = _counted(kept, _first_of_each(columns[EVENT_ID], kept), REASONS[EVENT_ID], warnings)
+    unseen = sorted({str(columns[EVENT][n]) for n in kept} - {*journey.types, CONTACTED})
     warnings += [f"event type {name!r} was not seen in training" for name in unseen]
-    return ordered(first), warnings
+    return _ordered(columns, kept, journey), warnings
 
 
-def _columns(
-    records: Sequence[Mapping[str, object]], journey: Journey
-) -> tuple[dict[str, Sequence[object]], list[str]]:
+def _counted(before: Sequence[int], after: list[int], reason: str, warnings: list[str]) -> list[int]:
+    if len(after) < len(before):
+        warnings.append(f"{len(before) - len(after)} events left out: {reason}")
+    return after
+
+
+def _first_of_each(ids: Sequence[object], kept: Sequence[int]) -> list[int]:
+    """The first of the events that share an id; events without one stay."""
+    seen: set[object] = set()
+    return [n for n in kept if ids[n] is None or not (ids[n] in seen or seen.add(ids[n]))]  # type: ignore[func-returns-value]
+
+
+def _ordered(columns: Mapping[str, Sequence[Any]], kept: Sequence[int], journey: Journey) -> pl.DataFrame:
+    """What `features.canonical.ordered` makes of a file, without a query: requests have few events."""
+    customers, times = columns[CUSTOMER], columns[TIME]
+    order = sorted(kept, key=lambda n: (customers[n], times[n]))
+    counts: dict[str, int] = {}
+    positions = []
+    for n in order:
+        positions.append(counts.get(customers[n], 0))
+        counts[customers[n]] = positions[-1] + 1
+    names = [CUSTOMER, TIME, EVENT, VALUE, CHANNEL, KNOWN_AT, POSITION, EVENT_ID, *journey.properties]
+    kinds = {name: _kind(name, journey) for name in names if name == POSITION or name in columns}
+    rows = {name: positions if name == POSITION else [columns[name][n] for n in order] for name in kinds}
+    return pl.DataFrame(rows, schema=kinds)
+
+
+def _columns(records: Sequence[Mapping[str, object]], journey: Journey) -> tuple[dict[str, Sequence[Any]], list[str]]:
     zone = ZoneInfo(journey.timezone)
     warnings: list[str] = []
-    columns: dict[str, Sequence[object]] = {
+    columns: dict[str, Sequence[Any]] = {
         name: [one_text(record.get(name)) for record in records] for name in (CUSTOMER, EVENT, CHANNEL)
     }
     columns[TIME] = [parse_one(record.get(TIME), zone) for record in records]
@@ -62,9 +85,11 @@ def _columns(
         columns[EVENT_ID] = [one_text(record.get(EVENT_ID)) for record in records]
     for name, kind in {VALUE: "number", **journey.properties}.items():
         values = [record.get(name) for record in records] if name in given else [None] * len(records)
-        columns[name] = [one_text(value) if kind == "category" else one_number(value) for value in values]
-        refused = [raw for raw, read in zip(values, columns[name], strict=True) if read is None and _said(raw)]
-        if kind != "category" and refused:
+        columns[name] = list(map(one_text if kind == "category" else one_number, values))
+        refused = kind != "category" and [
+            v for v, n in zip(values, columns[name], strict=True) if n is None and _said(v)
+        ]
+        if refused:
             warnings.append(f"{name}: {refused[0]!r} is not a finite number and is read as unknown")
     unused = sorted(given - set(CANONICAL) - set(journey.properties))
     warnings += [f"{name!r} is neither a canonical column nor a declared property, and is not used" for name in unused]
@@ -76,9 +101,7 @@ def _said(value: object) -> bool:
     return value not in (None, "") and value == value  # noqa: PLR0124 - NaN differs from itself
 
 
-def _kinds(columns: Mapping[str, object], journey: Journey) -> dict[str, pl.DataType]:
-    numbers = {VALUE, *(name for name, kind in journey.properties.items() if kind != "category")}
-    return {
-        name: pl.Int64() if name in (TIME, KNOWN_AT) else pl.Float64() if name in numbers else pl.String()
-        for name in columns
-    }
+def _kind(name: str, journey: Journey) -> pl.DataType:
+    if name in (TIME, KNOWN_AT, POSITION):
+        return pl.Int64()
+    return pl.Float64() if name == VALUE or journey.properties.get(name, "category") != "category" else pl.String()

@@ -10,7 +10,7 @@ import polars as pl
 from features.definition import did_you_mean
 from features.errors import InputError
 from features.journey import Journey, duration_text
-from features.schema import CHANNEL, EVENT, TIME, to_datetime
+from features.schema import CHANNEL, CONTACTED, EVENT, TIME, to_datetime
 
 MOST_CHANNELS = 8  # more would make features of channels nobody uses
 
@@ -18,14 +18,16 @@ MOST_CHANNELS = 8  # more would make features of channels nobody uses
 def resolve(journey: Journey, events: pl.DataFrame) -> Journey:
     """The journey with `types`, `channels` and `observed_until` filled from a log that has rows.
 
-    Types and channels come the most frequent first. What the journey says itself stays.
+    Types and channels come the most frequent first. What the journey says itself stays. `contacted`
+    is caused by the business whether it occurred yet or not, and is no type of its own: a model
+    trained before the first contact must not take it for the customer's doing.
 
     Raises
     ------
     InputError
         The journey names an event type that never occurs, or a horizon longer than the log.
     """
-    first, newest = int(events[TIME].min()), int(events[TIME].max())  # type: ignore[arg-type]
+    first, newest = int(events[TIME].min()), end_of(events) - 1  # type: ignore[arg-type]
     return resolve_counted(journey, _counts(events[EVENT]), _counts(events[CHANNEL]), first, newest)
 
 
@@ -33,17 +35,25 @@ def resolve_counted(
     journey: Journey, types: Mapping[str, int], channels: Mapping[str, int], first: int, newest: int
 ) -> Journey:
     """The same from how often each type and channel occurs, and the first and newest time."""
-    found = _frequent(types)
+    found = [name for name in _frequent(types) if name != CONTACTED]
     _refuse_unknown_types(journey, found)
     resolved = journey.model_copy(
         update={
             "types": journey.types or found,
+            "business": list(dict.fromkeys([*journey.business, CONTACTED])),
             "channels": journey.channels or _frequent(channels)[:MOST_CHANNELS],
             "observed_until": journey.observed_until or to_datetime(newest + 1),
         }
     )
     _refuse_long_horizons(resolved, first)
     return resolved
+
+
+def end_of(events: pl.DataFrame) -> int:
+    """The instant after the newest event; what the business did itself says nothing of how far the log has come."""
+    theirs = events.filter(pl.col(EVENT) != CONTACTED)
+    newest = (theirs if theirs.height else events)[TIME].max()
+    return int(newest) + 1  # type: ignore[arg-type]
 
 
 def _counts(values: pl.Series) -> dict[str, int]:
@@ -60,7 +70,7 @@ def _refuse_unknown_types(journey: Journey, found: list[str]) -> None:
     unknown = [
         (place, name)
         for place, names in journey.named_types().items()
-        for name in sorted(names - set(found))
+        for name in sorted(names - {*found, CONTACTED})
         if place != "types"
     ]
     if not unknown:

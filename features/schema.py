@@ -20,11 +20,14 @@ POSITION = "position"  # int64: the customer's event number by (time, order of a
 EVENT_ID = "event_id"  # string; optional column: the same id is the same event
 CUTOFF = "cutoff"  # int64 microseconds: the first instant a vector may not see
 
+CONTACTED = "contacted"  # the event type by which the business's own contacts enter the log
+
 REQUIRED = (CUSTOMER, TIME, EVENT)
 CANONICAL = (CUSTOMER, TIME, EVENT, VALUE, CHANNEL, KNOWN_AT, EVENT_ID)
 DERIVED = (POSITION, CUTOFF, "age", "last")  # columns that stand beside the properties when a vector is built
 
 MICROSECONDS = 1_000_000
+MINUTE = 60 * MICROSECONDS
 DAY = 86_400 * MICROSECONDS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,7 +36,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def to_microseconds(when: datetime) -> int:
     """Microseconds since the epoch; a naive `when` is read as UTC."""
     aware = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // timedelta(microseconds=1)
+    since = aware - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def to_datetime(microseconds: int) -> datetime:

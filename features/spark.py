@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import narwhals as nw
+import polars as pl
 
 from features.catalogue import catalogue
 from features.errors import InputError
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
-def write(session: SparkSession, journey: Journey, base: Path, output: str, cutoffs: str | None = None) -> int:
+def write(
+    session: SparkSession,
+    journey: Journey,
+    base: Path,
+    output: str,
+    cutoffs: str | None = None,
+    extra: pl.DataFrame | None = None,
+) -> int:
     """Write one vector per row of `cutoffs` (default: everyone at `observed_until`); the number of rows.
 
     Parameters
@@ -41,6 +49,8 @@ def write(session: SparkSession, journey: Journey, base: Path, output: str, cuto
         (microseconds, naive UTC).
     cutoffs
         Parquet or CSV with `customer_id` and `cutoff`, a path or an address.
+    extra
+        Events that stand in no source, as `features.log.read` takes them.
     """
     from pyspark.errors import PySparkException
 
@@ -48,7 +58,7 @@ def write(session: SparkSession, journey: Journey, base: Path, output: str, cuto
     try:
         wanted = None if cutoffs is None else _read_cutoffs(session, cutoffs)
         profile = read_profile(session, journey, base)
-        resolved, log = read_log(session, journey, base)
+        resolved, log = read_log(session, journey, base, extra)
         # An adaptive plan forgets how its rows lie, and would move them again for every table.
         session.conf.set("spark.sql.adaptive.enabled", "false")
         known = _kept(_known(log, wanted, resolved.observed_until_microseconds))

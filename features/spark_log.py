@@ -7,11 +7,24 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from features.canonical import columns_of
+import polars as pl
+
+from features.canonical import columns_of, shaped
 from features.errors import InputError
 from features.journey import Journey, Source
 from features.resolution import resolve_counted
-from features.schema import CHANNEL, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, POSITION, TIME, VALUE, to_microseconds
+from features.schema import (
+    CHANNEL,
+    CONTACTED,
+    CUSTOMER,
+    EVENT,
+    EVENT_ID,
+    KNOWN_AT,
+    POSITION,
+    TIME,
+    VALUE,
+    to_microseconds,
+)
 from features.spark_columns import lacks, numbers, texts, times
 from features.spark_sources import ARRIVAL, quoted, read_source
 from features.timestamps import FORMS
@@ -46,10 +59,13 @@ class SpreadLog:
         return rows.drop(SOURCE, *ARRIVAL, EVENT_ID)
 
 
-def read_log(session: SparkSession, journey: Journey, base: Path) -> tuple[Journey, SpreadLog]:
+def read_log(
+    session: SparkSession, journey: Journey, base: Path, extra: pl.DataFrame | None = None
+) -> tuple[Journey, SpreadLog]:
     """The journey resolved with its log, and the log.
 
     As `features.log.read`; only counts of types and channels and the span of time come to the driver.
+    `extra`, which stands in no source, goes from here to the cluster.
 
     Raises
     ------
@@ -58,12 +74,14 @@ def read_log(session: SparkSession, journey: Journey, base: Path) -> tuple[Journ
     """
     _refuse_names(journey)
     sources = [_canonical(session, journey, number, base) for number in range(len(journey.events))]
+    if extra is not None and extra.height:
+        sources.append(_extra(session, extra, journey))
     rows = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), sources)
     rows = _first_of_id(rows) if EVENT_ID in rows.columns else rows
     if journey.observed_until is not None:
         rows = rows.where(quoted(TIME) < to_microseconds(journey.observed_until))
     resolved, size = _resolved(journey, rows)
-    return resolved, SpreadLog(rows, size)
+    return resolved, SpreadLog(rows.where(quoted(TIME) < resolved.observed_until_microseconds), size)
 
 
 def _refuse_names(journey: Journey) -> None:
@@ -89,6 +107,14 @@ def _canonical(session: SparkSession, journey: Journey, number: int, base: Path)
     arrival = [f.lit(number).alias(SOURCE), *ARRIVAL]
     rows = frame.select(*(column.alias(name) for name, column in found.items()), *arrival).dropna(subset=NEEDED)
     return _first_of_equals(rows, list(found)) if source.drop_duplicates else rows
+
+
+def _extra(session: SparkSession, extra: pl.DataFrame, journey: Journey) -> DataFrame:
+    """Events from this machine as one more source."""
+    rows = shaped(extra, journey).with_columns(pl.col(KNOWN_AT).fill_null(pl.col(TIME)))
+    places = (pl.lit(len(journey.events)), pl.lit(""), pl.lit(0, dtype=pl.Int64), pl.int_range(pl.len()))
+    placed = rows.with_columns(place.alias(name) for name, place in zip((SOURCE, *ARRIVAL), places, strict=True))
+    return session.createDataFrame(placed.to_arrow())
 
 
 def _converted(given: Given, source: Source, journey: Journey, place: str) -> dict[str, Column]:
@@ -176,5 +202,6 @@ def _resolved(journey: Journey, rows: DataFrame) -> tuple[Journey, int]:
         types[event] = types.get(event, 0) + number
         if channel is not None:
             channels[channel] = channels.get(channel, 0) + number
-    first, newest = min(row[3] for row in found), max(row[4] for row in found)
+    theirs = [row for row in found if row[0] != CONTACTED] or found  # our own doing says nothing of the log's end
+    first, newest = min(row[3] for row in found), max(row[4] for row in theirs)
     return resolve_counted(journey, types, channels, first, newest), sum(types.values())

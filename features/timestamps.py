@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -60,20 +61,22 @@ def parse(column: pl.Series, zone: str) -> Times:
 def parse_one(value: Any, zone: ZoneInfo) -> int | None:
     """The instant of one value; None where it cannot be read."""
     if isinstance(value, str):
-        text = value.strip()
-        if _IS_NUMBER.match(text):
-            value = float(text)
-        else:
-            try:
-                value = datetime.fromisoformat(text)
-            except ValueError:
-                return None
+        return _one_text(value, zone)
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         return _one_number(float(value), zone)
     if isinstance(value, date):
         when = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)  # noqa: DTZ001
         return to_microseconds(when if when.tzinfo else when.replace(tzinfo=zone, fold=0))
     return None
+
+
+@lru_cache(maxsize=4096)  # a request's times are read when it is checked, and again as its events
+def _one_text(text: str, zone: ZoneInfo) -> int | None:
+    text = text.strip()
+    if _IS_NUMBER.match(text):
+        return _one_number(float(text), zone)
+    when = _iso(text)
+    return None if when is None else parse_one(when, zone)
 
 
 def _one_number(value: float, zone: ZoneInfo) -> int | None:

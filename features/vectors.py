@@ -11,7 +11,7 @@ import polars as pl
 from pyarrow.parquet import ParquetWriter
 
 from features import parts
-from features.catalogue import catalogue
+from features.catalogue import catalogue, columns
 from features.engine import build
 from features.errors import InputError
 from features.instants import KEYS
@@ -24,7 +24,14 @@ from features.sources import read_table
 from features.timestamps import parse
 
 
-def write(journey: Journey, base: Path, output: Path, cutoffs: Path | None = None, threads: int | None = None) -> int:
+def write(
+    journey: Journey,
+    base: Path,
+    output: Path,
+    cutoffs: Path | None = None,
+    threads: int | None = None,
+    extra: pl.DataFrame | None = None,
+) -> int:
     """Write one vector per row of `cutoffs` (default: everyone at `observed_until`); the number of rows.
 
     A log too large for memory is read and built in parts, some of the customers at a time; their
@@ -40,6 +47,8 @@ def write(journey: Journey, base: Path, output: Path, cutoffs: Path | None = Non
         A Parquet or CSV file with `customer_id` and `cutoff`.
     threads
         DuckDB's threads; default: all.
+    extra
+        Events that stand in no source, as `features.log.read` takes them.
     """
     if output.suffix != ".parquet":
         raise InputError(str(output), "not a Parquet file's name", "a name that ends in .parquet")
@@ -47,7 +56,7 @@ def write(journey: Journey, base: Path, output: Path, cutoffs: Path | None = Non
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
         built = Path(folder, output.name)
-        rows = _write(_vectors(journey, base, wanted, Path(folder), threads), built)
+        rows = _write(_vectors(journey, base, wanted, Path(folder), threads, extra), built)
         built.replace(output)
     return rows
 
@@ -65,14 +74,19 @@ def _write(frames: Iterable[pl.DataFrame], path: Path) -> int:
 
 
 def _vectors(
-    journey: Journey, base: Path, wanted: pl.DataFrame | None, folder: Path, threads: int | None
+    journey: Journey,
+    base: Path,
+    wanted: pl.DataFrame | None,
+    folder: Path,
+    threads: int | None,
+    extra: pl.DataFrame | None,
 ) -> Iterator[pl.DataFrame]:
     """The vectors of the journey's customers, in one frame or one per part."""
     if parts.size(journey, base) <= parts.ROWS:
-        resolved, log = read(journey, base, threads)
+        resolved, log = read(journey, base, threads, extra)
         yield _built(resolved, log.events, wanted, log.profile)
         return
-    resolved, paths = parts.split(journey, base, folder, threads)
+    resolved, paths = parts.split(journey, base, folder, threads, extra)
     profile = read_profile(journey, base, threads)
     asked = [None] * len(paths) if wanted is None else parts.by_part(wanted, len(paths))
     for path, rows in zip(paths, asked, strict=True):
@@ -110,6 +124,6 @@ def read_cutoffs(path: Path) -> pl.DataFrame:
 
 def catalogue_text(journey: Journey) -> str:
     """Every feature, a line each: name, unit, reason code, description."""
-    rows = [(f.name, f.unit, f.reason, f.description) for f in catalogue(journey)]
+    rows = [(f.name, f.unit, f.reason, f.description) for f in columns(journey)]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(3)), row[3]]) for row in rows)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from features.journey import Journey
 
@@ -22,7 +23,8 @@ class Stage(_Part):
     since: str | None
 
 
-class Reason(_Part):
+@dataclass(slots=True)  # not a model, and not frozen: a run makes a dozen of them for each customer
+class Reason:
     """One reason code's effect on the prediction, in the prediction's own unit.
 
     `value` is the customer's value of the code's strongest feature, `usual` the customer's own
@@ -36,6 +38,7 @@ class Reason(_Part):
     unit: str
     effect: float
     direction: Literal["raises", "lowers"]
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class TaskAnswer(_Part):
@@ -102,9 +105,11 @@ class Answer(_Part):
 class AtRiskCustomer(_Part):
     """One line of the at-risk list: what ranks the customer, and the reason that raises churn most.
 
-    Money is in `currency` (null: the journey has no CLTV). `cltv_expected`, `at_stake` and
-    `expected_loss` are null where the CLTV task does not ask about the customer; `reason_code` and
-    `reason` where no reason raises the probability.
+    Money is in `currency` (null: the journey has no CLTV). `cltv_expected`, `at_stake`, `expected_loss`
+    and `contact_profit` are null where the CLTV task does not ask about the customer; `reason_code`
+    and `reason` where no reason raises the probability. With `p` the churn probability, `S` what is at
+    stake, `g` the accept rate, `d` the incentive's cost and `f` the contact's, `expected_loss` is
+    `p S` and `contact_profit` is `p g (S - d) - (1 - p) d - f`. Instants are ISO 8601 in UTC.
     """
 
     customer_id: str
@@ -118,6 +123,24 @@ class AtRiskCustomer(_Part):
     currency: str | None
     reason_code: str | None
     reason: str | None
+    contact_profit: float | None = Field(None, description="The expected profit of contacting the customer.")
+    contact_cost: float | None = Field(None, description="What a contact costs, as used here.")
+    incentive_cost: float | None = Field(None, description="What the incentive costs, as used here.")
+    accept_rate: float | None = Field(None, description="How many of those who would leave take it, as used here.")
+    risk_before: Literal["low", "medium", "high"] | None = Field(
+        None, description="The band before the present one; empty: none is known."
+    )
+    risk_since: str | None = Field(None, description="When scoring first gave the present band; empty: not known.")
+    status: Literal["open", "assigned", "snoozed", "contacted", "won", "lost"] = Field(
+        "open", description="How far the work on the customer is."
+    )
+    assignee: str | None = Field(None, description="Who works on the customer.")
+    snoozed_until: str | None = Field(None, description="Until when the customer is to be left.")
+    contacted_at: str | None = Field(None, description="When the customer was last contacted.")
+    suppressed: Literal["opted_out", "contacted", "held_out"] | None = Field(
+        None, description="Why the customer must not be contacted now; empty: may be."
+    )
+    note: str | None = Field(None, description="What was noted about the customer.")
 
 
 def to_json(answer: Answer) -> bytes:

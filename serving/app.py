@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from features.errors import InputError
 from serving import problems
 from serving.bodies import BodyLimit
-from serving.routes import at_risk, catalogue, customers, health, models, predictions
+from serving.routes import at_risk, campaigns, catalogue, customers, health, models, predictions, worklist
 from serving.state import Settings, State
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def create_app(
     app.state.journeycast = State(settings, load_scorer, list_models)
     problems.install(app)
     app.add_middleware(BodyLimit, limit=settings.body_limit)
-    for routes in (customers, predictions, at_risk, catalogue, models, health):
+    for routes in (customers, predictions, at_risk, worklist, campaigns, catalogue, models, health):
         app.include_router(routes.router)
     _add_documentation(app)
     return app

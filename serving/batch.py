@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import polars as pl
 
 from features.journey import Journey
 from features.labels import population
 from features.log import EventLog
-from features.schema import to_microseconds
+from features.schema import CUSTOMER, to_microseconds
 from serving.answers import Answer
 from serving.scorer import Scorer
+from serving.segments import Segments
 from serving.store import Store
+from serving.vector_log import OF_A_RUN, VectorLog
 
-CUSTOMERS_AT_ONCE = 2_000
+CUSTOMERS_AT_ONCE = 12_500  # as many as are explained at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +42,60 @@ def score(journey: Journey, log: EventLog, scorer: Scorer, store: Store, report:
     report
         Called with how many customers are done, and of how many.
     """
-    cutoff = journey.observed_until_microseconds
-    customers = population(log.events, [cutoff])
-    stamp = datetime.now(UTC).replace(microsecond=0)
-    answers = _answers(log.events, customers, scorer, stamp, report)
-    run_id = store.write_run(journey.journey, cutoff, to_microseconds(stamp), scorer.versions, answers)
-    return Scored(run_id, cutoff, len(customers), scorer.versions)
+    customers = len(population(log.events, [journey.observed_until_microseconds]))
+    return score_parts(journey, [log.events], customers, log.profile, scorer, store, report)
 
 
-def _answers(
-    events: pl.DataFrame,
-    customers: pl.DataFrame,
+def score_parts(
+    journey: Journey,
+    parts: Iterable[pl.DataFrame],
+    customers: int,
+    profile: pl.DataFrame | None,
     scorer: Scorer,
-    stamp: datetime,
+    store: Store,
     report: Callable[[int, int], None],
-) -> Iterator[Answer]:
+) -> Scored:
+    """The same of a log in parts, each with some of the customers and all of their events."""
+    cutoff = journey.observed_until_microseconds
+    stamp = datetime.now(UTC).replace(microsecond=0)
+    done = _Counted(report, customers)
+    vectors = VectorLog(store, scorer, share=OF_A_RUN / max(1, customers), events=False)
+    run = _Run(scorer, stamp, vectors, done)
+    answers = (answer for events in parts for answer in _answers(events, cutoff, run))
+    segments = Segments(journey.profile.segments if journey.profile else (), profile)
+    scored_at = to_microseconds(stamp)
+    run_id = store.write_run(journey.journey, cutoff, scored_at, scorer.versions, answers, segments)
+    vectors.write()
+    return Scored(run_id, cutoff, done.number, scorer.versions)
+
+
+class _Run(NamedTuple):
+    """Who answers, the answers' stamp, and who is told of it."""
+
+    scorer: Scorer
+    stamp: datetime
+    vectors: VectorLog
+    done: _Counted
+
+
+def _answers(events: pl.DataFrame, cutoff: int, run: _Run) -> Iterator[Answer]:
+    customers = population(events, [cutoff])
+    held = events[CUSTOMER]  # in order, as are the customers: those scored at once stand together
     for start in range(0, len(customers), CUSTOMERS_AT_ONCE):
-        yield from scorer.predict(events, customers.slice(start, CUSTOMERS_AT_ONCE), scored_at=stamp)
-        report(min(start + CUSTOMERS_AT_ONCE, len(customers)), len(customers))
+        asked = customers.slice(start, CUSTOMERS_AT_ONCE)
+        first = held.search_sorted(asked[CUSTOMER].item(0), side="left")
+        after = held.search_sorted(asked[CUSTOMER].item(-1), side="right")
+        own = events.slice(first, after - first)
+        yield from run.scorer.predict(own, asked, scored_at=run.stamp, served=run.vectors.add)
+        run.done.add(len(asked))
+
+
+class _Counted:
+    """How many customers are scored so far."""
+
+    def __init__(self, report: Callable[[int, int], None], of: int) -> None:
+        self._report, self._of, self.number = report, of, 0
+
+    def add(self, customers: int) -> None:
+        self.number += customers
+        self._report(self.number, self._of)

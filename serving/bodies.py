@@ -50,7 +50,7 @@ class StrictRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def strict(request: Request) -> Response:
-            if request.method == "POST" and not _declared_json(request.headers.get("content-type", "")):
+            if request.method in ("POST", "PATCH") and not _declared_json(request.headers.get("content-type", "")):
                 raise HTTPException(415, "Content-Type says something else than application/json")
             return await handle(_StrictRequest(request.scope, request.receive))
 

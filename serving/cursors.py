@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -12,21 +12,33 @@ from features.errors import InputError
 
 
 class Cursor(NamedTuple):
-    """The last line of a page, in the run that the first page was read from."""
+    """The last line of a page, in the run that the first page was read from.
+
+    `now` (microseconds) is when the first page was read, `wanted` says which list it is.
+    """
 
     run_id: int
-    rank_value: float
+    now: int
+    wanted: str
+    rank: float
     churn_probability: float
     customer_id: str
 
 
-def encode(cursor: Cursor) -> str:
+class Place(NamedTuple):
+    """The last line of a page of a campaign's members."""
+
+    campaign_id: int
+    place: int
+
+
+def encode(cursor: Cursor | Place) -> str:
     """The cursor as URL-safe text."""
     return urlsafe_b64encode(orjson.dumps([*cursor])).decode().rstrip("=")
 
 
 def decode(text: str) -> Cursor:
-    """The cursor that `text` stands for.
+    """The cursor of a list that `text` stands for.
 
     Raises
     ------
@@ -34,19 +46,47 @@ def decode(text: str) -> Cursor:
         Where the text was not made by `encode`.
     """
     try:
-        run_id, rank_value, churn_probability, customer_id = orjson.loads(
-            urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        )
-        numbers = (rank_value, churn_probability)
-        if type(run_id) is not int or abs(run_id) > 2**31 - 1 or not isinstance(customer_id, str):
+        run_id, now, wanted, rank, churn_probability, customer_id = _parts(text)
+        if not (_fits(run_id, 31) and _fits(now, 63) and isinstance(wanted, str) and isinstance(customer_id, str)):
             raise ValueError
-        if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+        if not all(type(number) in (int, float) and math.isfinite(number) for number in (rank, churn_probability)):
+            raise ValueError
+        if "\x00" in customer_id:  # PostgreSQL has no place for it
             raise ValueError
     except (ValueError, TypeError):
-        raise InputError(
-            "cursor",
-            f"{text[:80]!r} is not a cursor",
-            "the next_cursor of an earlier page, unchanged",
-            "leave the cursor out to begin with the first page",
-        ) from None
-    return Cursor(run_id, float(rank_value), float(churn_probability), customer_id)
+        raise _refused(text) from None
+    return Cursor(run_id, now, wanted, float(rank), float(churn_probability), customer_id)
+
+
+def decode_place(text: str) -> Place:
+    """The place among a campaign's members that `text` stands for.
+
+    Raises
+    ------
+    InputError
+        Where the text was not made by `encode`.
+    """
+    try:
+        campaign_id, place = _parts(text)
+        if not (_fits(campaign_id, 31) and _fits(place, 31)):
+            raise ValueError
+    except (ValueError, TypeError):
+        raise _refused(text) from None
+    return Place(campaign_id, place)
+
+
+def _parts(text: str) -> Any:
+    return orjson.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+
+
+def _fits(number: object, bits: int) -> bool:
+    return type(number) is int and abs(number) < 2**bits
+
+
+def _refused(text: str) -> InputError:
+    return InputError(
+        "cursor",
+        f"{text[:80]!r} is not a cursor",
+        "the next_cursor of an earlier page, unchanged",
+        "leave the cursor out to begin with the first page",
+    )

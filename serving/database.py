@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from features.addresses import shown
 from features.errors import InputError
+from serving.migrations import upgrade
 from serving.tables import SCHEMA, metadata, schema_version
 
 _LOCK = 0x6A6F7572  # PostgreSQL: held while the tables are made, so that two servers may start at once
@@ -45,6 +46,12 @@ def connect(url: str) -> Engine:
             "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",
             "correct the address",
         ) from None
+
+
+def exists(url: str) -> bool:
+    """Whether there is a database at `url`: a file for SQLite, anything for a server."""
+    found = make_url(url)
+    return found.get_backend_name() != "sqlite" or Path(found.database or "").exists()
 
 
 def _sqlite(url: URL) -> Engine:
@@ -90,45 +97,48 @@ def transaction(engine: Engine, *, writes: bool = False) -> Iterator[Connection]
 
 
 def prepare(engine: Engine) -> None:
-    """Make the tables in an empty database; refuse one whose tables are not the store's of this version.
+    """Make the tables in an empty database, or bring those of an earlier version to this one.
 
     Raises
     ------
     StoreError
-        Where the database holds other tables, or those of another version.
+        Where the database holds other tables, or those of a version that no step leads on from.
     """
     if engine.name == "sqlite":
         Path(engine.url.database or "").absolute().parent.mkdir(parents=True, exist_ok=True)
     with transaction(engine) as connection:
-        if _is_current(connection):
+        if _version(connection) == SCHEMA:
             return
     with transaction(engine, writes=True) as connection:
         if engine.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        if not _is_current(connection):
+        version = _version(connection)
+        if version is None:
             metadata.create_all(connection)
             connection.execute(insert(schema_version).values(version_num=SCHEMA))
+        elif upgrade(connection, version) != SCHEMA:
+            raise StoreError(
+                _place(connection),
+                f"its tables are of version {version}",
+                f"version {SCHEMA}",
+                "install the version of journeycast that made them, or score into a new store",
+            )
 
 
-def _is_current(connection: Connection) -> bool:
-    """Whether the store's tables are there; False in an empty database."""
+def _version(connection: Connection) -> str | None:
+    """The version of the store's tables; null in an empty database."""
     tables = inspect(connection).get_table_names()
     if not tables:
-        return False
-    place = f"score store {shown(str(connection.engine.url))}"
+        return None
     if schema_version.name not in tables:
         raise StoreError(
-            place,
+            _place(connection),
             f"the database holds other tables ({', '.join(sorted(tables)[:5])})",
             "an empty database, or one that journeycast made",
             "give the score store a database of its own",
         )
-    version = connection.execute(select(schema_version.c.version_num)).scalar()
-    if version != SCHEMA:
-        raise StoreError(
-            place,
-            f"its tables are of version {version}",
-            f"version {SCHEMA}",
-            "install the version of journeycast that made them, or score into a new store",
-        )
-    return True
+    return str(connection.execute(select(schema_version.c.version_num)).scalar())
+
+
+def _place(connection: Connection) -> str:
+    return f"score store {shown(str(connection.engine.url))}"

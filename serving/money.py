@@ -54,5 +54,12 @@ def contact_profit(probability: ArrayLike, stake: ArrayLike, campaign: Campaign)
     return np.asarray(kept - (1 - p) * campaign.incentive_cost - campaign.contact_cost)
 
 
+def contact_expense(probability: ArrayLike, campaign: Campaign) -> NDArray[np.float64]:
+    """Expected cost of contacting a customer: `f + d (1 - p + p g)`, what `contact_profit` takes off `p g at_stake`."""
+    p = _floats(probability)
+    takers = 1 - p + p * campaign.accept_rate
+    return np.asarray(campaign.contact_cost + campaign.incentive_cost * takers)
+
+
 def _floats(values: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(values, dtype=np.float64)

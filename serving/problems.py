@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from features.errors import InputError, NoModelError, UnknownCustomerError
+from features.errors import InputError, NoModelError, SuppressedError, UnknownCustomerError
+from serving.campaigns import UnknownCampaignError
 from serving.database import StoreError
 from serving.store import NoScoresError, RunGoneError
 
@@ -48,6 +49,8 @@ class Problem(BaseModel):
 
 _KINDS: dict[type[InputError], tuple[int, str, str]] = {
     UnknownCustomerError: (404, "unknown_customer", "No score of this customer"),
+    UnknownCampaignError: (404, "unknown_campaign", "No campaign of this id"),
+    SuppressedError: (409, "suppressed", "The customer must not be contacted"),
     RunGoneError: (410, "run_gone", "The list is no longer stored"),
     NoModelError: (503, "no_model", "No model serves this journey yet"),
     NoScoresError: (503, "no_scores", "No scores are stored yet"),
@@ -151,7 +154,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """`responses` of a route for OpenAPI: problem documents under these statuses."""
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     titles = {status: title for status, _, title in _KINDS.values()} | {s: t for s, (_, t, _) in _STATUSES.items()}
-    titles |= {404: "No score of this customer", 503: "No model, no scores or no store yet"}
+    titles |= {404: "Nothing of this id", 503: "No model, no scores or no store yet"}
     return {status: {"description": titles[status], "content": {MEDIA_TYPE: schema}} for status in statuses}
 
 

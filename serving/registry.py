@@ -10,14 +10,22 @@ import polars as pl
 
 from features.errors import InputError, NoModelError
 from features.labels import TASKS
+from features.own import Own
 from serving.scorer import Scorer, Served
 from training.model import Model
 
 CHAMPION = "champion"
 
 
-def load(journey: str, tracking_uri: str, cache: Path, profile: pl.DataFrame | None = None, threads: int = 1) -> Scorer:
-    """The scorer of a journey's champions.
+def load(
+    journey: str,
+    tracking_uri: str,
+    cache: Path,
+    profile: pl.DataFrame | None = None,
+    threads: int = 1,
+    own: Own | None = None,
+) -> Scorer:
+    """The scorer of a journey's champions; `own` is the module of features its definition names, if any.
 
     Models are read from files checked against their registered digest, and kept in `cache` by that
     digest.
@@ -39,7 +47,7 @@ def load(journey: str, tracking_uri: str, cache: Path, profile: pl.DataFrame | N
             f"at least one of {', '.join(f'{journey}.{task}' for task in TASKS)} with the alias champion",
             f"run `journeycast train {journey}` and `journeycast promote {journey} all`",
         )
-    return Scorer(found, profile, threads)
+    return Scorer(found, profile, threads, own)
 
 
 def models(journey: str, tracking_uri: str) -> list[dict[str, Any]]:

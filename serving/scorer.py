@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.catalogue import catalogue, digest
+from features.catalogue import catalogue, described, digest
 from features.eligibility import conditions
 from features.errors import InputError
 from features.families.stage import present
@@ -19,18 +22,23 @@ from features.feature import PROFILE, Feature
 from features.instants import KEYS
 from features.journey import Journey
 from features.labels import tasks
+from features.own import Own
 from features.plan import Plan
-from features.schema import CUSTOMER, CUTOFF, EVENT, KNOWN_AT, TIME, to_text
+from features.schema import CONTACTED, CUSTOMER, CUTOFF, EVENT, KNOWN_AT, TIME, to_text
 from serving.answers import Answer, TaskAnswer
 from serving.effects import effects
 from serving.money import at_stake, expected_loss
-from serving.reasons import Told, tell
-from serving.shapes import SHAPES, number_of, stage_of
+from serving.reasons import tell
+from serving.shapes import Columns, Shape, numbers_of, stage_of
+from training.encoding import Encodings
 from training.model import Model
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
-ROWS_AT_ONCE = 5_000  # bounds the memory of the SHAP values
+ROWS_AT_ONCE = 12_500  # SHAP values cost least in bulk; 100 MB of them for five stages and 200 features
+FEW_EVENTS = 5_000
+MANY_ROWS = 1_000  # from here on, making answers takes long enough for garbage collection to matter
 _NOT_ELIGIBLE = "the journey's rule for this task does not hold at the cutoff"
 _NOT_KNOWN = "no event of this customer was known before the cutoff"
 
@@ -44,13 +52,27 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class _TaskRows:
-    """A task's numbers for the rows of one call; rows not eligible hold nan."""
+class _Rows:
+    """Vectors, a task's matrix of them, and which of them are of known customers and are asked about."""
 
-    eligible: NDArray[np.bool_]
+    vectors: pl.DataFrame
+    matrix: Array
+    known: Flags
+    eligible: Flags
+
+    def asked(self) -> tuple[pl.DataFrame, Array]:
+        """The vectors and the matrix of the rows that are asked about."""
+        if self.eligible.all():
+            return self.vectors, self.matrix
+        return self.vectors.filter(self.eligible), self.matrix[self.eligible]
+
+
+@dataclass(frozen=True, slots=True)
+class _TaskRows:
+    """A task's predictions, shape (rows, outputs), nan where it does not ask; and its answers."""
+
     predicted: Array
-    told: dict[int, Told]
-    base: dict[int, float]
+    answers: list[TaskAnswer]
 
 
 class Scorer:
@@ -64,6 +86,8 @@ class Scorer:
         One row per customer, where the journey has profile features.
     threads
         CPUs to predict with; serving workers use one each.
+    own
+        The journey's own module of features, where it names one: models never bring it.
 
     Raises
     ------
@@ -71,21 +95,40 @@ class Scorer:
         Where a model was trained by other feature definitions than these, or the models disagree.
     """
 
-    def __init__(self, models: Mapping[str, Served], profile: pl.DataFrame | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Served],
+        profile: pl.DataFrame | None = None,
+        threads: int = 1,
+        own: Own | None = None,
+    ) -> None:
         self.models = dict(models)
         self.threads = threads
-        self.journey = _one_journey(self.models)
+        self.journey = _one_journey(self.models).with_own(own)
         self.features = catalogue(self.journey)
+        self._types = {*self.journey.types, CONTACTED}
         _check_definitions(self.models, self.features)
         if profile is None and any(feature.of == PROFILE for feature in self.features):
             raise InputError(
                 "profile", "not given", "the profile the champions learned from", "pass the profile's rows"
             )
+        self._columns = {
+            name: described(self.journey, served.model.encoding.names) for name, served in self.models.items()
+        }
         rules = {name: conditions(tasks(self.journey)[name].eligibility, f"eligible {name}") for name in self.models}
-        self._eligible = {name: answer for name, (_, answer) in rules.items()}
+        self._shapes = {
+            name: Shape(name, self.journey, served.model.about, served.version) for name, served in self.models.items()
+        }
+        eligible = [answer.alias(name) for name, (_, answer) in rules.items()]
+        self._encodings = Encodings((served.model.encoding for served in self.models.values()), eligible)
         stage = present(self.journey)[1:] if self.journey.stages else ()
         counts = tuple(feature for found, _ in rules.values() for feature in found)
         self._plan = Plan(self.journey, (*self.features, *stage, *counts), profile)
+
+    @cached_property
+    def definitions(self) -> str:
+        """The digest of the feature definitions."""
+        return digest(self.features)
 
     @property
     def versions(self) -> dict[str, int]:
@@ -93,7 +136,13 @@ class Scorer:
         return {name: served.version for name, served in self.models.items()}
 
     def predict(
-        self, events: pl.DataFrame, cutoffs: pl.DataFrame, *, reasons: bool = True, scored_at: datetime | None = None
+        self,
+        events: pl.DataFrame,
+        cutoffs: pl.DataFrame,
+        *,
+        reasons: bool = True,
+        scored_at: datetime | None = None,
+        served: Callable[[pl.DataFrame, pl.DataFrame], None] | None = None,
     ) -> list[Answer]:
         """One answer per row of `cutoffs`, in its order.
 
@@ -107,26 +156,47 @@ class Scorer:
             Whether to explain; without, `reasons` are empty and `base` is null.
         scored_at
             Stamp of the answers; default: now.
+        served
+            Called with the events and the vectors that the answers come from.
         """
         stamp = (scored_at or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
         found: list[Answer] = []
-        rows = cutoffs.select(KEYS)
+        rows = cutoffs[list(KEYS)]
         for start in range(0, len(rows), ROWS_AT_ONCE):
-            found += self._some(events, rows.slice(start, ROWS_AT_ONCE), reasons, stamp + "Z")
+            some = rows.slice(start, ROWS_AT_ONCE)
+            with _uncollected(len(some)):
+                found += self._some(events, some, reasons, stamp + "Z", served)
         return found
 
     def vectors(self, events: pl.DataFrame, cutoffs: pl.DataFrame) -> pl.DataFrame:
         """The vectors of these customers, with stage, its start and what the tasks' rules count."""
         return self._plan.run(events, cutoffs)
 
-    def _some(self, events: pl.DataFrame, cutoffs: pl.DataFrame, reasons: bool, stamp: str) -> list[Answer]:
-        chosen = events.join(cutoffs.select(CUSTOMER).unique(), on=CUSTOMER, how="semi", maintain_order="left")
+    def _some(
+        self,
+        events: pl.DataFrame,
+        cutoffs: pl.DataFrame,
+        reasons: bool,
+        stamp: str,
+        served: Callable[[pl.DataFrame, pl.DataFrame], None] | None,
+    ) -> list[Answer]:
+        chosen = _of_customers(events, cutoffs[CUSTOMER])
         vectors = self.vectors(chosen, cutoffs)
-        known = vectors["tenure_days"].is_not_null().to_numpy()
-        tasks_rows = {name: self._task(name, vectors, known, reasons) for name in self.models}
-        stakes = self._stakes(tasks_rows, len(vectors))
+        known = ~np.isnan(vectors["tenure_days"].to_numpy())
+        encoded, asked = self._encodings.read(vectors)
+        tasks_rows = {
+            name: self._task(name, _Rows(every, matrix, known, asked[name].to_numpy() & known), reasons)
+            for name, (every, matrix) in zip(self.models, encoded, strict=True)
+        }
+        stakes, losses = self._stakes(tasks_rows, len(vectors))
         warnings = self._warnings(chosen, cutoffs)
-        heads = vectors.select(*KEYS, *(c for c in ("stage", "since") if c in vectors.columns)).to_dicts()
+        if served is not None:
+            served(chosen, vectors)
+        columns = [name for name in (*KEYS, "stage", "since") if name in vectors.columns]
+        heads = [
+            dict(zip(columns, row, strict=True))
+            for row in zip(*(vectors[name].to_list() for name in columns), strict=True)
+        ]
         return [
             Answer(
                 customer_id=head[CUSTOMER],
@@ -134,69 +204,82 @@ class Scorer:
                 cutoff=to_text(head[CUTOFF]),
                 scored_at=stamp,
                 stage=stage_of(head),
-                **cast(Any, {n: self._answer(n, rows, row, bool(known[row])) for n, rows in tasks_rows.items()}),
-                at_stake=number_of(stakes[row, 0]),
-                expected_loss=number_of(stakes[row, 1]),
+                **cast(Any, {name: rows.answers[row] for name, rows in tasks_rows.items()}),
+                at_stake=stakes[row],
+                expected_loss=losses[row],
                 warnings=warnings.get((head[CUSTOMER], head[CUTOFF]), []) if known[row] else [_NOT_KNOWN],
             )
             for row, head in enumerate(heads)
         ]
 
-    def _task(self, name: str, vectors: pl.DataFrame, known: NDArray[np.bool_], reasons: bool) -> _TaskRows:
-        """Predictions and reasons of the eligible rows of one task."""
-        model = self.models[name].model
-        eligible = vectors.select(self._eligible[name].alias("eligible"))["eligible"].to_numpy() & known
-        rows = np.flatnonzero(eligible)
-        asked = vectors.filter(eligible)
-        matrix = model.encoding.matrix(asked)
+    def _task(self, name: str, rows: _Rows, reasons: bool) -> _TaskRows:
+        """Predictions and answers of one task."""
+        model, shape = self.models[name].model, self._shapes[name]
+        unasked = shape.unasked(_NOT_ELIGIBLE), shape.unasked(_NOT_KNOWN)
+        answers = [unasked[0] if seen else unasked[1] for seen in rows.known.tolist()]
         width = len(self.journey.stage_names) if name == "next_stage" else 1
-        predicted = np.full((len(vectors), width), np.nan)
-        told: dict[int, Told] = {}
-        base: dict[int, float] = {}
-        if len(rows):
-            predicted[rows] = model.link.predict(model.margins(matrix, self.threads))
-            if reasons:
-                output = predicted[rows].argmax(axis=1)
-                phi, start = model.contributions(matrix, self.threads)
-                found, bases = effects(model.link, phi, start, output)
-                told = dict(zip(rows.tolist(), tell(self.journey, self.features, asked, found), strict=True))
-                base = dict(zip(rows.tolist(), bases.tolist(), strict=True))
-        return _TaskRows(eligible, predicted, told, base)
+        predicted = np.full((len(answers), width), np.nan)
+        if rows.eligible.any():
+            vectors, matrix = rows.asked()
+            found = model.link.predict(model.margins(matrix, self.threads))
+            told = self._told(name, vectors, matrix, found.argmax(axis=1)) if reasons else {}
+            for row, answer in zip(np.flatnonzero(rows.eligible).tolist(), shape.answers(found, told), strict=True):
+                answers[row] = answer
+            predicted[rows.eligible] = found
+        return _TaskRows(predicted, answers)
 
-    def _stakes(self, found: dict[str, _TaskRows], rows: int) -> Array:
-        """`at_stake` and `expected_loss`, shape (rows, 2); nan where churn or CLTV has no answer."""
+    def _told(self, name: str, vectors: pl.DataFrame, matrix: Array, output: NDArray[np.intp]) -> Columns:
+        """What explains each row's output, by the fields of an answer."""
+        model = self.models[name].model
+        phi, start = model.contributions(matrix, self.threads)
+        found, base = effects(model.link, phi, start, output)
+        told = tell(self.journey, self._columns[name], vectors, found)
+        return {
+            "base": base.tolist(),
+            "reasons": [one.reasons for one in told],
+            "other_effects": [one.other_effects for one in told],
+        }
+
+    def _stakes(self, found: dict[str, _TaskRows], rows: int) -> tuple[list[float | None], list[float | None]]:
+        """`at_stake` and `expected_loss`; null where churn or CLTV has no answer."""
         share = self.models["cltv"].model.about.get("churned_value_share") if "cltv" in self.models else None
         if share is None or "churn" not in found:
-            return np.full((rows, 2), np.nan)
+            return [None] * rows, [None] * rows
         probability = found["churn"].predicted[:, 0]
         stake = at_stake(found["cltv"].predicted[:, 0], probability, share)
-        return np.column_stack([stake, expected_loss(probability, stake)])
+        return numbers_of(stake), numbers_of(expected_loss(probability, stake))
 
     def _warnings(self, events: pl.DataFrame, cutoffs: pl.DataFrame) -> dict[tuple[str, int], list[str]]:
         """Per customer and cutoff: event types that no model has seen."""
-        unseen = events.filter(~pl.col(EVENT).is_in(self.journey.types)).join(cutoffs, on=CUSTOMER)
+        types = events[EVENT] if len(events) < FEW_EVENTS else events[EVENT].unique()
+        if self._types.issuperset(types.to_list()):
+            return {}
+        unseen = events.filter(~pl.col(EVENT).is_in(self._types)).join(cutoffs, on=CUSTOMER)
         seen = unseen.filter((pl.col(TIME) < pl.col(CUTOFF)) & (pl.col(KNOWN_AT) < pl.col(CUTOFF)))
         found: dict[tuple[str, int], list[str]] = {}
         for customer, cutoff, event in seen.select(*KEYS, EVENT).unique().sort(*KEYS, EVENT).iter_rows():
             found.setdefault((customer, cutoff), []).append(f"event type {event!r} was not seen in training")
         return found
 
-    def _answer(self, name: str, rows: _TaskRows, row: int, known: bool) -> TaskAnswer:
-        served = self.models[name]
-        about = served.model.about
-        fixed: dict[str, Any] = {
-            "horizon_days": about["horizon_days"],
-            "grade": about["grade"]["letter"],
-            "model_version": served.version,
-        }
-        fixed["eligible"] = bool(rows.eligible[row])
-        if not rows.eligible[row]:
-            fixed["ineligible_reason"] = _NOT_ELIGIBLE if known else _NOT_KNOWN
-        elif row in rows.told:
-            told = rows.told[row]
-            fixed |= {"base": rows.base[row], "reasons": told.reasons, "other_effects": told.other_effects}
-        numbers = rows.predicted[row] if rows.eligible[row] else None
-        return SHAPES[name](self.journey, about, fixed, numbers)
+
+def _of_customers(events: pl.DataFrame, customers: pl.Series) -> pl.DataFrame:
+    """The events of these customers; a request has no others, and for few events a look is faster than a query."""
+    if len(events) < FEW_EVENTS and set(events[CUSTOMER].to_list()) <= set(customers.to_list()):
+        return events
+    return events.join(customers.unique().to_frame(), on=CUSTOMER, how="semi", maintain_order="left")
+
+
+@contextmanager
+def _uncollected(rows: int) -> Iterator[None]:
+    """Look for no garbage while many answers are made: they hold no cycles, and looking takes a third of the time."""
+    pause = rows >= MANY_ROWS and gc.isenabled()
+    if pause:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pause:
+            gc.enable()
 
 
 def _one_journey(models: Mapping[str, Served]) -> Journey:
@@ -219,7 +302,7 @@ def _check_definitions(models: Mapping[str, Served], features: tuple[Feature, ..
     if odd := [name for name, served in models.items() if served.model.about["features"] != ours]:
         raise InputError(
             f"champions {', '.join(odd)}",
-            "trained with other feature definitions than this version of journeycast has",
+            "trained with other feature definitions than this journey and version of journeycast have",
             "models of this version",
             "run `journeycast train` and `journeycast promote` again",
         )

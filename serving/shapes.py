@@ -1,7 +1,9 @@
-"""A task's numbers in the form of the answer."""
+"""Tasks' numbers in the form of the answer, for many rows at once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -9,44 +11,81 @@ from numpy.typing import NDArray
 
 from features.journey import Journey
 from features.schema import to_text
-from serving.answers import ChurnAnswer, CltvAnswer, NextStageAnswer, Stage
+from serving.answers import ChurnAnswer, CltvAnswer, NextStageAnswer, Stage, TaskAnswer
 from training.intervals import read_intervals
 
 Array = NDArray[np.float64]
+Columns = dict[str, list[Any]]  # field to its values, row by row
 
 
-def _churn(journey: Journey, about: dict[str, Any], fixed: dict[str, Any], numbers: Array | None) -> ChurnAnswer:
-    if numbers is None:
-        return ChurnAnswer(**fixed)
-    probability = float(numbers[0])
+def _churn(journey: Journey, about: dict[str, Any], predicted: Array) -> Columns:
+    probabilities = predicted[:, 0].tolist()
     # The rank among the out-of-fold predictions of training: the same for one customer and for all.
-    percentile = int(np.searchsorted(about["percentiles"], probability, side="right"))
-    return ChurnAnswer(
-        **fixed, probability=probability, percentile=percentile, risk=journey.risk_bands.band(probability)
-    )
+    percentiles = np.searchsorted(about["percentiles"], predicted[:, 0], side="right")
+    return {
+        "probability": probabilities,
+        "percentile": percentiles.tolist(),
+        "risk": [journey.risk_bands.band(probability) for probability in probabilities],
+    }
 
 
-def _next_stage(
-    journey: Journey, about: dict[str, Any], fixed: dict[str, Any], numbers: Array | None
-) -> NextStageAnswer:
-    if numbers is None:
-        return NextStageAnswer(**fixed)
+def _next_stage(journey: Journey, about: dict[str, Any], predicted: Array) -> Columns:
     names = journey.stage_names
-    order = np.argsort(-numbers, kind="stable")
-    likeliest = {names[i]: float(numbers[i]) for i in order}
-    return NextStageAnswer(**fixed, stage=names[int(numbers.argmax())], probabilities=likeliest)
+    order = np.argsort(-predicted, axis=1, kind="stable")
+    likeliest = np.take_along_axis(predicted, order, axis=1).tolist()
+    ordered = [[names[place] for place in row] for row in order.tolist()]
+    return {
+        "stage": [row[0] for row in ordered],
+        "probabilities": [dict(zip(*pair, strict=True)) for pair in zip(ordered, likeliest, strict=True)],
+    }
 
 
-def _cltv(journey: Journey, about: dict[str, Any], fixed: dict[str, Any], numbers: Array | None) -> CltvAnswer:
-    intervals = read_intervals(about["intervals"])
-    fixed |= {"coverage": intervals.coverage, "currency": journey.currency}
-    if numbers is None:
-        return CltvAnswer(**fixed)
-    low, high = intervals.interval(numbers)
-    return CltvAnswer(**fixed, expected=float(numbers[0]), low=number_of(low[0]), high=float(high[0]))
+def _cltv(journey: Journey, about: dict[str, Any], predicted: Array) -> Columns:
+    low, high = read_intervals(about["intervals"]).interval(predicted[:, 0])
+    return {"expected": predicted[:, 0].tolist(), "low": numbers_of(low), "high": high.tolist()}
 
 
-SHAPES = {"churn": _churn, "next_stage": _next_stage, "cltv": _cltv}
+_NUMBERS: dict[str, Callable[[Journey, dict[str, Any], Array], Columns]] = {
+    "churn": _churn,
+    "next_stage": _next_stage,
+    "cltv": _cltv,
+}
+_ANSWERS: dict[str, type[TaskAnswer]] = {"churn": ChurnAnswer, "next_stage": NextStageAnswer, "cltv": CltvAnswer}
+
+
+class Shape:
+    """Makes the answers of one task.
+
+    Parameters
+    ----------
+    about
+        What the task's model says of itself.
+    version
+        The model's version.
+    """
+
+    def __init__(self, task: str, journey: Journey, about: dict[str, Any], version: int) -> None:
+        self._journey, self._about, self._answer, self._numbers = journey, about, _ANSWERS[task], _NUMBERS[task]
+        self._fixed: dict[str, Any] = {
+            "horizon_days": about["horizon_days"],
+            "grade": about["grade"]["letter"],
+            "model_version": version,
+        }
+        if task == "cltv":
+            self._fixed |= {"coverage": read_intervals(about["intervals"]).coverage, "currency": journey.currency}
+
+    def unasked(self, why: str) -> TaskAnswer:
+        """The answer of a customer the task does not ask about."""
+        return self._answer(eligible=False, ineligible_reason=why, **self._fixed)
+
+    def answers(self, predicted: Array, told: Columns) -> list[TaskAnswer]:
+        """One answer per row of predictions (rows, outputs), with what `told` says of each."""
+        columns = self._numbers(self._journey, self._about, predicted) | told
+        answer, fixed, names = self._answer, self._fixed, tuple(columns)
+        return [
+            answer(eligible=True, **fixed, **dict(zip(names, row, strict=True)))
+            for row in zip(*columns.values(), strict=True)
+        ]
 
 
 def stage_of(head: dict[str, Any]) -> Stage | None:
@@ -56,6 +95,6 @@ def stage_of(head: dict[str, Any]) -> Stage | None:
     return Stage(name=head["stage"], since=None if head["since"] is None else to_text(int(head["since"])))
 
 
-def number_of(value: float) -> float | None:
-    """A number for JSON, which has no nan."""
-    return float(value) if np.isfinite(value) else None
+def numbers_of(values: Array) -> list[float | None]:
+    """Numbers for JSON, which has no nan."""
+    return [None if isnan(value) else value for value in values.tolist()]

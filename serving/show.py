@@ -13,6 +13,7 @@ from rich.text import Text
 
 from features.journey import Journey
 from serving.answers import Answer, AtRiskCustomer, ChurnAnswer, CltvAnswer, NextStageAnswer
+from serving.filters import Sort
 from serving.reasons import shown
 
 _SHOWN_METRICS = {
@@ -21,25 +22,31 @@ _SHOWN_METRICS = {
     "cltv": ("mae", "spearman", "gini", "bias", "tweedie_deviance"),
 }
 _LOSS = {"churn": "log_loss", "next_stage": "log_loss", "cltv": "tweedie_deviance"}
+_RANKED_BY: dict[Sort, tuple[str, str]] = {
+    "expected_loss": ("expected loss", "expected_loss"),
+    "profit": ("profit of a contact", "contact_profit"),
+}
 _RULES = 4  # shown beside a model: the strongest; MLflow holds all
 
 
-def at_risk_table(customers: Iterable[AtRiskCustomer], currency: str) -> Table:
-    """The list, one customer a line."""
-    table = Table(title="Customers with the largest expected loss", title_justify="left", header_style="bold")
+def at_risk_table(customers: Iterable[AtRiskCustomer], currency: str, sort: Sort = "expected_loss") -> Table:
+    """The list, one customer a line, with the amount that ranks it."""
+    title, amount = _RANKED_BY[sort]
+    table = Table(title=f"Customers with the largest {title}", title_justify="left", header_style="bold")
     table.add_column("customer")
     table.add_column("stage")
     table.add_column("churn risk", justify="right")
     table.add_column(f"CLTV, {currency}", justify="right")
-    table.add_column(f"expected loss, {currency}", justify="right")
+    table.add_column(f"{title}, {currency}", justify="right")
     table.add_column("top reason")
     for one in customers:
+        ranked_by = getattr(one, amount)
         table.add_row(
             escape(one.customer_id),
             escape(one.stage or "-"),
             f"{100 * one.churn_probability:.0f} % {one.risk}",
             "-" if one.cltv_expected is None else f"{one.cltv_expected:,.2f}",
-            "-" if one.expected_loss is None else f"{one.expected_loss:,.2f}",
+            "-" if ranked_by is None else f"{ranked_by:,.2f}",
             escape(one.reason or "-"),
         )
     return table

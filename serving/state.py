@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 
 from features.errors import InputError, NoModelError
+from features.journey import Campaign
+from serving.database import StoreError
 from serving.problems import NotReadyError
 from serving.store import Store
+from serving.vector_log import VectorLog
 
 if TYPE_CHECKING:
     from serving.scorer import Scorer
@@ -27,12 +30,15 @@ class Settings:
     """What a server is told when it starts.
 
     `journey` is the journey's name, `store_url` the score store's address, `body_limit` the bytes a
-    request's body may have.
+    request's body may have, `campaign` the costs that lists are told with unless a request says others,
+    `log_vectors` the share of predictions whose vector is kept.
     """
 
     journey: str
     store_url: str
     body_limit: int = 10_000_000
+    campaign: Campaign = field(default_factory=Campaign)
+    log_vectors: float = 0.0
 
 
 class State:
@@ -45,8 +51,11 @@ class State:
         list_models: Callable[[], list[dict[str, Any]]],
     ) -> None:
         self.journey = settings.journey
+        self.campaign = settings.campaign
         self.store = Store(settings.store_url)
+        self.turn = Lock()  # one prediction at a time: several at once only wait for the interpreter's lock
         self._load, self._list, self._lock = load_scorer, list_models, Lock()
+        self._share = settings.log_vectors
         self._scorer: Scorer | None = None
         self._failure: InputError | None = None
         self._retry_at = 0.0
@@ -70,6 +79,20 @@ class State:
             with self._lock:
                 scorer = self._scorer or self._loaded_now()
         return scorer
+
+    def vector_log(self) -> VectorLog | None:
+        """Where the vectors of one request go; null: nowhere."""
+        if not self._share:
+            return None
+        return VectorLog(self.store, self.scorer(), share=self._share, events=True)
+
+    def keep(self, vectors: VectorLog | None) -> None:
+        """Keep them; an answer does not fail for want of it."""
+        try:
+            if vectors is not None:
+                vectors.write()
+        except StoreError as error:
+            _log.warning("vectors of %s were not kept: %s", self.journey, error.found)
 
     def _loaded_now(self) -> Scorer:
         if self._failure is not None and time.monotonic() < self._retry_at:

@@ -5,27 +5,30 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from threading import Lock
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from features.errors import InputError
-from serving import cursors
-from serving.answers import Answer, to_json
+from serving import cursors, rows
+from serving.answers import Answer
+from serving.clock import now
 from serving.cursors import Cursor
-from serving.database import StoreError, connect, prepare, transaction
-from serving.listing import Filters, Page, page
-from serving.tables import UNKNOWN_LOSS, Run, runs, scores, stored_answers
+from serving.database import StoreError, connect, prepare
+from serving.database import transaction as begin
+from serving.filters import Wanted
+from serving.listing import Page, page
+from serving.rows import CHUNK
+from serving.segments import Segments
+from serving.tables import Run, runs, stored_answers
 
-_CHUNK = 2_000
+_WHOLE_LIST = Wanted()
 _LATEST = select(runs).where(runs.c.journey == bindparam("journey")).order_by(runs.c.id.desc()).limit(1)
 _ANSWER = select(stored_answers.c.answer).where(
     stored_answers.c.run_id == _LATEST.with_only_columns(runs.c.id).scalar_subquery(),
     stored_answers.c.customer_id == bindparam("customer_id"),
 )
+_ANSWERS = select(stored_answers.c.customer_id, stored_answers.c.answer).order_by(stored_answers.c.customer_id)
 
 
 class NoScoresError(InputError):
@@ -61,41 +64,51 @@ class Store:
         self._engine.dispose()
 
     def write_run(
-        self, journey: str, cutoff: int, scored_at: int, versions: dict[str, int], answers: Iterable[Answer]
+        self,
+        journey: str,
+        cutoff: int,
+        scored_at: int,
+        versions: dict[str, int],
+        answers: Iterable[Answer],
+        segments: Segments | None = None,
     ) -> int:
         """Write a run and return its id; readers see all of it or, where anything fails, nothing.
 
         `answers` is read once, in chunks, while the transaction is open: on SQLite no one else
-        writes until it is exhausted.
+        writes until it is exhausted. A run is stored as scored after the one before it, whatever the
+        clock says.
 
         Raises
         ------
         InputError
             Where there is no answer, or two of one customer.
         """
-        new = {"journey": journey, "cutoff": cutoff, "scored_at": scored_at, "versions": versions, "customers": 0}
-        with self._transaction(writes=True) as connection:
-            run_id = connection.execute(insert(runs).values(new).returning(runs.c.id)).scalar_one()
-            customers, currency = _write(connection, run_id, iter(answers))
-            if not customers:
+        held = segments or Segments()
+        new = {"journey": journey, "cutoff": cutoff, "versions": versions, "segments": held.names or None}
+        with self.transaction(writes=True) as connection:
+            before = _latest(connection, journey)
+            stamp = max(scored_at, before.scored_at + 1) if before else scored_at
+            begun = {**new, "scored_at": stamp, "customers": 0}
+            run_id = connection.execute(insert(runs).values(begun).returning(runs.c.id)).scalar_one()
+            written = rows.write(connection, run_id, stamp, answers, before, held)
+            if not written.customers:
                 raise InputError(
                     "score", "no customer was scored", "one or more", "check that the event log has events"
                 )
-            known = update(runs).where(runs.c.id == run_id)
-            connection.execute(known.values(customers=customers, currency=currency))
+            connection.execute(update(runs).where(runs.c.id == run_id).values(written._asdict()))
             self._forget_old(connection, journey)
         return run_id
 
     def latest_run(self, journey: str) -> Run | None:
         """The newest run of a journey; null: none yet."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return _latest(connection, journey)
 
     def answer_json(self, journey: str, customer_id: str) -> bytes | None:
         """The customer's answer in the newest run, as JSON; null: the run has none."""
         if "\x00" in customer_id:  # PostgreSQL stores no NUL, and refuses to be asked for one
             return None
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             found = connection.execute(_ANSWER, {"journey": journey, "customer_id": customer_id}).scalar()
         return None if found is None else zlib.decompress(found)
 
@@ -104,20 +117,12 @@ class Store:
         found = self.answer_json(journey, customer_id)
         return None if found is None else Answer.model_validate_json(found)
 
-    def at_risk(
-        self,
-        journey: str,
-        *,
-        risk: str | None = None,
-        stage: str | None = None,
-        minimum_cltv: float | None = None,
-        limit: int = 50,
-        after: str | None = None,
-    ) -> Page:
-        """A page of the customers that churn asks about, by expected loss, the largest first.
+    def at_risk(self, journey: str, wanted: Wanted = _WHOLE_LIST, *, limit: int = 50, after: str | None = None) -> Page:
+        """A page of the customers that churn asks about, the largest expected loss or profit first.
 
-        Customers without an expected loss come last, by churn probability; so does everyone where
-        the journey has no CLTV. Ties go by `customer_id`. A list begun on one run is read to its
+        Customers for whom that is unknown come last, by churn probability; so does everyone where
+        the journey has no CLTV. Ties go by `customer_id`. Those who must not be contacted or are
+        snoozed are left out, unless the filters include them. A list begun on one run is read to its
         end on that run, whatever is written meanwhile.
 
         Parameters
@@ -132,21 +137,59 @@ class Store:
         RunGoneError
             Where the run that `after` names was deleted.
         InputError
-            Where `after` is not a cursor.
+            Where `after` is not a cursor of this list.
         """
         begun = cursors.decode(after) if after is not None else None
-        filters = Filters(risk, stage, minimum_cltv)
-        with self._transaction() as connection:
-            return page(connection, _run_of(connection, journey, begun), filters, limit, begun)
+        with self.transaction() as connection:
+            return page(connection, run_of(connection, journey, begun), wanted, limit, begun, now())
+
+    def answers(self, journey: str, run: Run | None = None, *, at_once: int = CHUNK) -> Iterator[tuple[str, bytes]]:
+        """Every customer's id and answer as JSON, in the order of the ids by code point.
+
+        A part at a time, each in a transaction of its own: memory does not grow with the run, and a
+        slow reader keeps nobody from writing.
+
+        Parameters
+        ----------
+        run
+            Null: the newest.
+        at_once
+            How many are read in one transaction.
+
+        Raises
+        ------
+        NoScoresError
+            At once, where the journey has no run.
+        RunGoneError
+            On the way, where the run is deleted meanwhile.
+        """
+        with self.transaction() as connection:
+            chosen = run or run_of(connection, journey, None)
+        return self._answers_of(chosen, at_once)
+
+    def _answers_of(self, run: Run, at_once: int) -> Iterator[tuple[str, bytes]]:
+        of_run = _ANSWERS.where(stored_answers.c.run_id == run.id).limit(at_once)
+        wanted = of_run
+        while True:
+            with self.transaction() as connection:
+                found = connection.execute(wanted).all()
+                if connection.execute(select(runs.c.id).where(runs.c.id == run.id)).one_or_none() is None:
+                    raise RunGoneError(f"run {run.id}", "is no longer stored", "a stored run", "begin with the newest")
+            for row in found:
+                yield row.customer_id, zlib.decompress(row.answer)
+            if len(found) < at_once:
+                return
+            wanted = of_run.where(stored_answers.c.customer_id > found[-1].customer_id)
 
     @contextmanager
-    def _transaction(self, *, writes: bool = False) -> Iterator[Connection]:
+    def transaction(self, *, writes: bool = False) -> Iterator[Connection]:
+        """A transaction on the store's tables; one that only reads sees one state throughout."""
         with self._lock:
             if not self._prepared:
                 prepare(self._engine)
                 self._prepared = True
         try:
-            with transaction(self._engine, writes=writes) as connection:
+            with begin(self._engine, writes=writes) as connection:
                 yield connection
         except StoreError:
             self._prepared = False  # the database that comes back may be another one
@@ -159,54 +202,21 @@ class Store:
             connection.execute(delete(runs).where(runs.c.id.in_(old)))  # scores and answers go with it
 
 
-def _write(connection: Connection, run_id: int, answers: Iterator[Answer]) -> tuple[int, str | None]:
-    """Write all answers; how many there were, and their currency."""
-    customers, currency = 0, None
-    while chunk := list(islice(answers, _CHUNK)):
-        try:
-            connection.execute(insert(scores), [_score(run_id, answer) for answer in chunk])
-        except IntegrityError as error:
-            raise InputError(
-                "score", "two answers of one customer", "one answer per customer", "score each customer once"
-            ) from error
-        connection.execute(
-            insert(stored_answers),
-            [{"run_id": run_id, "customer_id": a.customer_id, "answer": zlib.compress(to_json(a), 1)} for a in chunk],
-        )
-        customers += len(chunk)
-        currency = currency or next((answer.cltv.currency for answer in chunk if answer.cltv), None)
-    return customers, currency
-
-
-def _score(run_id: int, answer: Answer) -> dict[str, Any]:
-    churn, cltv = answer.churn, answer.cltv
-    probability = churn.probability if churn else None
-    raising = [reason for reason in churn.reasons if reason.effect > 0] if churn else []
-    top = max(raising, key=lambda reason: reason.effect, default=None)
-    known = UNKNOWN_LOSS if answer.expected_loss is None else answer.expected_loss
-    return {
-        "run_id": run_id,
-        "customer_id": answer.customer_id,
-        "stage": answer.stage.name if answer.stage else None,
-        "churn_eligible": bool(churn and churn.eligible),
-        "churn_probability": probability,
-        "churn_percentile": churn.percentile if churn else None,
-        "risk": churn.risk if churn else None,
-        "cltv_expected": cltv.expected if cltv else None,
-        "at_stake": answer.at_stake,
-        "expected_loss": answer.expected_loss,
-        "reason_code": top.code if top else None,
-        "reason": top.text if top else None,
-        "rank_value": known if probability is not None else None,
-    }
-
-
 def _latest(connection: Connection, journey: str) -> Run | None:
     row = connection.execute(_LATEST, {"journey": journey}).one_or_none()
     return Run(**row._mapping) if row else None
 
 
-def _run_of(connection: Connection, journey: str, begun: Cursor | None) -> Run:
+def run_of(connection: Connection, journey: str, begun: Cursor | None = None) -> Run:
+    """The newest run of a journey, or the one that a list was begun on.
+
+    Raises
+    ------
+    NoScoresError
+        Where the journey has no run.
+    RunGoneError
+        Where the list's run was deleted.
+    """
     if begun is None:
         run = _latest(connection, journey)
         if run is None:

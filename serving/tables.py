@@ -17,13 +17,16 @@ from sqlalchemy import (
     Table,
     Text,
     TypedColumns,
+    UniqueConstraint,
 )
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 
 metadata = MetaData()
 # Ids sort by code point on every database, so that a list has one order everywhere.
 _ID = Text().with_variant(Text(collation="C"), "postgresql")
+_COUNTER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only what it calls INTEGER
+_JSON = JSON(none_as_null=True)
 
 
 class _SchemaVersion(TypedColumns):
@@ -34,10 +37,12 @@ class _Runs(TypedColumns):
     id = Column(Integer, primary_key=True)
     journey: Named[str]
     cutoff = Column(BigInteger, nullable=False)  # microseconds
-    scored_at = Column(BigInteger, nullable=False)  # microseconds
+    scored_at = Column(BigInteger, nullable=False)  # microseconds; grows from run to run
     versions = Column(JSON, nullable=False)  # task -> model version
     currency: Named[str | None]  # null: no CLTV
     customers: Named[int]
+    horizon = Column(BigInteger)  # of churn, microseconds; null: no churn
+    segments = Column(_JSON)  # the names of the journey's segments; null: none
 
 
 class _Scores(TypedColumns):
@@ -53,8 +58,11 @@ class _Scores(TypedColumns):
     expected_loss: Named[float | None]
     reason_code: Named[str | None]
     reason: Named[str | None]
-    # The expected loss, or UNKNOWN_LOSS, so that one index orders the list; null: not on the list.
+    # The expected loss, or UNKNOWN, so that one index orders the list; null: not on the list.
     rank_value: Named[float | None]
+    risk_before: Named[str | None]  # the band before the present one; null: none is known
+    risk_since = Column(BigInteger)  # scored_at of the run that changed it; null: as far back as runs were kept
+    segments = Column(_JSON)  # segment -> the customer's value; null: none
 
 
 class _Answers(TypedColumns):
@@ -63,7 +71,77 @@ class _Answers(TypedColumns):
     answer = Column(LargeBinary, nullable=False)  # JSON, deflated: a sixth of the bytes to write, keep and delete
 
 
-UNKNOWN_LOSS = -1.7976931348623157e308  # the smallest double: customers without an expected loss come last
+class _Worklist(TypedColumns):
+    journey: Named[str] = Column(primary_key=True)
+    customer_id = Column(_ID, primary_key=True)
+    status: Named[str]
+    assignee: Named[str | None]
+    note: Named[str | None]
+    snoozed_until = Column(BigInteger)  # microseconds, as all instants here
+    opted_out: Named[bool]
+    contacted_at = Column(BigInteger)  # the newest contact
+    held_out_until = Column(BigInteger)  # the end of a campaign that holds the customer out
+    changed_at = Column(BigInteger, nullable=False)
+
+
+class _Events(TypedColumns):
+    id = Column(_COUNTER, primary_key=True)  # in the order of arrival
+    journey: Named[str]
+    event_id = Column(_ID, nullable=False)  # the same id is the same event, in files too
+    customer_id = Column(_ID, nullable=False)
+    time = Column(BigInteger, nullable=False)  # microseconds
+    event: Named[str]
+    value: Named[float | None]
+    channel: Named[str | None]
+    known_at = Column(BigInteger, nullable=False)  # microseconds
+    properties = Column(_JSON)  # declared property -> number or text; null: none
+    received_at = Column(BigInteger, nullable=False)  # microseconds
+
+
+class _Campaigns(TypedColumns):
+    id = Column(Integer, primary_key=True)
+    journey: Named[str]
+    name: Named[str]
+    run_id: Named[int]  # the run the list was cut from, which may be gone
+    cutoff = Column(BigInteger, nullable=False)
+    horizon = Column(BigInteger, nullable=False)  # of churn, microseconds: how long the outcome takes
+    currency: Named[str | None]
+    created_at = Column(BigInteger, nullable=False)
+    filters = Column(JSON, nullable=False)
+    costs = Column(JSON, nullable=False)
+    budget: Named[float | None]
+    capacity: Named[int | None]
+    holdout: Named[float]
+    seed = Column(BigInteger, nullable=False)
+    plan = Column(JSON, nullable=False)  # serving.campaigns.Plan
+    sent_at = Column(BigInteger)  # null: not yet
+    channel: Named[str | None]
+    contacted: Named[int | None]  # how many were: members of the contact arm that may be
+    outcome = Column(_JSON)  # serving.outcomes.Outcome; null: not measured
+
+
+class _Members(TypedColumns):
+    campaign_id: Named[int] = Column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
+    customer_id = Column(_ID, primary_key=True)
+    place: Named[int]  # from 1, the most profitable first
+    arm: Named[str]
+    churn_probability: Named[float]
+    at_stake: Named[float | None]
+    contact_profit: Named[float | None]
+
+
+class _ServedVectors(TypedColumns):
+    id = Column(_COUNTER, primary_key=True)
+    journey: Named[str]
+    customer_id = Column(_ID, nullable=False)
+    cutoff = Column(BigInteger, nullable=False)  # microseconds
+    served_at = Column(BigInteger, nullable=False)  # microseconds
+    definitions: Named[str]  # features.catalogue.digest
+    vector = Column(LargeBinary, nullable=False)  # JSON, deflated: feature -> value
+    events = Column(LargeBinary)  # JSON, deflated: canonical events of a request; null: the business's log was read
+
+
+UNKNOWN = -1.7976931348623157e308  # the smallest double: customers whose amount is unknown come last
 
 schema_version = Table("schema_version", metadata, _SchemaVersion)
 # A run's id is never given twice: a cursor must not fall on another run than its own.
@@ -71,14 +149,31 @@ runs = Table("runs", metadata, _Runs, sqlite_autoincrement=True)
 # Narrow rows for lists, apart from the wide answers: a filtered list reads far fewer pages.
 scores = Table("scores", metadata, _Scores, sqlite_with_rowid=False)
 stored_answers = Table("answers", metadata, _Answers)
-Index("runs_of_journey", runs.c.journey, runs.c.id)
-Index(
+worklist = Table("worklist", metadata, _Worklist, sqlite_with_rowid=False)
+events = Table("events", metadata, _Events, UniqueConstraint("journey", "event_id"), sqlite_autoincrement=True)
+campaigns = Table("campaigns", metadata, _Campaigns, sqlite_autoincrement=True)
+served_vectors = Table("served_vectors", metadata, _ServedVectors, sqlite_autoincrement=True)
+served_vectors_of_journey = Index("served_vectors_of_journey", served_vectors.c.journey, served_vectors.c.id)
+members = Table("campaign_members", metadata, _Members, sqlite_with_rowid=False)
+
+_ORDER = (scores.c.rank_value.desc(), scores.c.churn_probability.desc(), scores.c.customer_id)
+# The columns behind the order let a list be filtered and ranked anew without a look at the rows.
+scores_ranked = Index(
     "scores_ranked",
-    scores.c.run_id,
-    scores.c.rank_value.desc(),
-    scores.c.churn_probability.desc(),
-    scores.c.customer_id,
+    *(scores.c.run_id, *_ORDER),
+    *(scores.c.risk, scores.c.stage, scores.c.cltv_expected, scores.c.at_stake),
+    *(scores.c.reason_code, scores.c.risk_since),
 )
+scores_of_stage = Index(
+    "scores_of_stage",
+    *(scores.c.run_id, scores.c.risk, scores.c.stage, *_ORDER),
+    *(scores.c.cltv_expected, scores.c.at_stake),
+)
+Index("runs_of_journey", runs.c.journey, runs.c.id)
+Index("worklist_by_status", worklist.c.journey, worklist.c.status)
+Index("events_of_customer", events.c.journey, events.c.customer_id, events.c.time)
+Index("campaigns_of_journey", campaigns.c.journey, campaigns.c.id)
+Index("members_in_order", members.c.campaign_id, members.c.place, unique=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +181,8 @@ class Run:
     """One scoring run: all customers' answers for one cutoff.
 
     `cutoff` and `scored_at` are microseconds since the epoch; `versions` maps tasks to model
-    versions; `currency` is null without a CLTV task.
+    versions; `currency` is null without a CLTV task; `horizon` is that of churn in microseconds
+    (null: no churn), `segments` the names of the journey's segments.
     """
 
     id: int
@@ -96,3 +192,5 @@ class Run:
     versions: dict[str, int]
     currency: str | None
     customers: int
+    horizon: int | None = None
+    segments: list[str] | None = None

@@ -8,16 +8,18 @@ import polars as pl
 from hypothesis import strategies as st
 from spec import SHOP, frame
 
-from features.schema import CUSTOMER, DAY, EVENT, KNOWN_AT, TIME
+from features.schema import CUSTOMER, DAY, EVENT, KNOWN_AT, MINUTE, TIME
 
 TYPES = ["purchase", "visit", "ticket"]  # that rules speak of
 WINDOWS = ["1d", "7d", "28d"]
 YEARS = (1931, 1970, 2024, 2071)
 STARTS = [(year - 1970) * 31_556_952_000_000 for year in YEARS]
-# Differences at which something changes its side: the windows of the features and rules, and twice those.
-EDGES = [days * DAY for days in (0, 0, 1, 7, 28, 56, 14, 112)]
+# Differences at which something changes its side: the windows of the features and rules, and twice those;
+# the end of a session; a year and a window more or less.
+EDGES = [30 * MINUTE, *(days * DAY for days in (0, 0, 1, 7, 28, 56, 14, 112, 365, 337, 393))]
 GAPS = st.one_of(
     st.sampled_from(EDGES),
+    st.integers(0, 90 * MINUTE),
     st.integers(0, 40 * DAY),
     st.builds(lambda edge, off: max(0, edge + off), st.sampled_from(EDGES), st.integers(-1, 1)),
 )
@@ -27,6 +29,7 @@ NULLED = {
     "items": st.sampled_from([None, None, 0.0, 1.0, 2.5, 7.0]),
     "product": st.sampled_from([None, "tea", "té", ""]),
     "stars": st.sampled_from([None, None, 1.0, 4.0, 5.0]),
+    "nps": st.sampled_from([None, None, 0.0, 6.0, 7.0, 8.5, 9.0, 10.0]),
 }
 # After the event, or before it: an appointment is known before it happens.
 LATE = st.sampled_from([0, 0, 0, 0, 1, DAY, 9 * DAY, 60 * DAY, -2 * DAY])

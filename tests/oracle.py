@@ -10,6 +10,7 @@ import math
 import statistics
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +18,7 @@ from features.families.channel import SHARES_AT_MOST
 from features.families.sequence import LAST
 from features.families.words import TYPES_AT_MOST, slugs
 from features.journey import Journey, Rule, duration_text
-from features.schema import DAY
+from features.schema import DAY, MINUTE
 
 Event = dict[str, Any]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,8 +41,11 @@ def vector(
         **friction(past, cutoff, journey),
         **feedback(past, cutoff, journey),
         **basket(past, cutoff, journey),
-        **sequence(past, journey),
+        **sequence(past, cutoff, journey),
+        **session(past, cutoff, journey),
         **habit(past, journey),
+        **calendar(past, cutoff, journey),
+        **lifetime(past, journey),
         **columns(cutoff, journey, profile),
     }
 
@@ -271,12 +275,41 @@ def channel(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
 
 
 def campaign(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
+    return touched(past, cutoff, journey) | coupons(past, cutoff, journey)
+
+
+def coupons(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
+    if not journey.coupons:
+        return {}
+    last, found = journey.windows[-1], dict[str, Any]()
+    for text, events in (("", past), (f"_{duration_text(last)}", inside(past, cutoff, last))):
+        used, bought = of_type(events, *journey.coupons), of_type(events, journey.conversion_event)
+        found[f"coupons_per_purchase{text}"] = over(len(used), len(bought))
+    return found
+
+
+def led_to(past: list[Event], cutoff: int, starts: list[str], end: str, within: timedelta) -> list[tuple[int, bool]]:
+    """Per starting event whose time is up: when it was, and whether an ending one had come after it by then."""
+    found = []
+    for place, event in enumerate(past):
+        up = event["time"] + us(within)
+        if event["event"] in starts and up < cutoff:
+            found.append((up, any(e["event"] == end and e["time"] < up for e in past[place + 1 :])))
+    return found
+
+
+def touched(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
     if not journey.business:
         return {}
     touches = of_type(past, *journey.business)
+    within, newest = journey.response_within, journey.windows[-1]
+    answers = led_to(past, cutoff, journey.business, journey.conversion_event, within)
+    recent = [answered for up, answered in answers if up >= cutoff - us(newest)]
     found = {
         "touch_recency_days": since_last(touches, cutoff),
         "purchases_per_touch": over(len(of_type(past, journey.conversion_event)), len(touches)),
+        "touch_response_share": mean([float(answered) for _, answered in answers]),
+        f"touch_response_share_{duration_text(newest)}": mean([float(answered) for answered in recent]),
     }
     for window in journey.windows:
         found[f"touches_{duration_text(window)}"] = len(inside(touches, cutoff, window))
@@ -287,6 +320,25 @@ def campaign(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]
 
 
 def friction(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
+    return troubled(past, cutoff, journey) | left_behind(past, cutoff, journey)
+
+
+def left_behind(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
+    if journey.abandoned is None:
+        return {}
+    rule = journey.abandoned
+    all_up = led_to(past, cutoff, [rule.started], rule.finished, rule.within)
+    left = [up for up, finished in all_up if not finished]
+    found: dict[str, Any] = {
+        "abandoned_share": over(len(left), len(all_up)),
+        "abandoned_recency_days": (cutoff - max(left)) / DAY if left else None,
+    }
+    for window in journey.windows:
+        found[f"abandoned_{duration_text(window)}"] = len([up for up in left if up >= cutoff - us(window)])
+    return found
+
+
+def troubled(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
     if not journey.friction:
         return {}
     troubles, last = of_type(past, *journey.friction), journey.windows[-1]
@@ -305,13 +357,16 @@ def friction(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]
 def feedback(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, slug in slugs(list(journey.properties)).items():
-        if journey.properties[name] == "rating":
+        if journey.properties[name] in ("rating", "nps"):
             answered = [e for e in past if e.get(name) is not None]
             answers = values(answered, name)
             found[f"{slug}_mean"] = mean(answers)
             found[f"{slug}_last"] = answers[-1] if answers else None
             found[f"{slug}_min"] = min(answers, default=None)
             found[f"{slug}_answer_recency_days"] = since_last(answered, cutoff)
+            if journey.properties[name] == "nps":
+                groups = ["promoter" if a >= 9 else "passive" if a >= 7 else "detractor" for a in answers]
+                found[f"{slug}_group"] = groups[-1] if groups else None
     return found
 
 
@@ -329,7 +384,7 @@ def basket(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
     return found
 
 
-def sequence(past: list[Event], journey: Journey) -> dict[str, Any]:
+def sequence(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
     events, found = own(past, journey)[::-1], dict[str, Any]()
     several = len(journey.customer_types) > 1
     for back in range(LAST):
@@ -342,7 +397,82 @@ def sequence(past: list[Event], journey: Journey) -> dict[str, Any]:
         while run < len(events) and events[run]["event"] == events[0]["event"]:
             run += 1
         found["run_length"] = run
+    known_for = since_first(past, cutoff)
+    for name, slug in {**named(journey, "own"), **named(journey, "friction")}.items():
+        if name not in journey.business:
+            rate = None if known_for is None else 28 * len(of_type(past, name)) / max(known_for, 28)
+            found[f"{slug}_per_28d"] = rate
     return found
+
+
+def session(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
+    if journey.session_gap is None:
+        return {}
+    visits: list[list[Event]] = []
+    for event in own(past, journey):
+        if visits and event["time"] - visits[-1][-1]["time"] <= us(journey.session_gap):
+            visits[-1].append(event)
+        else:
+            visits.append([event])
+    window, begun = second(journey), [visit[0] for visit in visits]
+    lasted = [(visit[-1]["time"] - visit[0]["time"]) / MINUTE for visit in visits]
+    start = cutoff - us(window)
+    spent = [b["time"] - a["time"] for visit in visits for a, b in pairwise(visit) if b["time"] >= start]
+    sizes, bought = [len(visit) for visit in visits], [of_type(visit, journey.conversion_event) for visit in visits]
+    now, before = len(inside(begun, cutoff, window)), len(inside(begun, cutoff, window, window))
+    between = [(b["time"] - a["time"]) / DAY for a, b in pairwise(begun)]
+    found = {
+        f"sessions_trend_{duration_text(window)}": over(now, now + before),
+        "session_recency_days": since_last(begun, cutoff),
+        "session_gap_days_mean": mean(between),
+        "session_minutes_mean": mean(lasted),
+        "session_minutes_last": lasted[-1] if visits else None,
+        "session_minutes_max": max(lasted, default=None),
+        f"session_minutes_{duration_text(window)}": sum(spent) / MINUTE,
+        "session_events_mean": mean([float(size) for size in sizes]),
+        "session_events_last": sizes[-1] if visits else 0,
+        "session_events_max": max(sizes, default=0),
+        "session_bounce_share": mean([float(size == 1) for size in sizes]),
+        "session_purchase_share": mean([float(bool(some)) for some in bought]),
+    }
+    for length in journey.windows:
+        found[f"sessions_{duration_text(length)}"] = len(inside(begun, cutoff, length))
+    return found
+
+
+def calendar(past: list[Event], cutoff: int, journey: Journey) -> dict[str, Any]:
+    orders, year = of_type(past, journey.conversion_event), timedelta(days=365)
+    window = min(second(journey), year)
+    text, known_for = duration_text(window), cutoff - orders[0]["time"] if orders else None
+    ahead = inside(orders, cutoff, window, year - window)
+    now, then = inside(orders, cutoff, window), inside(orders, cutoff, window, year)
+    lately = inside(orders, cutoff, year)
+    same = [e for e in lately if quarter(e["time"]) == quarter(cutoff)]
+
+    def known(length: timedelta, value: float | None) -> float | None:
+        return value if known_for is not None and known_for >= us(length) else None
+
+    return {
+        f"purchases_year_ago_{text}": known(year, len(ahead)),
+        f"spend_year_ago_{text}": known(year, sum(values(ahead, "value"))),
+        f"purchases_year_over_year_{text}": known(year + window, over(len(now), len(then))),
+        "anniversary_days": known(year, None if known_for is None else 365 - known_for / DAY % 365),
+        "quarter_purchase_share": known(year, over(len(same), len(lately))),
+    }
+
+
+def quarter(instant: int) -> int:
+    """The quarter of a year of 365.2425 days, the first of them from 1970-01-01 on."""
+    return math.floor(Fraction(4 * instant, 31_556_952_000_000)) % 4
+
+
+def lifetime(past: list[Event], journey: Journey) -> dict[str, Any]:
+    orders = of_type(past, journey.conversion_event)
+    days = {moment(e).date() for e in orders}
+    return {
+        "repeat_purchase_days": len(days) - 1 if orders else None,
+        "repeat_span_days": (orders[-1]["time"] - orders[0]["time"]) / DAY if orders else None,
+    }
 
 
 def habit(past: list[Event], journey: Journey) -> dict[str, Any]:

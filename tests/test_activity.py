@@ -74,3 +74,9 @@ def test_friction_and_business_events_have_no_counts_here():
 def test_a_single_window_is_its_own_trend():
     journey = changed(windows=["6h"])
     assert vector("day | event\n-0.1 | visit\n-0.3 | visit", journey) == approx(visit_6h=1, visit_trend_6h=0.5)
+
+
+def test_coupons_are_counted_as_any_other_type():
+    assert vector("day | event\n-40 | coupon\n-20 | coupon\n-3 | coupon\n-2 | coupon") == approx(
+        coupon_7d=2, coupon_28d=3, coupon_56d=4, coupon_trend_28d=0.75
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from features.errors import InputError
-from serving.batch import score
+from features.parts import by_part
+from serving.batch import score, score_parts
 from serving.store import Store
 
 
@@ -59,3 +60,15 @@ def test_nobody_to_score_is_refused(business, champions, store):
     early = business.journey.model_copy(update={"observed_until": business.journey.observed_until.replace(year=2000)})
     with pytest.raises(InputError, match="no customer was scored"):
         score(early, business.log, champions.scorer, store, lambda done, of: None)
+
+
+def test_a_log_in_parts_is_scored_as_the_whole(business, champions, store, answers):
+    parts = by_part(business.log.events, 3)
+    reported = []
+    scored = score_parts(
+        business.journey, parts, len(answers), None, champions.scorer, store, lambda done, of: reported.append(done)
+    )
+    assert scored.customers == reported[-1] == len(answers)
+    for wanted in answers[::100]:
+        found = store.answer("simulated", wanted.customer_id)
+        assert found.model_copy(update={"scored_at": ""}) == wanted.model_copy(update={"scored_at": ""})

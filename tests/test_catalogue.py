@@ -18,7 +18,7 @@ from features.journey import Journey
 from features.log import read as read_log
 from features.schema import CUSTOMER, CUTOFF, EVENT, KNOWN_AT, TIME
 
-UNITS = {"count", "days", "hours", "money", "share", "ratio", "number", "category"}
+UNITS = {"count", "days", "hours", "minutes", "money", "share", "ratio", "number", "category"}
 ODD = ['a"b[c]:d,{e}', "visité ñandú 日本", "A b", "a-b", "…", "{value}"]
 STRANGE = changed(
     types=[*ODD, "post: a,b", "{trouble}"],

@@ -64,7 +64,9 @@ def trained(shell: Shell) -> Shell:
 
 def test_help_lists_every_command_and_each_shows_an_example(shell: Shell) -> None:
     listed = shell.ok("--help")
-    for command in ("check features train promote rollback score at-risk explain serve simulate demo").split():
+    for command in (
+        "check features train promote rollback score at-risk campaign sent outcome worklist explain serve simulate demo"
+    ).split():
         assert command in listed
         assert f"journeycast {command}" in shell.ok(command, "--help")
 
@@ -124,6 +126,56 @@ def test_the_list_can_be_printed_and_written(trained: Shell) -> None:
     assert risks == sorted(risks, reverse=True)
     trained.ok("at-risk", "shop.yml", "--top", "3", "-o", "list.parquet")
     assert pl.read_parquet(trained.folder / "list.parquet")["customer_id"].to_list() == [r["customer_id"] for r in rows]
+
+
+def test_a_customer_is_worked_on_and_left_alone_after_a_contact(trained: Shell) -> None:
+    first = listed(trained, "--top", "1")[0]
+    assert f"{first}: open" in trained.ok("worklist", "shop.yml", first)
+    assert "assignee: Ann" in trained.ok("worklist", "shop.yml", first, "--status", "assigned", "--assignee", "Ann")
+    said = trained.ok("worklist", "shop.yml", first, "--status", "contacted", "--channel", "phone")
+    assert "suppressed: contacted" in said
+    assert first not in listed(trained, "--top", "50")
+    assert first in listed(trained, "--top", "50", "--include", "suppressed")
+    assert "1 contacts lie after the log's end" in trained.ok("check", "shop.yml")
+
+
+def listed(shell: Shell, *options: str) -> list[str]:
+    """The ids of the list, in order."""
+    shell.ok("at-risk", "shop.yml", *options, "-o", "listed.parquet")
+    return pl.read_parquet(shell.folder / "listed.parquet")["customer_id"].to_list()
+
+
+def test_a_list_is_as_long_as_a_budget_pays_for(trained: Shell) -> None:
+    # Without money in the list there is no profit to sort by; a contact costs 1, the journey's default.
+    options = ("--sort", "expected_loss", "--budget", "7.5")
+    assert len(listed(trained, *options)) == 7
+    assert len(listed(trained, *options, "--contact-cost", "2")) == 3
+
+
+def test_a_campaign_goes_from_the_list_to_its_outcome(trained: Shell) -> None:
+    made = trained.ok(
+        "campaign",
+        "shop.yml",
+        "--name",
+        "spring",
+        "--capacity",
+        "20",
+        "--holdout",
+        "0.3",
+        "--seed",
+        "1",
+        "-o",
+        "to.csv",
+    )
+    assert "Campaign 1, spring: 20 to contact" in made
+    assert "Hold-out: cannot tell" in made
+    with (trained.folder / "to.csv").open(newline="") as file:
+        contacts = [row["customer_id"] for row in csv.DictReader(file)]
+    assert len(contacts) == 20
+    assert "it was not sent yet" in trained.refused("outcome", "shop.yml", "1")
+    assert "20 of 20 contacts are in the event log" in trained.ok("sent", "shop.yml", "1", "--channel", "email")
+    assert not set(contacts) & set(listed(trained, "--top", "50"))
+    assert "days before the campaign's horizon ends" in trained.refused("outcome", "shop.yml", "1")
 
 
 def test_one_customer_is_explained_in_text_and_json(trained: Shell) -> None:
@@ -209,7 +261,18 @@ def test_a_simulated_business_is_written_with_its_truth(shell: Shell) -> None:
         (["at-risk", "shop.yml", "--stage", "zzz"], "prospect, active, lapsed"),
         (["features", "shop.yml", "-o", "shop.yml/x.parquet"], "shop.yml"),
         (["features", "shop.yml", "-o", "x.parquet", "--cutoffs", "shop.yml"], "--cutoffs shop.yml"),
-        (["at-risk", "shop.yml", "-o", "list.doc"], ".csv or .parquet"),
+        (["at-risk", "shop.yml", "-o", "list.doc"], ".jsonl or .parquet"),
+        (["at-risk", "shop.yml", "--sort", "profit"], "knows nobody's value"),
+        (["at-risk", "shop.yml", "--sort", "beauty"], "expected_loss, profit"),
+        (["at-risk", "shop.yml", "--top", "3", "--budget", "3"], "both --top and --budget"),
+        (["at-risk", "shop.yml", "--reason", "LAZY"], "--reason"),
+        (["at-risk", "shop.yml", "--include", "everyone"], "suppressed, snoozed"),
+        (["campaign", "shop.yml"], "knows nobody's value"),
+        (["campaign", "shop.yml", "--budget", "1", "--capacity", "1"], "both --budget and --capacity"),
+        (["outcome", "shop.yml", "77"], "the id of a campaign of shop"),
+        (["sent", "shop.yml", "77", "--at", "soon"], "--at"),
+        (["worklist", "shop.yml", "nobody"], "one of the 226 customers"),
+        (["worklist", "shop.yml", "c002", "--status", "busy"], "--status"),
         (["rollback", "shop.yml", "cltv"], "no champion came before"),
         (["serve", "shop.yml", "--host", "0.0.0.0"], "without keys"),
         (["simulate", "-o", "sim.csv"], ".parquet"),

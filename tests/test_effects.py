@@ -46,7 +46,7 @@ def distance(case):
 
 @given(cases(size=0.5))
 def test_base_and_effects_add_up_to_the_prediction_for_any_link(case):
-    assert distance(case).max() < 1e-11
+    assert distance(case).max() < 1e-9
 
 
 @given(cases(size=3.0))
@@ -114,3 +114,12 @@ def test_nobody_to_explain_is_no_effect():
     found, base = effects(Probability(PlattCalibrator(1.0, 0.0)), np.zeros((0, 1, 3)), np.zeros(1), FIRST[:0])
     assert found.shape == (0, 3)
     assert len(base) == 0
+
+
+def test_effects_of_large_amounts_add_up_too():
+    link, rng = TwoParts(PlattCalibrator(1.0, 0.0), 1.0, 0.0), np.random.default_rng(5)
+    phi, base = rng.normal(0, 3, size=(400, 2, 12)), np.array([0.4, 6.0])
+    found, start = effects(link, phi, base, np.zeros(400, dtype=np.intp))
+    predicted = link.predict(base + phi.sum(axis=2))[:, 0]
+    assert predicted.max() > 1e6
+    np.testing.assert_allclose(start + found.sum(axis=1), predicted, rtol=1e-14, atol=1e-9)

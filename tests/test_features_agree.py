@@ -178,7 +178,9 @@ def test_the_columns_are_numbers_and_texts_whatever_the_log_holds():
 
 
 def test_an_empty_log_gives_rows_of_unknowns_and_zeros():
-    empty = frame([]).select(CUSTOMER, TIME, KNOWN_AT, EVENT, POSITION, "value", "channel", "items", "product", "stars")
+    empty = frame([]).select(
+        CUSTOMER, TIME, KNOWN_AT, EVENT, POSITION, "value", "channel", "items", "product", "stars", "nps"
+    )
     (row,) = build(empty, pairs(["c0"], [0]), FEATURES["shop"]).to_dicts()
     assert {name: value for name, value in row.items() if value not in (0.0, None)} == {CUSTOMER: "c0"}
     assert {f.name: row[f.name] for f in FEATURES["shop"]} == {f.name: f.empty for f in FEATURES["shop"]}

@@ -1,3 +1,4 @@
+import pytest
 from spec import SHOP, approx, changed
 from spec import vector as told
 
@@ -40,3 +41,17 @@ def test_an_event_type_may_have_the_name_of_its_rating():
     journey = changed(types=["purchase", "rating"], business=[], friction=[], properties={"rating": "rating"})
     names = [feature.name for feature in catalogue(journey)]
     assert {"rating_recency_days", "rating_answer_recency_days"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("answer", "group"),
+    [(0, "detractor"), (6, "detractor"), (7, "passive"), (8, "passive"), (9, "promoter"), (10, "promoter")],
+)
+def test_the_group_of_the_newest_promoter_score(answer, group):
+    assert vector(f"day | event | nps\n-9 | visit | 3\n-3 | visit | {answer}\n-1 | visit |") == approx(
+        nps_group=group, nps_last=answer, nps_mean=(3 + answer) / 2, nps_min=min(3, answer), nps_answer_recency_days=3
+    )
+
+
+def test_who_was_never_asked_is_in_no_group():
+    assert vector("day | event | nps\n-1 | visit |") == approx(nps_group=None, nps_last=None)

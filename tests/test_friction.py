@@ -1,3 +1,4 @@
+import pytest
 from spec import SHOP, approx, changed
 from spec import vector as told
 
@@ -42,4 +43,45 @@ def test_trouble_the_business_did_not_know_of_is_not_counted():
 
 
 def test_a_journey_without_friction_has_no_such_features():
-    assert friction.features(changed(friction=[])) == ()
+    assert friction.features(changed(friction=[], abandoned=None)) == ()
+
+
+def test_a_visit_without_a_purchase_within_a_day_was_left_behind():
+    assert vector("""
+        day      | event
+        -40      | visit
+        -20      | visit
+        -19-1us  | purchase
+        -10      | visit
+        -9       | purchase
+        -5       | visit
+        -4.5     | purchase
+        -4.4     | visit
+    """) == approx(abandoned_7d=1, abandoned_28d=2, abandoned_56d=3, abandoned_share=3 / 5, abandoned_recency_days=3.4)
+
+
+def test_one_purchase_finishes_every_visit_of_the_day_before():
+    assert vector("day | event\n-9 | visit\n-8.8 | visit\n-8.5 | purchase\n-8.4 | visit") == approx(
+        abandoned_share=1 / 3
+    )
+
+
+def test_of_one_instant_the_purchase_that_arrived_after_the_visit_finishes_it():
+    assert vector("day | event\n-9 | visit\n-9 | purchase") == approx(abandoned_share=0)
+    assert vector("day | event\n-9 | purchase\n-9 | visit") == approx(abandoned_share=1)
+
+
+def test_what_was_left_behind_is_known_when_the_time_is_over():
+    assert vector("day | event\n-1 | visit") == approx(
+        abandoned_7d=0, abandoned_share=None, abandoned_recency_days=None
+    )
+    assert vector("day | event\n-1-1us | visit") == approx(abandoned_7d=1, abandoned_share=1)
+
+
+def test_a_purchase_known_too_late_finished_nothing():
+    assert vector("day | event | known_at\n-5 | visit |\n-4.9 | purchase | 0") == approx(abandoned_7d=1)
+
+
+def test_what_is_left_behind_and_what_finishes_it_are_two_types():
+    with pytest.raises(ValueError, match="started and finished are both 'visit'"):
+        changed(abandoned={"started": "visit", "finished": "visit"})

@@ -10,7 +10,7 @@ import pytest
 from shop import read_shop, train_scorer
 from starlette.testclient import TestClient
 
-from features.catalogue import catalogue
+from features.catalogue import columns
 from features.errors import InputError, NoModelError
 from features.schema import CUSTOMER, CUTOFF, POSITION, TIME, to_text
 from serving.answers import Answer, AtRiskCustomer, to_json
@@ -439,7 +439,7 @@ def test_a_list_whose_run_is_gone_says_how_to_begin_again(shop, scored, start, t
 
 def test_the_catalogue_tells_every_feature(client, shop):
     told = client.get("/v1/features").json()["features"]
-    assert [feature["name"] for feature in told] == [feature.name for feature in catalogue(shop[0])]
+    assert [feature["name"] for feature in told] == [column.name for column in columns(shop[0])]
     assert all(feature["description"] and feature["unit"] and feature["reason"] for feature in told)
     assert "money" not in {feature["unit"] for feature in told}
 
@@ -524,10 +524,15 @@ def test_the_documentation_needs_no_other_host(client):
         assert client.get(f"/docs/static/{path}").status_code == 200
 
 
+CAMPAIGN_PARTS = ("members", "contacts", "outcome")
+
+
 def test_the_api_is_documented_in_openapi(client):
     told = client.get("/openapi.json").json()
     routes = {"/v1/customers/{customer_id}", "/v1/predictions", "/v1/at-risk", "/v1/features", "/v1/models"}
-    assert routes | {"/healthz", "/readyz"} == set(told["paths"])
+    one = "/v1/campaigns/{campaign_id}"
+    work = {"/v1/worklist/{customer_id}", "/v1/campaigns", one, *(f"{one}/{part}" for part in CAMPAIGN_PARTS)}
+    assert routes | work | {"/healthz", "/readyz"} == set(told["paths"])
     problems = told["paths"]["/v1/predictions"]["post"]["responses"]
     assert set(problems) == {"200", "400", "413", "415", "422", "503"}
     assert set(problems["422"]["content"]) == {"application/problem+json"}

@@ -148,8 +148,9 @@ def test_the_last_bits_of_a_sum_do_not_reach_the_trees():
 
 
 def test_categories_without_an_order_stand_most_frequent_first():
+    from features.aggregates import newest
     from features.feature import Feature
 
-    feature = Feature("product", "product", "category", "BASKET", expr=None)
+    feature = Feature("product", "product", "category", "BASKET", newest("product"))
     vectors = pl.DataFrame({"product": ["b", "a", "c", "b", "c", "b", None]})
     assert fit_encoding([feature], vectors).categories == {"product": ("b", "c", "a")}

@@ -12,7 +12,16 @@ from features import log, parts, vectors
 from features.errors import InputError
 from features.schema import CUSTOMER, CUTOFF, EVENT, EVENT_ID, KNOWN_AT, TIME
 
-OPEN = changed(observed_until=None, types=[], channels=[], profile=None, business=["email"], friction=["ticket"])
+OPEN = changed(
+    observed_until=None,
+    types=[],
+    channels=[],
+    profile=None,
+    business=["email"],
+    friction=["ticket"],
+    coupons=[],
+    abandoned=None,
+)
 DAYS = 86_400_000_000
 
 
@@ -92,3 +101,24 @@ def test_equal_rows_and_repeated_ids_are_left_out_of_parts_too(tmp_path, small):
     journey = changed(OPEN, events=[{"file": "events.parquet", "drop_duplicates": True}], business=[], friction=[])
     _, paths = parts.split(journey, tmp_path, tmp_path)
     assert pl.concat(parts.read_part(journey, path) for path in paths)[EVENT_ID].to_list() == ["x", "y"]
+
+
+def test_contacts_of_the_store_enter_the_parts_as_they_enter_the_whole(tmp_path, monkeypatch):
+    log.write(shop(), tmp_path / "events.parquet")
+    journey = changed(OPEN, events=[{"file": "events.parquet"}])
+    contacts = frame(
+        {CUSTOMER: f"c{n}", TIME: (50 + 20 * n) * DAYS, KNOWN_AT: (50 + 20 * n) * DAYS, EVENT: "contacted"}
+        for n in range(3)
+    ).select(CUSTOMER, TIME, EVENT, KNOWN_AT, pl.lit("x").alias("channel"), event_id=pl.col(CUSTOMER))
+    whole = built(tmp_path, journey, extra=contacts)
+    assert not whole.equals(built(tmp_path, journey))
+    monkeypatch.setattr(parts, "ROWS", 7)
+    assert built(tmp_path, journey, extra=contacts).equals(whole)
+
+
+def test_customers_of_parts_are_those_known_before_the_cutoff(tmp_path, small):
+    log.write(shop(), tmp_path / "events.parquet")
+    journey = changed(OPEN, events=[{"file": "events.parquet"}])
+    _, paths = parts.split(journey, tmp_path, tmp_path)
+    assert parts.customers(paths, 1 * DAYS) == 1
+    assert parts.customers(paths, 60 * DAYS) == 9

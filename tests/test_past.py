@@ -40,6 +40,11 @@ def test_late_news_of_one_event_hides_no_other():
     assert seen("day | event | known_at\n-9 | visit |\n-8 | visit | +1\n-7 | visit |") == 2
 
 
+def test_nobody_asked_about_gives_no_rows():
+    late = log("day | event | known_at\n-9 | visit | +1")
+    assert build(late, pairs([], []), [SEEN]).columns == ["customer_id", "cutoff", "seen"]
+
+
 @pytest.mark.parametrize(
     ("day", "now", "earlier"),
     [("-14-1us", 0, 0), ("-14", 0, 1), ("-7-1us", 0, 1), ("-7", 1, 0), ("-0-1us", 1, 0)],

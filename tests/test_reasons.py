@@ -58,7 +58,7 @@ def test_without_a_usual_value_none_is_told():
 
 def test_a_feature_without_events_says_so():
     reason = reasons([-0.1, 0, 0, 0, 0], recency=None)["OVERDUE"]
-    assert reason.text == "the recency in words: unknown, no such events"
+    assert reason.text == "the recency in words: unknown, no such events on record, or too few"
     assert (reason.value, reason.direction) == (None, "lowers")
 
 

@@ -78,3 +78,7 @@ def test_february_has_its_leap_day():
     assert vector("day | event\n-2 | visit", now=utc(2024, 3, 1)) == approx(recency_days=2)
     (event,) = log("day | event\n-1 | visit", now=utc(2024, 3, 1))["time"]
     assert to_datetime(event) == utc(2024, 2, 29)
+
+
+def test_days_since_the_last_coupon():
+    assert vector("day | event\n-9 | coupon\n-3 | visit") == approx(coupon_recency_days=9)

@@ -84,7 +84,7 @@ def test_a_value_is_told_beside_the_customers_own_usual_one(answers):
 def test_a_reason_about_something_that_never_happened_says_so(answers):
     told = [r for answer in answers for task in TASKS for r in getattr(answer, task).reasons if r.value is None]
     assert told
-    assert all(reason.text.endswith(": unknown, no such events") for reason in told)
+    assert all(reason.text.endswith(": unknown, no such events on record, or too few") for reason in told)
 
 
 def test_fresh_trouble_raises_churn_and_its_absence_lowers_it(business, answers):

@@ -59,6 +59,24 @@ def test_an_empty_past_has_no_steps():
     assert vector("day | event\n0 | visit") == approx(step_1_back=None, step_1_gap_days=None, run_length=0)
 
 
-def test_with_one_type_only_the_gaps_are_told():
+def test_with_one_type_only_the_gaps_and_its_rate_are_told():
     journey = changed(types=["purchase", "email"], business=["email"], friction=[])
-    assert set(vector("day | event\n-1 | purchase", journey)) == {f"step_{n}_gap_days" for n in (1, 2, 3)}
+    gaps = {f"step_{n}_gap_days" for n in (1, 2, 3)}
+    assert set(vector("day | event\n-1 | purchase", journey)) == {*gaps, "purchase_per_28d"}
+
+
+def test_events_so_far_are_told_as_a_rate():
+    assert vector("""
+        day | event
+        -56 | email
+        -50 | visit
+        -40 | visit
+        -30 | visit
+        -10 | purchase
+         -3 | ticket
+    """) == approx(visit_per_28d=1.5, purchase_per_28d=0.5, ticket_per_28d=0.5, refund_per_28d=0, coupon_per_28d=0)
+
+
+def test_a_short_history_is_read_as_28_days():
+    assert vector("day | event\n-2 | visit\n-1 | visit") == approx(visit_per_28d=2)
+    assert vector("day | event\n0 | visit") == approx(visit_per_28d=None)

@@ -130,7 +130,7 @@ def at_champions(champions):
 def test_the_champion_answers_through_mlflow_as_through_the_server(task, champions, trained, everyone, business):
     loaded = mlflow.pyfunc.load_model(f"models:/simulated.{task}@champion")
     vectors = champions.scorer.vectors(business.log.events, everyone.head(200))
-    names = list(trained[task].model.encoding.names)
+    names = list(trained[task].model.encoding.inputs)
     found = loaded.predict(vectors.select(names).to_pandas())
     for row, answer in enumerate(champions.scorer.predict(business.log.events, everyone.head(200), reasons=False)):
         part = getattr(answer, task)
@@ -148,9 +148,11 @@ def test_the_champion_answers_through_mlflow_as_through_the_server(task, champio
 def test_columns_that_are_not_given_are_unknown(champions, trained):
     model = trained["churn"].model
     vectors = trained["churn"].test_rows.head(20)
-    some = list(model.encoding.names)[::2]
+    some = list(model.encoding.inputs)[::2]
     loaded = mlflow.pyfunc.load_model("models:/simulated.churn@champion")
-    nothing = [pl.lit(None, dtype=vectors[name].dtype).alias(name) for name in model.encoding.names if name not in some]
+    nothing = [
+        pl.lit(None, dtype=vectors[name].dtype).alias(name) for name in model.encoding.inputs if name not in some
+    ]
     found = loaded.predict(vectors.select(some).to_pandas())["probability"]
     np.testing.assert_allclose(found, model.predict(vectors.with_columns(nothing))[:, 0], atol=1e-12)
 

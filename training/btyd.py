@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 
 PENALTY = 0.01  # per squared log of a parameter: a normal prior with deviation 7, felt only where rows say nothing
 _LOG_BOUND = 12.0  # parameters lie within e^-12 and e^12, where the likelihood is still exact
+_ROWS_AT_ONCE = 4096  # bounds the memory of the quadrature: a row has a hundred nodes
 _SMALLEST = 1e-300  # a chance to leave read as no less, so that it divides; its limit is exact by then
 
 
@@ -65,14 +66,17 @@ class BgNbd:
         has poles at a = 1, by the integral it stands for: over the chance p to leave, beta(a, b + x)
         given the history, of (1 - (1 + p h / (alpha + age))^-(r + x)) / p, for customers still alive.
         """
-        x, t_x, t = _arrays(frequency, recency, age)
+        x, t_x, t = (np.atleast_1d(column) for column in _arrays(frequency, recency, age))
         distinct, row = np.unique(x, return_inverse=True)
-        expected = np.zeros(x.shape)
-        for quantile, weight in zip(*_UNIT_INTERVAL, strict=True):
-            leaving = np.maximum(betaincinv(self.a, self.b + distinct, quantile), _SMALLEST)[row]
-            rate = np.log1p(leaving * horizon_days / (self.alpha + t))
-            expected += weight * -np.expm1(-(self.r + x) * rate) / leaving
-        return np.asarray(expected * self.p_alive(x, t_x, t))
+        quantiles, weights = _UNIT_INTERVAL
+        leaving = np.maximum(betaincinv(self.a, self.b + distinct[:, None], quantiles), _SMALLEST)
+        expected = np.empty(x.shape)
+        for start in range(0, x.size, _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            chance = leaving[row[part]]
+            rate = np.log1p(chance * (horizon_days / (self.alpha + t[part, None])))
+            expected[part] = (-np.expm1(-(self.r + x[part, None]) * rate) / chance) @ weights
+        return np.asarray(expected * self.p_alive(x, t_x, t)).reshape(np.shape(_arrays(frequency, recency, age)[0]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ run, and the last bits of a sum must decide neither a split nor an answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,47 +18,102 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.feature import Feature
+from training.lifetimes import Lifetimes
 
 CATEGORIES_AT_MOST = 64  # of a category learned from the training rows: the most frequent
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """The columns of the matrix and, for each category, its values in order."""
+    """The columns of the matrix, for each category its values in order, and what the model adds to vectors."""
 
     names: tuple[str, ...]
     categories: dict[str, tuple[str, ...]]
+    lifetimes: Lifetimes | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns that vectors bring."""
+        added = self.lifetimes.names if self.lifetimes else ()
+        return tuple(name for name in self.names if name not in added)
+
+    def added(self, vectors: pl.DataFrame) -> pl.DataFrame:
+        """The vectors with every column of the matrix."""
+        return self.lifetimes.added(vectors) if self.lifetimes else vectors
 
     def matrix(self, vectors: pl.DataFrame) -> NDArray[np.float64]:
-        """Shape (rows, features); nan: unknown, or a category never seen in training."""
-        columns = []
-        for name in self.names:
-            column = vectors[name]
-            if name in self.categories:
-                values = self.categories[name]
-                positions = range(len(values))
-                text = column.cast(pl.String)
-                column = text.replace_strict(values, positions, default=None, return_dtype=pl.Float64)
-            columns.append(column.cast(pl.Float32).to_numpy())
-        return np.column_stack(columns).astype(np.float64) if columns else np.empty((len(vectors), 0))
+        """Shape (rows, columns); nan: unknown, or a category never seen in training."""
+        return Encodings([self]).read(vectors)[0][0][1]
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `read` makes the same value of it."""
-        return {"names": list(self.names), "categories": {name: list(v) for name, v in self.categories.items()}}
+        return {
+            "names": list(self.names),
+            "categories": {name: list(v) for name, v in self.categories.items()},
+            "lifetimes": self.lifetimes.to_json() if self.lifetimes else None,
+        }
 
     @classmethod
     def read(cls, written: dict[str, Any]) -> Self:
         """The encoding that `to_json` wrote."""
-        return cls(tuple(written["names"]), {name: tuple(values) for name, values in written["categories"].items()})
+        lifetimes = written.get("lifetimes")  # models of before had none
+        return cls(
+            tuple(written["names"]),
+            {name: tuple(values) for name, values in written["categories"].items()},
+            Lifetimes.read(lifetimes) if lifetimes else None,
+        )
 
 
-def fit_encoding(features: Sequence[Feature], vectors: pl.DataFrame) -> Encoding:
+class Encodings:
+    """Several encodings of the same vectors: what they have in common is read once, and the query is kept."""
+
+    def __init__(self, encodings: Iterable[Encoding], also: Sequence[pl.Expr] = ()) -> None:
+        self._encodings = tuple(encodings)
+        found: dict[tuple[str, tuple[Any, ...] | None], int] = {}
+        wanted = [[(name, one.categories.get(name)) for name in one.inputs] for one in self._encodings]
+        self._places = [[found.setdefault(column, len(found)) for column in columns] for columns in wanted]
+        self._columns = [_column(*column).alias(str(place)) for column, place in found.items()]
+        self._also = list(also)
+
+    def read(self, vectors: pl.DataFrame) -> tuple[list[tuple[pl.DataFrame, NDArray[np.float64]]], pl.DataFrame]:
+        """Per encoding, the vectors with what the model adds to them and the matrix; and the columns of `also`."""
+        found, width = vectors.select(*self._columns, *self._also), len(self._columns)
+        every = found[:, :width].to_numpy().astype(np.float64) if width else np.empty((len(vectors), 0))
+        whole = list(range(width))
+        parts = (every if places == whole else every[:, places] for places in self._places)
+        encoded = [_whole(one, part, one.added(vectors)) for one, part in zip(self._encodings, parts, strict=True)]
+        return encoded, found[:, width:]
+
+
+def _whole(
+    encoding: Encoding, inputs: NDArray[np.float64], vectors: pl.DataFrame
+) -> tuple[pl.DataFrame, NDArray[np.float64]]:
+    """The matrix of inputs with the model's own columns at their places."""
+    own = [place for place, name in enumerate(encoding.names) if name not in encoding.inputs]
+    if not own:
+        return vectors, inputs
+    matrix = np.empty((len(vectors), len(encoding.names)))
+    matrix[:, [place for place in range(len(encoding.names)) if place not in own]] = inputs
+    for place in own:
+        matrix[:, place] = vectors[encoding.names[place]].cast(pl.Float32).to_numpy()
+    return vectors, matrix
+
+
+def _column(name: str, categories: tuple[Any, ...] | None) -> pl.Expr:
+    if categories is None:
+        return pl.col(name).cast(pl.Float32)
+    known = pl.Series(categories).cast(pl.String)  # those of a profile may be numbers
+    return pl.col(name).cast(pl.String).cast(pl.Enum(known), strict=False).to_physical().cast(pl.Float32)
+
+
+def fit_encoding(features: Sequence[Feature], vectors: pl.DataFrame, lifetimes: Lifetimes | None = None) -> Encoding:
     """The encoding of these features; categories without a given order: most frequent first."""
     categories = {}
     for feature in features:
         if feature.unit == "category":
             categories[feature.name] = feature.categories or _most_frequent(vectors[feature.name])
-    return Encoding(tuple(feature.name for feature in features), categories)
+    names = tuple(feature.name for feature in features)
+    return Encoding((*names, *(lifetimes.names if lifetimes else ())), categories, lifetimes)
 
 
 def _most_frequent(column: pl.Series) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from features.errors import InputError
 from training.encoding import Encoding
 from training.links import Link, read_link
+from training.shap_values import contributions
 
 Array = NDArray[np.float64]
 SETTINGS = "model.json"
@@ -62,14 +63,11 @@ class Model:
     def contributions(self, matrix: Array, threads: int = 1) -> tuple[Array, Array]:
         """SHAP values of every margin, shape (rows, margins, features), and the base margins, shape (margins,).
 
-        Of one row or more.
+        Of one row or more. The rows stand innermost in memory.
         """
-        parts = []
-        for booster in self.boosters:
-            found = np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=threads))
-            parts.append(found.reshape(len(matrix), booster.num_model_per_iteration(), -1))
-        every = np.concatenate(parts, axis=1)
-        return every[:, :, :-1], every[0, :, -1]
+        values, base = zip(*(contributions(booster, matrix, threads) for booster in self.boosters), strict=True)
+        every = values[0] if len(values) == 1 else np.concatenate(values)
+        return np.moveaxis(every, 2, 0), np.concatenate(base)
 
     def save(self, folder: Path) -> str:
         """Write the model's files and give their digest."""

@@ -8,9 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from features.catalogue import catalogue
-from features.feature import Feature
-from features.journey import Journey
+from features.feature import Described
 from training.plots_panel import HAPPENED, INK, legible, name_axes, page, plain, say, words
 from training.train import Trained
 
@@ -46,7 +44,7 @@ class Importance:
 
     part: str
     unit: str
-    features: tuple[Feature, ...]
+    features: tuple[Described, ...]
     effects: Array
     rows: int
 
@@ -61,12 +59,10 @@ def importances(trained: Trained) -> list[Importance]:
     values, _ = model.contributions(model.encoding.matrix(rows[chosen]))
     means = np.abs(values).mean(axis=0)
     means = means if trained.task == "cltv" else means.sum(axis=0, keepdims=True)
-    known = {feature.name: feature for feature in catalogue(Journey.model_validate(model.about["journey"]))}
-    features = [known[name] for name in model.encoding.names]
     found = []
     for (part, unit), effects in zip(_PARTS[trained.task], means, strict=True):
         order = np.argsort(-effects, kind="stable")
-        strongest = tuple(features[number] for number in order)
+        strongest = tuple(trained.columns[number] for number in order)
         found.append(Importance(part, unit, strongest, effects[order], len(chosen)))
     return found
 

@@ -6,7 +6,7 @@ later cutoffs, so a champion that was refitted on later data gains nothing from 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from training.encoding import Encoding, fit_encoding
 from training.examples import Examples, examples
 from training.fit import fit_blocks, margins
 from training.grades import lead
+from training.lifetimes import Lifetimes, fit_lifetimes
 from training.recipe import Recipe
 from training.tracking import CHALLENGER, CHAMPION, Tracking, model_name
 from training.trees import Grower
@@ -99,8 +100,9 @@ def _compare(
         return _renews(challenger, champion)
     journey, log = read()
     data = examples(journey, log, [task])[task]
-    ours, customers = _judged(journey, data, challenger, threads)
-    theirs, _ = _judged(journey, data, champion, threads)
+    lifetimes = fit_lifetimes(journey, log, data.cutoffs[0], tasks(journey)[task])
+    ours, customers = _judged(journey, data, challenger, lifetimes, threads)
+    theirs, _ = _judged(journey, data, champion, lifetimes, threads)
     found = lead(ours, theirs, customers)
     told = (
         f"{LOSS[task]} {ours.mean():.4f} against the champion's {theirs.mean():.4f} at the same cutoffs, "
@@ -121,11 +123,14 @@ def _renews(challenger: dict[str, Any], champion: dict[str, Any]) -> tuple[bool,
     return newer, f"same recipe; {state}" + ("" if newer else ": nothing newer")
 
 
-def _judged(journey: Journey, data: Examples, about: dict[str, Any], threads: int) -> tuple[Array, NDArray[Any]]:
+def _judged(
+    journey: Journey, data: Examples, about: dict[str, Any], lifetimes: Lifetimes | None, threads: int
+) -> tuple[Array, NDArray[Any]]:
     """Losses on the test block of a recipe grown on the blocks before it."""
     task = tasks(journey)[data.task]
     blocks = split(data.cutoffs, task.within, journey.cutoffs.held_out)
-    encoding = _encoding(journey, data, about, blocks.trees)
+    fitted_on = data.rows.filter(data.at(blocks.trees))
+    encoding = _as_far_as_defined(fit_encoding(catalogue(journey), fitted_on, lifetimes), about["names"])
     grower = Grower(data.task, len(journey.stage_names), Recipe.read(about["recipe"]), encoding.names, threads)
     matrix, test = encoding.matrix(data.rows), data.at(blocks.test)
     fitted = fit_blocks(task, grower, data, matrix, blocks)
@@ -134,8 +139,6 @@ def _judged(journey: Journey, data: Examples, about: dict[str, Any], threads: in
     return losses(data.task, data.labels[test], predicted), data.rows.filter(test)[CUSTOMER].to_numpy()
 
 
-def _encoding(journey: Journey, data: Examples, about: dict[str, Any], trees: tuple[int, ...]) -> Encoding:
-    """The features the version was trained with, as far as they are still defined."""
-    fitted = fit_encoding(catalogue(journey), data.rows.filter(data.at(trees)))
-    wanted = set(about["names"])
-    return replace(fitted, names=tuple(name for name in fitted.names if name in wanted))
+def _as_far_as_defined(encoding: Encoding, wanted: Sequence[str]) -> Encoding:
+    """Of the columns a version was trained with, those that are still defined."""
+    return replace(encoding, names=tuple(name for name in encoding.names if name in set(wanted)))

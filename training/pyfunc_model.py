@@ -31,7 +31,7 @@ class VectorModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """
         model = self.model
         # Columns that are not given are unknown, as the signature says.
-        found = model.predict(pl.from_pandas(model_input.reindex(columns=list(model.encoding.names))))
+        found = model.predict(pl.from_pandas(model_input.reindex(columns=list(model.encoding.inputs))))
         if model.task == "next_stage":
             return pd.DataFrame(found, columns=model.about["classes"])
         if model.task == "churn":

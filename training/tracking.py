@@ -236,7 +236,7 @@ def model_name(journey: str, task: str) -> str:
 
 
 def _signature(model: Model) -> ModelSignature:
-    names, categories = model.encoding.names, model.encoding.categories
+    names, categories = model.encoding.inputs, model.encoding.categories
     columns = [ColSpec("string" if n in categories else "double", n, required=False) for n in names]
     return ModelSignature(inputs=Schema(columns))
 

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.catalogue import catalogue, digest
+from features.catalogue import catalogue, described, digest
+from features.feature import Described
 from features.instants import KEYS
 from features.journey import Journey
 from features.labels import Task, tasks
@@ -23,6 +24,7 @@ from training.contenders import columns
 from training.encoding import Encoding, fit_encoding
 from training.examples import Examples, examples
 from training.fit import Fitted, fit_all, fit_blocks
+from training.lifetimes import fit_lifetimes
 from training.model import Model
 from training.recipe import Recipe
 from training.trees import Grower
@@ -34,13 +36,17 @@ STEPS_PER_TASK = 2  # fit and judge, refit
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A task's model to be served, and the judgement on its twin that never saw the test block."""
+    """A task's model to be served, and the judgement on its twin that never saw the test block.
+
+    `columns` tells what the columns of both models' matrices are.
+    """
 
     task: str
     model: Model
     judged: Model
     assessment: Assessment
     test_rows: pl.DataFrame
+    columns: tuple[Described, ...]
 
 
 def train(
@@ -77,7 +83,8 @@ def _train_task(
 ) -> Trained:
     task = tasks(journey)[data.task]
     blocks = split(data.cutoffs, task.within, journey.cutoffs.held_out)
-    encoding = fit_encoding(catalogue(journey), data.rows.filter(data.at(blocks.trees)))
+    lifetimes = fit_lifetimes(journey, log, data.cutoffs[0], task)
+    encoding = fit_encoding(catalogue(journey), data.rows.filter(data.at(blocks.trees)), lifetimes)
     grower = Grower(data.task, len(journey.stage_names), recipe, encoding.names, threads)
     report(f"{data.task}: fitting and judging on later cutoffs")
     matrix = encoding.matrix(data.rows)
@@ -85,9 +92,10 @@ def _train_task(
     rule_columns = columns(task, journey, log, data.rows.select(KEYS))
     assessment = assess(task, journey, data, matrix, blocks, judged, rule_columns)
     report(f"{data.task}: refitting on every mature cutoff")
-    served_encoding = fit_encoding(catalogue(journey), data.rows)
+    served_encoding = fit_encoding(catalogue(journey), data.rows, lifetimes)
     served = fit_all(task, grower, data, served_encoding.matrix(data.rows), judged.grown.rounds)
-    about = _about(journey, data, task, blocks, recipe, assessment) | {"log": fingerprint}
+    about = _about(journey, data, task, blocks, recipe, assessment)
+    about |= {"log": fingerprint, "names": list(served_encoding.names)}
     test_rows = data.rows.filter(data.at(blocks.test))
     return Trained(
         data.task,
@@ -95,6 +103,7 @@ def _train_task(
         _model(data, judged, encoding, about),
         assessment,
         test_rows,
+        described(journey, encoding.names),
     )
 
 
@@ -118,7 +127,6 @@ def _about(
         "classes": journey.stage_names if data.task == "next_stage" else [],
         "horizon_days": task.within.total_seconds() / 86_400,
         "features": digest(catalogue(journey)),
-        "names": [feature.name for feature in catalogue(journey)],
         "recipe": recipe.to_json(),
         "blocks": named | {"shared": blocks.shared},
         "cutoffs": [to_text(c) for c in data.cutoffs],

@@ -1,4 +1,4 @@
-"""Activity per window and its trend."""
+"""Activity: how much the customer does per window, and its trend."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from features.aggregates import count, distinct, ratio
 from features.families.tables import activity
-from features.families.words import is_type, plain, spell, type_slugs
+from features.families.words import is_type, plain, second, spell, type_slugs
 from features.feature import Feature
 from features.instants import Window
 from features.journey import Journey, duration_text
@@ -19,7 +19,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
     for name, slug in type_slugs(journey).items():
         if name not in journey.business and name not in journey.friction:
             found += [_counted(name, slug, window) for window in journey.windows]
-            found.append(_trend(name, slug, journey.windows[min(1, len(journey.windows) - 1)]))
+            found.append(_trend(name, slug, second(journey)))
     for window in journey.windows:
         found.append(
             Feature(

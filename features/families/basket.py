@@ -1,11 +1,11 @@
-"""What the events contain: the journey's declared numbers and categories."""
+"""Basket: what the events contain, by the journey's declared numbers and categories."""
 
 from __future__ import annotations
 
 import narwhals as nw
 
 from features.aggregates import distinct, mean, newest, only_with
-from features.families.words import plain, slugs, spell
+from features.families.words import plain, second, slugs, spell
 from features.feature import Feature
 from features.instants import Window
 from features.journey import Journey, duration_text
@@ -24,7 +24,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
 
 
 def _number(name: str, slug: str, journey: Journey) -> list[Feature]:
-    window = journey.windows[min(1, len(journey.windows) - 1)]
+    window = second(journey)
     text, usual = plain(name), f"{slug}_mean"
     return [
         Feature(usual, f"average {text}", "number", "BASKET", mean(name), says=f"average {text} {{value}}"),

@@ -1,8 +1,11 @@
-"""Campaigns: what the business sent, and whether the customer answered."""
+"""Campaigns: what the business sent, whether the customer answered, and coupons."""
 
 from __future__ import annotations
 
-from features.aggregates import count, ratio, since
+import narwhals as nw
+
+from features.aggregates import Value, count, ratio, share, since
+from features.families.tables import followed
 from features.families.words import is_type, plain, spell, type_slugs
 from features.feature import Feature
 from features.instants import Window
@@ -10,12 +13,15 @@ from features.journey import Journey, duration_text
 
 
 def features(journey: Journey) -> tuple[Feature, ...]:
-    """Touches per window and type, days since, and the customer's events per touch.
+    """Touches per window and type, days since, how many had a response; coupons per purchase.
 
     A touch is never a sign that the customer is active.
     """
-    if not journey.business:
-        return ()
+    touches = (*_touches(journey), *_responses(journey)) if journey.business else ()
+    return (*touches, *(_coupons(journey) if journey.coupons else ()))
+
+
+def _touches(journey: Journey) -> tuple[Feature, ...]:
     touch = is_type(*journey.business)
     found = [
         Feature(
@@ -63,4 +69,40 @@ def _per_type(name: str, slug: str, journey: Journey) -> Feature:
         count(is_type(name), Window(window)),
         empty=0.0,
         says=f"{plain(name)}: {{value}} in the last {spell(window)}",
+    )
+
+
+def _responses(journey: Journey) -> tuple[Feature, ...]:
+    """Whether a contact had a response is known once `response_within` is over, and told from then on."""
+    within, window = journey.response_within, journey.windows[-1]
+    table = followed("responses", journey.business, [journey.conversion_event], within)
+
+    def response(name: str, value: Value, when: str) -> Feature:
+        says = f"a purchase followed {{value}} of the contacts by the business within {spell(within)}{when}"
+        description = f"share of the contacts by the business that a purchase followed within {spell(within)}{when}"
+        return Feature(name, description, "share", "CAMPAIGN", value, of=table, says=says)
+
+    recent = ratio(count(nw.col("followed"), Window(window)), count(window=Window(window)))
+    return (
+        response("touch_response_share", share(nw.col("followed")), ""),
+        response(f"touch_response_share_{duration_text(window)}", recent, f", in the last {spell(window)}"),
+    )
+
+
+def _coupons(journey: Journey) -> tuple[Feature, ...]:
+    used, bought, window = is_type(*journey.coupons), is_type(journey.conversion_event), journey.windows[-1]
+
+    def coupons(name: str, among: Window | None, when: str) -> Feature:
+        return Feature(
+            name,
+            f"coupons redeemed per purchase{when}",
+            "ratio",
+            "CAMPAIGN",
+            ratio(count(used, among), count(bought, among)),
+            says=f"{{value}} coupons per purchase{when}",
+        )
+
+    return (
+        coupons("coupons_per_purchase", None, ""),
+        coupons(f"coupons_per_purchase_{duration_text(window)}", Window(window), f" in the last {spell(window)}"),
     )

@@ -4,19 +4,41 @@ from __future__ import annotations
 
 import narwhals as nw
 
-from features.aggregates import Value, lowest, mean, newest, since
+from features.aggregates import Value, combine, lowest, mean, named, newest, since
 from features.families.words import plain, slugs
 from features.feature import Feature
 from features.journey import Journey
 
+GROUPS = ("detractor", "passive", "promoter")  # 0 to 6, 7 and 8, 9 and 10 (Reichheld 2003)
+
 
 def features(journey: Journey) -> tuple[Feature, ...]:
-    """Last and mean answer, the lowest, and days since, for every property of kind `rating`."""
+    """Last and mean answer, the lowest, and days since, for every `rating` and `nps`; the group of an `nps`."""
     found: list[Feature] = []
     for name, slug in slugs(list(journey.properties)).items():
-        if journey.properties[name] == "rating":
+        if journey.properties[name] in ("rating", "nps"):
             found += _rating(name, slug)
+        if journey.properties[name] == "nps":
+            found.append(_group(name, slug))
     return tuple(found)
+
+
+def _group(name: str, slug: str) -> Feature:
+    def group(answer: nw.Expr) -> nw.Expr:
+        found: nw.Expr = (
+            nw.when(answer >= 9).then(nw.lit(2)).otherwise(nw.when(answer >= 7).then(nw.lit(1)).otherwise(0))
+        )
+        return nw.when(~answer.is_null()).then(found)
+
+    return Feature(
+        f"{slug}_group",
+        f"group of the newest {plain(name)}: detractor (to 6), passive (7, 8) or promoter (from 9)",
+        "category",
+        "FEEDBACK",
+        named(combine(group, newest(name, ~nw.col(name).is_null())), GROUPS),
+        says=f"a {{value}} by the newest {plain(name)}",
+        categories=GROUPS,
+    )
 
 
 def _rating(name: str, slug: str) -> list[Feature]:

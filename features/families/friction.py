@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from features.aggregates import count, ratio, since
+import narwhals as nw
+
+from features.aggregates import Value, count, ratio, share, since
+from features.families.tables import followed
 from features.families.words import is_type, plain, spell, type_slugs
 from features.feature import Feature
 from features.instants import Window
-from features.journey import Journey, duration_text
+from features.journey import Abandoned, Journey, duration_text
 
 
 def features(journey: Journey) -> tuple[Feature, ...]:
-    """Counts per window, per type, per purchase, and days since; empty where nothing is friction."""
+    """Counts per window, per type, per purchase, and days since; what was left behind, where the journey says what."""
+    return (*_troubles(journey), *(_left(journey.abandoned, journey) if journey.abandoned else ()))
+
+
+def _troubles(journey: Journey) -> tuple[Feature, ...]:
     if not journey.friction:
         return ()
     trouble = is_type(*journey.friction)
@@ -71,3 +78,29 @@ def _per_type(name: str, slug: str, journey: Journey) -> list[Feature]:
             says=f"{{value}} since the last {plain(name)}",
         ),
     ]
+
+
+def _left(rule: Abandoned, journey: Journey) -> tuple[Feature, ...]:
+    """What was left behind; whether it was is known once `within` is over, and counted from that instant on."""
+    table = followed("abandoned", [rule.started], [rule.finished], rule.within)
+    what = f"{plain(rule.started)} events without a {plain(rule.finished)} within {spell(rule.within)}"
+    behind = ~nw.col("followed")
+
+    def left(name: str, description: str, unit: str, value: Value, says: str) -> Feature:
+        empty = 0.0 if unit == "count" else None
+        return Feature(f"abandoned_{name}", description, unit, "FRICTION", value, empty, table, says)
+
+    return (
+        *(
+            left(
+                duration_text(window),
+                f"number of {what}, known as such in the last {spell(window)}",
+                "count",
+                count(behind, Window(window)),
+                f"{{value}} {what} in the last {spell(window)}",
+            )
+            for window in journey.windows
+        ),
+        left("share", f"{what}, as a share of all of them", "share", share(behind), f"{{value}} {what}"),
+        left("recency_days", f"days since the last of the {what}", "days", since(behind), f"{{value}} since: {what}"),
+    )

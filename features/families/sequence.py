@@ -1,9 +1,10 @@
-"""Sequence: the last steps, the gaps before them, and how long the present run is."""
+"""Sequence: the last steps, the gaps before them, how long the present run is, and how often each type comes."""
 
 from __future__ import annotations
 
-from features.aggregates import combine, newest
+from features.aggregates import at_least, combine, count, newest, since_first
 from features.families.tables import activity
+from features.families.words import is_type, plain, type_slugs
 from features.feature import Feature, Table
 from features.instants import days
 from features.journey import Journey
@@ -13,7 +14,7 @@ LAST = 3  # steps looked back
 
 
 def features(journey: Journey) -> tuple[Feature, ...]:
-    """The types of the last events the customer caused, newest first, and the gaps before them."""
+    """The types of the last events the customer caused, newest first, the gaps before them, and each type's rate."""
     own = activity(journey)
     found: list[Feature] = []
     for back in range(LAST):
@@ -28,7 +29,22 @@ def features(journey: Journey) -> tuple[Feature, ...]:
         of=own,
         says="{value} of the same in a row",
     )
-    return (*found, run) if len(journey.customer_types) > 1 else tuple(f for f in found if f.unit != "category")
+    rates = [_rate(name, slug, journey) for name, slug in type_slugs(journey).items() if name not in journey.business]
+    if len(journey.customer_types) == 1:
+        return (*(step for step in found if step.unit != "category"), *rates)
+    return (*found, run, *rates)
+
+
+def _rate(name: str, slug: str, journey: Journey) -> Feature:
+    """Events so far as a rate: their number only grows with the calendar."""
+    return Feature(
+        f"{slug}_per_28d",
+        f"{plain(name)} events per 28 days since the first known event (at least 28 days)",
+        "number",
+        "FRICTION" if name in journey.friction else "ACTIVITY",
+        count(is_type(name)) * 28.0 / at_least(since_first(), 28.0),
+        says=f"{plain(name)}: {{value}} in 28 days over the whole history",
+    )
 
 
 def _words(back: int) -> str:

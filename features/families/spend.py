@@ -1,4 +1,4 @@
-"""Spend, order value and refunds."""
+"""Spend: money, order value and refunds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from features.aggregates import (
     total,
 )
 from features.families.tables import conversions
-from features.families.words import spell
+from features.families.words import second, spell
 from features.feature import Feature, Table
 from features.instants import Window
 from features.journey import Journey, duration_text
@@ -32,7 +32,7 @@ def features(journey: Journey) -> tuple[Feature, ...]:
     found: list[Feature] = []
     for window in journey.windows:
         found += [_spend(window, orders), _order_value(window, orders)]
-    return (*found, *_lifetime(orders), _trend(journey.windows[min(1, len(journey.windows) - 1)], orders), *_refunds())
+    return (*found, *_lifetime(orders), _trend(second(journey), orders), *_refunds())
 
 
 def _spend(window: timedelta, orders: Table) -> Feature:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
+
 import narwhals as nw
 
 from features.families.words import is_type
 from features.feature import Table
 from features.histories import Histories, Rows
+from features.instants import microseconds
 from features.journey import Journey
 from features.schema import CHANNEL, DAY, EVENT, TIME
 
@@ -33,7 +37,7 @@ def activity(journey: Journey) -> Table:
         rows = rows.with_columns(
             gap=nw.col(TIME) - here.before(TIME),
             gap_days=nw.when(day > 0).then(day),
-            changed=nw.when(nw.col(EVENT) != event).then(ONE).otherwise(nw.lit(0)),
+            changed=_flag(nw.col(EVENT) != event),
         )
         return here.running(here.running(rows, run="changed"), "run", run_length="one")
 
@@ -70,6 +74,59 @@ def places(journey: Journey) -> Table:
         return rows.with_columns(spread=_times_log(size) - _times_log(size - 1))
 
     return Table("channels", derive)
+
+
+def sessions(journey: Journey, gap: timedelta) -> Table:
+    """The customer's own events session by session: one ends where nothing follows within the gap.
+
+    Adds `first` (1 on the first event of a session, else 0), `spent` (microseconds since the event before
+    in the same session; 0 on the first), and up to the row within its session: `nth` (events), `lasted`
+    (microseconds) and `sales` (purchases).
+    """
+    longest = microseconds(gap)
+
+    def derive(events: Rows, here: Histories) -> Rows:
+        rows = own(journey, events).with_columns(gap=nw.col(TIME) - here.before(TIME), one=ONE)
+        fresh = nw.col("gap").is_null() | (nw.col("gap") > longest)
+        rows = rows.with_columns(
+            first=_flag(fresh),
+            spent=nw.when(fresh).then(nw.lit(0)).otherwise(nw.col("gap")),
+            sale=_flag(is_type(journey.conversion_event)),
+        )
+        rows = here.running(rows, session="first")
+        return here.running(rows, "session", nth="one", lasted="spent", sales="sale")
+
+    return Table("sessions", derive)
+
+
+def followed(name: str, started: Sequence[str], finished: Sequence[str], within: timedelta) -> Table:
+    """Whether one thing led to another in time: a row per `started` event, at the instant `within` after it.
+
+    Adds `followed`: whether a `finished` event came after the started one and before that instant.
+    """
+    length = microseconds(within)
+
+    def derive(events: Rows, here: Histories) -> Rows:
+        rows = events.filter(is_type(*started, *finished)).with_columns(ends=_flag(is_type(*finished)))
+        rows = here.running(rows, before="ends")
+        instant = nw.col(TIME) + length
+        # What ends at an instant comes too late for what was due at it.
+        due = rows.filter(is_type(*started)).select(
+            *here.keys, instant.alias(TIME), "before", order=instant * 2, ends=nw.lit(0)
+        )
+        done = rows.filter(is_type(*finished)).select(
+            *here.keys, TIME, "before", order=nw.col(TIME) * 2 + 1, ends=nw.lit(1)
+        )
+        both = here.in_order(nw.concat([due, done]), "order")
+        every = here.running(both, order_by="order", so_far="ends")
+        return every.filter(nw.col("ends") == 0).with_columns(followed=nw.col("so_far") > nw.col("before"))
+
+    return Table(name, derive, order_by="order")
+
+
+def _flag(condition: nw.Expr) -> nw.Expr:
+    """1 where it holds, else 0."""
+    return nw.when(condition).then(ONE).otherwise(nw.lit(0))
 
 
 def _times_log(size: nw.Expr) -> nw.Expr:

@@ -11,7 +11,7 @@ import narwhals as nw
 from features.journey import Journey, duration_text
 from features.schema import EVENT
 
-TYPES_AT_MOST = 12  # event types with features of their own: the most frequent, or the first declared
+TYPES_AT_MOST = 16  # event types with features of their own: the most frequent, or the first declared
 
 
 def slugs(names: Sequence[str]) -> dict[str, str]:
@@ -45,6 +45,11 @@ def spell(window: timedelta) -> str:
     text = duration_text(window)
     number, unit = text[:-1], {"d": "day", "h": "hour", "m": "minute", "s": "second"}[text[-1]]
     return f"{number} {unit}" + ("" if number == "1" else "s")
+
+
+def second(journey: Journey) -> timedelta:
+    """The window in which a trend is told: the second, or the only one."""
+    return journey.windows[min(1, len(journey.windows) - 1)]
 
 
 def is_type(*names: str) -> nw.Expr:

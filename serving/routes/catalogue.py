@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from features.catalogue import catalogue
+from features.catalogue import columns
 from serving.answers import unit_of
 from serving.problems import documented
 from serving.state import Shared
@@ -23,7 +23,7 @@ class FeatureEntry(BaseModel):
 
 
 class Catalogue(BaseModel):
-    """Every feature of the journey, in the order of a vector's columns."""
+    """Every feature of the journey, in the order of a vector's columns, and what models add to it."""
 
     journey: str
     features: list[FeatureEntry]
@@ -35,6 +35,6 @@ def features(state: Shared) -> Catalogue:
     journey = state.scorer().journey
     entries = [
         FeatureEntry(name=f.name, description=f.description, unit=unit_of(journey, f.unit), reason=f.reason)
-        for f in catalogue(journey)
+        for f in columns(journey)
     ]
     return Catalogue(journey=journey.journey, features=entries)

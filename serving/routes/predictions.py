@@ -9,14 +9,15 @@ from zoneinfo import ZoneInfo
 import orjson
 import polars as pl
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from features.errors import InputError
 from features.records import from_records
 from features.schema import CUSTOMER, CUTOFF, KNOWN_AT, POSITION, TIME, to_text
-from features.timestamps import FORMS, parse_one
+from features.timestamps import parse_one
 from serving.answers import Answer, to_json
+from serving.asked import Text, Time
 from serving.bodies import StrictRoute
 from serving.problems import documented
 from serving.scorer import Scorer
@@ -25,26 +26,8 @@ from serving.state import Shared
 router = APIRouter(tags=["predictions"], route_class=StrictRoute)
 
 
-def _readable(value: Any) -> Any:
-    try:
-        read = parse_one(value, ZoneInfo("UTC"))
-    except (ValueError, OverflowError):
-        read = None
-    if read is None:
-        raise ValueError(FORMS)
-    return value
-
-
-def _text(value: str) -> str:
-    if "\x00" in value:
-        raise ValueError("text without NUL")
-    return value
-
-
 # `?dry_run` alone means yes.
 Flag = Annotated[bool, BeforeValidator(lambda value: True if value == "" else value)]
-Time = Annotated[str | float, BeforeValidator(_readable)]
-Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_text)]
 
 
 class _Strict(BaseModel):
@@ -129,29 +112,35 @@ def predictions(
 ) -> Response:
     """Answers through the very feature definitions the models learned from."""
     scorer = state.scorer()
-    events, warnings = from_records(list(_records(request.customers)), scorer.journey)
-    cutoffs = _cutoffs(request.customers, events, scorer)
-    if wanted.dry_run:
-        content = orjson.dumps({"understood": _understood(events, cutoffs), "warnings": warnings})
-    else:
-        told = {
-            answer.customer_id: to_json(answer) for answer in scorer.predict(events, cutoffs, reasons=wanted.reasons)
-        }
-        answers = [orjson.Fragment(told[customer.customer_id]) for customer in request.customers]
-        content = orjson.dumps({"answers": answers, "warnings": warnings})
+    with state.turn:
+        events, warnings = from_records(list(_records(request.customers)), scorer.journey)
+        cutoffs = _cutoffs(request.customers, events, scorer)
+        if wanted.dry_run:
+            content = orjson.dumps({"understood": _understood(events, cutoffs), "warnings": warnings})
+        else:
+            vectors = state.vector_log()
+            found = scorer.predict(events, cutoffs, reasons=wanted.reasons, served=vectors.add if vectors else None)
+            told = {answer.customer_id: to_json(answer) for answer in found}
+            answers = [orjson.Fragment(told[customer.customer_id]) for customer in request.customers]
+            content = orjson.dumps({"answers": answers, "warnings": warnings})
+            state.keep(vectors)
     return Response(content, media_type="application/json")
 
 
 def _records(customers: list[CustomerRecord]) -> Iterable[dict[str, Any]]:
     for customer in customers:
         for event in customer.events:
-            yield {**event.model_dump(exclude_unset=True), CUSTOMER: customer.customer_id}
+            given = {name: value for name, value in event.__dict__.items() if value is not None}
+            yield {**given, **event.__pydantic_extra__, CUSTOMER: customer.customer_id}
 
 
 def _cutoffs(customers: list[CustomerRecord], events: pl.DataFrame, scorer: Scorer) -> pl.DataFrame:
     """Each customer's cutoff: the one given, else a microsecond after all of their events are known."""
-    newest = events.group_by(CUSTOMER).agg(pl.max_horizontal(TIME, KNOWN_AT).max())
-    after = {customer: instant + 1 for customer, instant in newest.iter_rows()}
+    after: dict[str, int] = {}
+    for customer_id, time, known_at in zip(
+        *(events[name].to_list() for name in (CUSTOMER, TIME, KNOWN_AT)), strict=True
+    ):
+        after[customer_id] = max(after.get(customer_id, time + 1), time + 1, known_at + 1)
     zone = ZoneInfo(scorer.journey.timezone)
     found = []
     for number, customer in enumerate(customers):

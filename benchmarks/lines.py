@@ -1,0 +1,101 @@
+"""What benchmarks write: JSON lines, the first of them about the machine."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+from training.cpus import usable_cpus
+
+PACKAGES = ("lightgbm", "numpy", "polars", "pydantic", "shap", "sqlalchemy")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One measured number.
+
+    Attributes
+    ----------
+    name
+        What was measured.
+    value, unit
+        The number.
+    target
+        `>= 10`, `<= 30` ...; null: measured, nothing is promised.
+    detail
+        What it takes to read the number: sizes, medians, what was left out.
+    """
+
+    name: str
+    value: float
+    unit: str
+    target: str | None
+    detail: dict[str, Any]
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target was reached; null: there is none."""
+        if self.target is None:
+            return None
+        sign, number = self.target.split()
+        return self.value >= float(number) if sign == ">=" else self.value <= float(number)
+
+
+class Lines:
+    """Writes lines to a file and to standard output as they come."""
+
+    def __init__(self, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._file: IO[str] = file.open("w", encoding="utf-8")
+        self._write(machine())
+
+    def add(self, line: Line) -> None:
+        """Write a line."""
+        fields = asdict(line)
+        self._write(
+            {name: fields[name] for name in ("name", "value", "unit", "target")}
+            | {"met": line.met, "detail": line.detail}
+        )
+
+    def _write(self, line: dict[str, Any]) -> None:
+        text = json.dumps(line, ensure_ascii=False)
+        print(text, flush=True)
+        self._file.write(text + "\n")
+        self._file.flush()
+
+
+def machine() -> dict[str, Any]:
+    """The machine and the versions that matter."""
+    return {
+        "machine": _processor(),
+        "cpus": usable_cpus(),
+        "memory_gib": round(_memory() / 2**30, 1),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _memory() -> int:
+    import os
+
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+
+
+def progress(text: str) -> None:
+    """Say on standard error what takes long."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,41 @@
+"""Stores made by an earlier version: the steps that bring their tables to the present one.
+
+Each step runs in the transaction that `serving.database.prepare` holds, so a store is of one version
+or of the next. Rows that were there stay; what they never said is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Column, Connection, text, update
+
+from serving.tables import metadata, runs, schema_version, scores, scores_of_stage, scores_ranked
+
+
+def upgrade(connection: Connection, version: str) -> str:
+    """Bring tables of `version` as far as the steps lead; the version they are of then."""
+    while version in _STEPS:
+        version, step = _STEPS[version]
+        step(connection)
+        connection.execute(update(schema_version).values(version_num=version))
+    return version
+
+
+def _lists_that_pay(connection: Connection) -> None:
+    """Bands before, segments and horizons with the scores; worklist, events and campaigns beside them."""
+    for column in (runs.c.horizon, runs.c.segments, scores.c.risk_before, scores.c.risk_since, scores.c.segments):
+        _add(connection, column)
+    scores_ranked.drop(connection)
+    for index in (scores_ranked, scores_of_stage):
+        index.create(connection)
+    metadata.create_all(connection)
+
+
+def _add(connection: Connection, column: Column[Any]) -> None:
+    kind = column.type.compile(dialect=connection.dialect)
+    connection.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {kind}"))
+
+
+_STEPS: dict[str, tuple[str, Callable[[Connection], None]]] = {"0001": ("0002", _lists_that_pay)}

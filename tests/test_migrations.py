@@ -1,0 +1,115 @@
+"""Stores of earlier versions are brought to this one, whole."""
+
+from contextlib import closing
+
+import pytest
+from sqlalchemy import create_engine, inspect, text
+from stores import answer_of, execute, ids, write
+
+from serving.filters import Filters, Wanted
+from serving.store import Store
+
+# The tables as the spine made them, SQLite's words and PostgreSQL's.
+FIRST = """
+CREATE TABLE runs (id {counter}, cutoff BIGINT NOT NULL, scored_at BIGINT NOT NULL, versions JSON NOT NULL,
+ journey VARCHAR NOT NULL, currency VARCHAR, customers INTEGER NOT NULL{runs_key});
+CREATE INDEX runs_of_journey ON runs (journey, id);
+CREATE TABLE schema_version (version_num VARCHAR NOT NULL);
+CREATE TABLE answers (run_id INTEGER NOT NULL, customer_id TEXT{sorted} NOT NULL, answer {bytes} NOT NULL,
+ PRIMARY KEY (run_id, customer_id), FOREIGN KEY(run_id) REFERENCES runs (id) ON DELETE CASCADE);
+CREATE TABLE scores (run_id INTEGER NOT NULL, stage VARCHAR, churn_eligible BOOLEAN NOT NULL,
+ churn_probability {float}, churn_percentile INTEGER, risk VARCHAR, cltv_expected {float}, at_stake {float},
+ expected_loss {float}, reason_code VARCHAR, reason VARCHAR, rank_value {float}, customer_id TEXT{sorted} NOT NULL,
+ PRIMARY KEY (run_id, customer_id), FOREIGN KEY(run_id) REFERENCES runs (id) ON DELETE CASCADE){without};
+CREATE INDEX scores_ranked ON scores (run_id, rank_value DESC, churn_probability DESC, customer_id);
+INSERT INTO schema_version VALUES ('0001');
+INSERT INTO runs (cutoff, scored_at, versions, journey, currency, customers)
+ VALUES (0, 5, '{{"churn": 1}}', 'shop', 'EUR', 2);
+INSERT INTO scores (run_id, customer_id, churn_eligible, churn_probability, risk, at_stake, expected_loss, rank_value)
+ VALUES (1, 'a', {true}, 0.5, 'high', 20.0, 10.0, 10.0), (1, 'b', {true}, 0.1, 'low', 500.0, 50.0, 50.0);
+"""
+SQLITE = {
+    "counter": "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT",
+    "runs_key": "",
+    "sorted": "",
+    "bytes": "BLOB",
+    "float": "DOUBLE",
+    "without": " WITHOUT ROWID",
+    "true": "1",
+}
+POSTGRESQL = {
+    "counter": "SERIAL NOT NULL",
+    "runs_key": ", PRIMARY KEY (id)",
+    "sorted": ' COLLATE "C"',
+    "bytes": "BYTEA",
+    "float": "DOUBLE PRECISION",
+    "without": "",
+    "true": "true",
+}
+
+
+def make_first(url: str) -> None:
+    for statement in FIRST.format(**(SQLITE if url.startswith("sqlite") else POSTGRESQL)).split(";"):
+        if statement.strip():
+            execute(url, text(statement.replace(":", r"\:")))
+
+
+def described(url: str) -> dict:
+    """Tables, columns, keys and indexes of a database, in words that can be compared."""
+    engine = create_engine(url)
+    found = inspect(engine)
+    tables = {
+        name: {
+            "columns": {c["name"]: (str(c["type"]), c["nullable"]) for c in found.get_columns(name)},
+            "key": found.get_pk_constraint(name)["constrained_columns"],
+            "indexes": sorted(
+                (i["name"], *map(str, i["column_names"]), bool(i["unique"])) for i in found.get_indexes(name)
+            ),
+            "unique": sorted(tuple(u["column_names"]) for u in found.get_unique_constraints(name)),
+        }
+        for name in found.get_table_names()
+        if not name.startswith("sqlite_")
+    }
+    engine.dispose()
+    return tables
+
+
+def test_a_store_of_the_first_version_becomes_the_same_as_a_new_one(url, tmp_path):
+    make_first(url)
+    with closing(Store(url)) as store:
+        store.latest_run("shop")
+    upgraded = described(url)
+    if url.startswith("sqlite"):
+        fresh = f"sqlite:///{tmp_path}/fresh.db"
+    else:
+        for table in upgraded:
+            execute(url, text(f"DROP TABLE {table} CASCADE"))
+        fresh = url
+    with closing(Store(fresh)) as store:
+        store.latest_run("shop")
+    assert upgraded == described(fresh)
+
+
+def test_what_a_store_of_the_first_version_held_is_still_there(url):
+    make_first(url)
+    with closing(Store(url)) as store:
+        assert ids(store.at_risk("shop")) == ["b", "a"]
+        assert ids(store.at_risk("shop", Wanted(Filters(), "profit"))) == ["b", "a"]
+        write(store, answer_of("a", risk="low"), answer_of("b", risk="low"))
+        changed = store.at_risk("shop", Wanted(Filters(changed_since="previous"))).items
+    assert [(line.customer_id, line.risk_before) for line in changed] == [("a", "high")]
+
+
+def test_an_upgrade_that_fails_leaves_the_store_as_it_was(url, monkeypatch):
+    make_first(url)
+
+    def fail(connection, version):
+        connection.execute(text("ALTER TABLE runs ADD COLUMN horizon BIGINT"))
+        raise RuntimeError("power cut")
+
+    before = described(url)
+    with monkeypatch.context() as patch, closing(Store(url)) as store:
+        patch.setattr("serving.database.upgrade", fail)
+        with pytest.raises(RuntimeError, match="power cut"):
+            store.latest_run("shop")
+    assert described(url) == before
