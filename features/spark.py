@@ -55,6 +55,7 @@ def write(
     from pyspark.errors import PySparkException
 
     target = located(output, Path.cwd(), "--output")
+    _refuse_existing(session, target)
     try:
         wanted = None if cutoffs is None else _read_cutoffs(session, cutoffs)
         profile = read_profile(session, journey, base)
@@ -65,7 +66,7 @@ def write(
         _vectors(known, wanted, resolved, profile).write.parquet(target)
         return int(session.read.parquet(target).count())
     except PySparkException as error:
-        raise _told(error, output) or error from None
+        raise _told(error) or error from None
 
 
 def _known(log: SpreadLog, wanted: DataFrame | None, end: int) -> DataFrame:
@@ -126,11 +127,20 @@ def _read_cutoffs(session: SparkSession, path: str) -> DataFrame:
     return rows
 
 
-def _told(error: Exception, output: str) -> InputError | None:
+def _refuse_existing(session: SparkSession, target: str) -> None:
+    """Refuse before the work what Spark refuses after it."""
+    from pyspark.errors import AnalysisException
+
+    try:
+        session.read.format("binaryFile").load(target)
+    except AnalysisException:  # no such path
+        return
+    raise InputError("--output", f"{target} exists", "a folder that does not", "give another name, or remove it")
+
+
+def _told(error: Exception) -> InputError | None:
     """What a user can mend; None for all else."""
     condition = str(getattr(error, "getCondition", lambda: "")())
-    if condition == "PATH_ALREADY_EXISTS":
-        return InputError("--output", f"{output} exists", "a folder that does not", "another name, or remove it")
     if condition.startswith(("FAILED_READ_FILE", "MALFORMED_RECORD_IN_PARSING", "CANNOT_MERGE")):
         return InputError("events", first_line(error), "files with equal columns, CSV as UTF-8 with a header")
     return None

@@ -21,9 +21,12 @@ _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.caseSensitive": "true",  # as file formats and Polars are
     "spark.sql.ansi.enabled": "true",
-    # Rows that lie by customer need not move to be joined by customer and cutoff.
+    # Rows that lie by customer need not move to be grouped or joined by customer and cutoff.
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
     "spark.sql.requireAllClusterKeysForDistribution": "false",
+    # The plans of a catalogue, told in full, would fill the driver's memory.
+    "spark.sql.maxPlanStringLength": "10000",
+    "spark.sql.ui.explainMode": "simple",
 }
 
 

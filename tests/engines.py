@@ -39,6 +39,7 @@ TINY = {
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.driver.memory": "2g",
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 }
 asked: dict[str, Question] = {}
@@ -59,7 +60,12 @@ def _asks(function: Any, known: dict[str, Any]) -> bool:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spark last: by then every question was asked on Polars."""
-    items.sort(key=lambda item: "spark" in getattr(item, "fixturenames", ()) or item.name.endswith("spark]"))
+    items.sort(key=_on_spark)
+
+
+def _on_spark(item: pytest.Item) -> bool:
+    asked_of = item.callspec.params.get("engine") if hasattr(item, "callspec") else None
+    return asked_of == "spark" or "spark" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(autouse=True)

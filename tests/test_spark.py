@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import mlflow
 import polars as pl
@@ -24,10 +23,8 @@ from features import vectors
 from features.definition import read as read_journey
 from features.engine import build
 from features.errors import InputError
+from features.log import read
 from features.schema import CUSTOMER, CUTOFF
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.slow
 LOGS = 70  # of up to six histories each
@@ -138,24 +135,14 @@ def same_rows(spread: Path, alone: Path) -> None:
     assert differences(found.to_dicts(), wanted.to_dicts()) == []
 
 
-def both(shop: Path, spark: SparkSession, cutoffs: Path | None = None, journey: str = "shop.yml") -> None:
-    """Vectors from the same files by Spark and by Polars."""
-    name = f"{journey}.{cutoffs.name if cutoffs else 'end'}"
-    spread, alone = shop / f"{name}.spread", shop / f"{name}.parquet"
-    definition = read_journey(shop / journey)
-    rows = on_cluster.write(spark, *definition, str(spread), None if cutoffs is None else str(cutoffs))
-    assert rows == vectors.write(*definition, alone, cutoffs, 1) > 0
-    same_rows(spread, alone)
-
-
 def test_files_of_every_kind_give_the_vectors_that_polars_gives(shop, spark):
-    both(shop, spark)
-
-
-def test_cutoffs_come_from_a_file_on_the_cluster(shop, spark):
-    rows = "customer_id,cutoff\n0,2024-06-01T00:00:00Z\n0,2024-09-01\n3,2024-04-01T10:00:00.000001\nnobody,2024-06-01\n"
-    (shop / "when.csv").write_text(rows)
-    both(shop, spark, shop / "when.csv")
+    end = read(*read_journey(shop / "shop.yml"), threads=1)[0].observed_until
+    rows = ["customer_id,cutoff", "0,2024-09-01", "3,2024-04-01T10:00:00.000001", "nobody,2024-06-01"]
+    (shop / "when.csv").write_text("\n".join([*rows, *(f"{number},{end.isoformat()}" for number in range(60))]))
+    definition, spread, alone = read_journey(shop / "shop.yml"), shop / "spread", shop / "alone.parquet"
+    assert on_cluster.write(spark, *definition, str(spread), str(shop / "when.csv")) == 63
+    vectors.write(*definition, alone, shop / "when.csv", 1)
+    same_rows(spread, alone)
 
 
 @pytest.mark.parametrize(
@@ -193,16 +180,25 @@ def test_what_a_cluster_cannot_read_is_refused_with_the_way_out(source, said, sh
 
 def test_an_output_that_exists_stays_as_it_is(shop, spark):
     (shop / "mine").mkdir()
-    (shop / "plain.yml").write_text(DEFINITION.replace("events.csv", "all.csv"))
     with pytest.raises(InputError, match="mine exists"):
-        on_cluster.write(spark, *read_journey(shop / "plain.yml"), str(shop / "mine"))
+        on_cluster.write(spark, *read_journey(shop / "shop.yml"), str(shop / "mine"))
     assert list((shop / "mine").iterdir()) == []
+
+
+SMALL = """
+journey: small
+events: [{file: all.csv}]
+business: [ticket]
+stages: by_event
+tasks: {churn: {no: purchase, within: 28d}}
+windows: [28d]
+"""
 
 
 def test_the_command_writes_with_spark_what_it_writes_with_polars(shop):
     (shop / "conf").mkdir()
     (shop / "conf" / "spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in TINY.items()))
-    (shop / "small.yml").write_text(DEFINITION.replace("events.csv", "all.csv").replace("[28d, 84d]", "[28d]"))
+    (shop / "small.yml").write_text(SMALL)
     for engine in (["--engine", "spark", "--master", "local[2]"], []):
         done = subprocess.run(
             [COMMAND, "features", "small.yml", "-o", f"said{len(engine)}.parquet", *engine],
