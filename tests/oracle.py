@@ -1,7 +1,7 @@
 """Every feature again, by plain loops over one customer's events: written from the words, not from the expressions.
 
 `vector` takes events as dicts with the columns of the canonical log (missing: null) and gives the
-dict that `features.feature.build` must give.
+dict that `features.engine.build` must give.
 """
 
 from __future__ import annotations
