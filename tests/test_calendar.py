@@ -1,7 +1,9 @@
-from spec import SHOP, approx, changed, utc
+from spec import SHOP, approx, at, changed, frame, pairs, utc
 from spec import vector as told
 
+from features.engine import build
 from features.families import calendar
+from features.schema import CUSTOMER, EVENT, KNOWN_AT, TIME
 
 
 def vector(table, journey=SHOP, **keys):
@@ -71,3 +73,11 @@ def test_a_window_longer_than_a_year_is_cut_to_one():
     assert vector("day | event\n-1000 | purchase\n-200 | purchase\n-1 | purchase", longer) == approx(
         purchases_year_ago_365d=2, purchases_year_over_year_365d=None
     )
+
+
+def test_a_year_to_the_microsecond_is_the_same_for_one_and_for_many():
+    first = [feature for feature in calendar.features(SHOP) if feature.name == "anniversary_days"]
+    for customers in (1, 3, 64):
+        names = [f"c{number:02}" for number in range(customers)]
+        events = frame({CUSTOMER: who, TIME: at(-365), KNOWN_AT: at(-365), EVENT: "purchase"} for who in names)
+        assert build(events, pairs(names, [at()]), first)["anniversary_days"].to_list() == [365.0] * customers

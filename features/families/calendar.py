@@ -71,8 +71,9 @@ def _anniversary(journey: Journey) -> Feature:
         "days until the next anniversary of the first purchase, from the first one on",
         "days",
         "SEASON",
-        # In the first year it would tell the tenure once more.
-        _since_purchase(YEAR, combine(lambda known: days(year - known % year), age_of_first())),
+        # In the first year it would tell the tenure once more. Whole numbers: Polars takes the remainder of
+        # a float another way for many rows than for one.
+        _since_purchase(YEAR, combine(lambda known: days(year - known.cast(nw.Int64) % year), age_of_first())),
         of=conversions(journey),
         says="{value} until the anniversary of the first purchase",
     )
