@@ -7,7 +7,7 @@ it) saw another past at that cutoff than at later ones: such a (customer, cutoff
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -17,11 +17,11 @@ import polars as pl
 
 from features.aggregates import COUNTS, Aggregate
 from features.feature import PROFILE, Feature, Table
-from features.histories import HISTORY, Sorted
+from features.histories import Sorted
 from features.instants import KEYS, seen
 from features.lookups import Asked, Lookups, Values
 from features.ordering import Ordered, late, numbered, ordered
-from features.schema import CUSTOMER, CUTOFF, POSITION
+from features.schema import CUSTOMER, CUTOFF, HISTORY, POSITION
 
 Native = TypeVar("Native", pl.DataFrame, pl.LazyFrame)
 Derive = Callable[[pl.DataFrame], Sequence[Callable[[], pl.DataFrame]]]
@@ -131,12 +131,15 @@ def finished(built: Native, kept: Sequence[str], features: Sequence[Feature], pr
     """The features from their aggregates: arithmetic, types, and what stands in place of null. Lazy frames may be."""
     if profile is not None and any(f.of is PROFILE for f in features):
         built = built.join(profile, on=CUSTOMER, how="left", maintain_order="left")
+    return nw.from_native(built).select(*kept, *columns_of(features, profile is not None)).to_native()
+
+
+def columns_of(features: Iterable[Feature], has_profile: bool) -> Iterator[nw.Expr]:
+    """The features' columns from those of their aggregates; a profile's are unknown where there is none."""
     unknown = nw.lit(None, dtype=nw.String)
-    values = (unknown if f.of is PROFILE and profile is None else f.value.expr(f.of.name) for f in features)
-    done = (
-        (value if _is_count(f) else typed(f, value)).alias(f.name) for f, value in zip(features, values, strict=True)
-    )
-    return nw.from_native(built).select(*kept, *done).to_native()
+    for feature in features:
+        value = unknown if feature.of is PROFILE and not has_profile else feature.value.expr(feature.of.name)
+        yield (value if _is_count(feature) else _typed(feature, value)).alias(feature.name)
 
 
 def _is_count(feature: Feature) -> bool:
@@ -144,7 +147,7 @@ def _is_count(feature: Feature) -> bool:
     return feature.value.bare and feature.value.parts[0].kind in COUNTS
 
 
-def typed(feature: Feature, column: nw.Expr) -> nw.Expr:
+def _typed(feature: Feature, column: nw.Expr) -> nw.Expr:
     """Numbers as float64, with `empty` in place of null."""
     column = column if feature.unit == "category" else column.cast(nw.Float64)
     return column if feature.empty is None else column.fill_null(feature.empty)

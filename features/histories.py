@@ -18,10 +18,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.schema import POSITION
+from features.schema import HISTORY, POSITION
 
 FEW = 2_000  # values up to which a dictionary tells them apart sooner than sorting
-HISTORY = "history"  # int32: the number of a history where histories are sorted
 Rows = Any  # a Narwhals frame, lazy or not
 
 

@@ -16,10 +16,10 @@ import polars as pl
 from features import ranges
 from features.aggregates import Aggregate, Kind, column
 from features.feature import Table
-from features.histories import HISTORY, codes, grouped
+from features.histories import codes, grouped
 from features.instants import Window, first_at_or_after, microseconds
 from features.ranges import Bools, Floats, Ints, Ranges
-from features.schema import CUTOFF, TIME
+from features.schema import CUTOFF, HISTORY, TIME
 
 NUMBERS = {
     "total": ranges.totals,

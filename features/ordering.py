@@ -8,8 +8,7 @@ import narwhals as nw
 import polars as pl
 
 from features import instants
-from features.histories import HISTORY
-from features.schema import CUSTOMER, CUTOFF, KNOWN_AT, POSITION, TIME
+from features.schema import CUSTOMER, CUTOFF, HISTORY, KNOWN_AT, POSITION, TIME
 
 CUTOFFS_ONE_BY_ONE = 200  # distinct cutoffs up to which each is held against all events
 

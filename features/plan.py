@@ -17,12 +17,12 @@ from polars.io.plugins import register_io_source
 
 from features.engine import aggregated, aggregated_of_one, aggregates, build, finished, known
 from features.feature import Feature
-from features.histories import HISTORY, Keyed
+from features.histories import Keyed
 from features.instants import KEYS
 from features.journey import Journey
 from features.lookups import Asked
 from features.records import from_records
-from features.schema import CUSTOMER, CUTOFF
+from features.schema import CUSTOMER, CUTOFF, HISTORY
 
 FEW = 20  # cutoffs up to which a kept plan is the faster way
 AS_WRITTEN = pl.QueryOptFlags.none()  # a plan is optimised anew for every run, which costs more than so few rows do

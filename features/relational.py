@@ -12,7 +12,7 @@ from typing import Any
 import narwhals as nw
 
 from features.aggregates import COUNTS, Aggregate, column
-from features.engine import aggregates, typed
+from features.engine import aggregates, columns_of
 from features.feature import PROFILE, Feature, Table
 from features.histories import Keyed
 from features.instants import KEYS, inside, past
@@ -34,12 +34,10 @@ def build(events: Frame, cutoffs: Frame, features: Iterable[Feature], profile: F
     for table, parts in tables:
         built = built.join(_grouped(known, table, parts), on=list(KEYS), how="left")
     counts = [column(table.name, part) for table, parts in tables for part in parts if part.kind in COUNTS]
-    built = built.with_columns(nw.col(name).fill_null(0) for name in counts) if counts else built
+    built = built.with_columns(nw.col(name).fill_null(0).cast(nw.Float64) for name in counts) if counts else built
     if profile is not None and any(f.of is PROFILE for f in wanted):
         built = built.join(profile, on=CUSTOMER, how="left")
-    unknown = nw.lit(None, dtype=nw.String)
-    values = (unknown if f.of is PROFILE and profile is None else f.value.expr(f.of.name) for f in wanted)
-    return built.select(*KEYS, *(typed(f, value).alias(f.name) for f, value in zip(wanted, values, strict=True)))
+    return built.select(*KEYS, *columns_of(wanted, profile is not None))
 
 
 def _grouped(known: Frame, table: Table, parts: list[Aggregate]) -> Frame:

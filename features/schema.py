@@ -24,7 +24,8 @@ CONTACTED = "contacted"  # the event type by which the business's own contacts e
 
 REQUIRED = (CUSTOMER, TIME, EVENT)
 CANONICAL = (CUSTOMER, TIME, EVENT, VALUE, CHANNEL, KNOWN_AT, EVENT_ID)
-DERIVED = (POSITION, CUTOFF, "age", "last")  # columns that stand beside the properties when a vector is built
+HISTORY = "history"  # int32: the number of a history where histories are sorted
+DERIVED = (POSITION, CUTOFF, HISTORY, "age", "last")  # columns that stand beside the properties when a vector is built
 
 MICROSECONDS = 1_000_000
 MINUTE = 60 * MICROSECONDS

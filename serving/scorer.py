@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, cast
 
+import narwhals as nw
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -19,12 +20,12 @@ from features.eligibility import conditions
 from features.errors import InputError
 from features.families.stage import present
 from features.feature import PROFILE, Feature
-from features.instants import KEYS
+from features.instants import KEYS, seen
 from features.journey import Journey
 from features.labels import tasks
 from features.own import Own
 from features.plan import Plan
-from features.schema import CONTACTED, CUSTOMER, CUTOFF, EVENT, KNOWN_AT, TIME, to_text
+from features.schema import CONTACTED, CUSTOMER, CUTOFF, EVENT, to_text
 from serving.answers import Answer, TaskAnswer
 from serving.effects import effects
 from serving.money import at_stake, expected_loss
@@ -255,9 +256,9 @@ class Scorer:
         if self._types.issuperset(types.to_list()):
             return {}
         unseen = events.filter(~pl.col(EVENT).is_in(self._types)).join(cutoffs, on=CUSTOMER)
-        seen = unseen.filter((pl.col(TIME) < pl.col(CUTOFF)) & (pl.col(KNOWN_AT) < pl.col(CUTOFF)))
+        told = nw.from_native(unseen).filter(seen()).to_native()
         found: dict[tuple[str, int], list[str]] = {}
-        for customer, cutoff, event in seen.select(*KEYS, EVENT).unique().sort(*KEYS, EVENT).iter_rows():
+        for customer, cutoff, event in told.select(*KEYS, EVENT).unique().sort(*KEYS, EVENT).iter_rows():
             found.setdefault((customer, cutoff), []).append(f"event type {event!r} was not seen in training")
         return found
 

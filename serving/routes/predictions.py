@@ -111,19 +111,18 @@ def predictions(
     wanted: Annotated[PredictionQuery, Query()],
 ) -> Response:
     """Answers through the very feature definitions the models learned from."""
-    scorer = state.scorer()
+    scorer, vectors = state.scorer(), None if wanted.dry_run else state.vector_log()
     with state.turn:
         events, warnings = from_records(list(_records(request.customers)), scorer.journey)
         cutoffs = _cutoffs(request.customers, events, scorer)
         if wanted.dry_run:
             content = orjson.dumps({"understood": _understood(events, cutoffs), "warnings": warnings})
         else:
-            vectors = state.vector_log()
             found = scorer.predict(events, cutoffs, reasons=wanted.reasons, served=vectors.add if vectors else None)
             told = {answer.customer_id: to_json(answer) for answer in found}
             answers = [orjson.Fragment(told[customer.customer_id]) for customer in request.customers]
             content = orjson.dumps({"answers": answers, "warnings": warnings})
-            state.keep(vectors)
+    state.keep(vectors)
     return Response(content, media_type="application/json")
 
 
