@@ -19,6 +19,14 @@ _METRICS = {
     "brier": ("Brier score", "mean squared error of the probability; lower is better"),
     "ece": ("ECE", "mean distance of predicted and true frequency over ten groups; lower is better"),
     "top_decile_lift": ("lift of the top tenth", "times as many churners in it as among all; higher is better"),
+    "profit": (
+        "profit",
+        "per customer asked about, of contacting whom a contact is expected to pay; higher is better",
+    ),
+    "profit_best_cut": (
+        "profit at the best cut",
+        "the list cut where it turned out to pay most; higher is better",
+    ),
     "accuracy": ("accuracy", "share whose likeliest stage was reached; higher is better"),
     "top_2": ("top 2", "share that reached one of the two likeliest stages; higher is better"),
     "macro_f1": ("macro F1", "balance over the stages, rare ones too; higher is better"),
@@ -81,7 +89,7 @@ def _measured(trained: Trained) -> str:
         "and on the calibrator's alone, and answers by the better fit."
     )
     meaning = "\n".join(f"- {_METRICS[name][0]}: {_METRICS[name][1]}" for name in shown)
-    return f"{size}\n\n{_table(header, rows)}\n\n{meaning}{_coverage(about)}"
+    return f"{size}\n\n{_table(header, rows)}\n\n{meaning}{_coverage(about)}{_stake(about)}"
 
 
 def _coverage(about: dict[str, Any]) -> str:
@@ -93,6 +101,18 @@ def _coverage(about: dict[str, Any]) -> str:
     return (
         f"\n\nIntervals state {percent(intervals['coverage'])} and held {percent(metrics['coverage'])} of the values; "
         f"by fifths of the expected value, lowest first: {told}. Their mean width is {metrics['mean_width']:,.1f}."
+    )
+
+
+def _stake(about: dict[str, Any]) -> str:
+    if about["stake"] is None:
+        return ""
+    costs, currency = about["journey"]["campaign"], cell(about["journey"]["currency"])
+    return (
+        f"\n\nThe profit is in {currency}, at the journey's costs: {costs['contact_cost']:g} a contact, "
+        f"{costs['incentive_cost']:g} an incentive, an accept rate of {percent(costs['accept_rate'])}, and "
+        f"{about['stake']:,.2f} at stake with every customer (what those who stayed brought on average, less what "
+        "those who churned did)."
     )
 
 

@@ -13,21 +13,19 @@ from numpy.typing import NDArray
 
 from features.catalogue import catalogue, described, digest
 from features.feature import Described
-from features.instants import KEYS
 from features.journey import Journey
 from features.labels import Task, tasks
 from features.log import EventLog
 from features.schema import TIME, to_text
-from training.assess import Assessment, assess
+from training.assess import Assessment
 from training.blocks import Blocks, split
-from training.contenders import columns
-from training.encoding import Encoding, fit_encoding
+from training.encoding import Encoding
 from training.examples import Examples, examples
-from training.fit import Fitted, fit_all, fit_blocks
-from training.lifetimes import fit_lifetimes
+from training.fit import Fitted, fit_all
+from training.judgement import ground, judge
+from training.metrics import finite
 from training.model import Model
 from training.recipe import Recipe
-from training.trees import Grower
 
 Array = NDArray[np.float64]
 Report = Callable[[str], None]
@@ -83,27 +81,22 @@ def _train_task(
 ) -> Trained:
     task = tasks(journey)[data.task]
     blocks = split(data.cutoffs, task.within, journey.cutoffs.held_out)
-    lifetimes = fit_lifetimes(journey, log, data.cutoffs[0], task)
-    encoding = fit_encoding(catalogue(journey), data.rows.filter(data.at(blocks.trees)), lifetimes)
-    grower = Grower(data.task, len(journey.stage_names), recipe, encoding.names, threads)
     report(f"{data.task}: fitting and judging on later cutoffs")
-    matrix = encoding.matrix(data.rows)
-    judged = fit_blocks(task, grower, data, matrix, blocks)
-    rule_columns = columns(task, journey, log, data.rows.select(KEYS))
-    assessment = assess(task, journey, data, matrix, blocks, judged, rule_columns)
+    on = ground(journey, log, data)
+    judged = judge(on, blocks, recipe, threads)
     report(f"{data.task}: refitting on every mature cutoff")
-    served_encoding = fit_encoding(catalogue(journey), data.rows, lifetimes)
-    served = fit_all(task, grower, data, served_encoding.matrix(data.rows), judged.grown.rounds)
-    about = _about(journey, data, task, blocks, recipe, assessment)
-    about |= {"log": fingerprint, "names": list(served_encoding.names)}
-    test_rows = data.rows.filter(data.at(blocks.test))
+    encoding = on.encoding(data.rows)
+    grower = on.grower(recipe, encoding.names, threads)
+    served = fit_all(task, grower, data, encoding.matrix(data.rows), judged.fitted.grown.rounds)
+    about = _about(journey, data, task, blocks, recipe, judged.assessment)
+    about |= {"log": fingerprint, "names": list(encoding.names)}
     return Trained(
         data.task,
-        _model(data, served, served_encoding, about),
-        _model(data, judged, encoding, about),
-        assessment,
-        test_rows,
-        described(journey, encoding.names),
+        _model(data, served, encoding, about),
+        _model(data, judged.fitted, judged.encoding, about),
+        judged.assessment,
+        data.rows.filter(data.at(blocks.test)),
+        described(journey, judged.encoding.names),
     )
 
 
@@ -133,14 +126,10 @@ def _about(
         "rows": len(data.rows),
         "customers": data.rows["customer_id"].n_unique(),
         "grade": asdict(assessment.grade),
-        "metrics": _finite(assessment.metrics),
-        "rules": {name: _finite(found) for name, found in assessment.rules.items()},
+        "metrics": finite(assessment.metrics),
+        "rules": {name: finite(found) for name, found in assessment.rules.items()},
+        "stake": assessment.offer.stake if assessment.offer else None,
     }
-
-
-def _finite(found: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no nan: what cannot be told is null."""
-    return {name: float(value) if np.isfinite(value) else None for name, value in found.items()}
 
 
 def fingerprint_of(log: EventLog) -> dict[str, Any]:
