@@ -188,6 +188,38 @@ def train(
 
 
 @app.command()
+def backtest(
+    journey: JourneyArgument,
+    origins: Annotated[int, typer.Option(help="How many: the newest cutoffs whose horizon is over.", min=1)] = 6,
+    task: Annotated[list[str] | None, typer.Option("--task", help="churn, next_stage or cltv; repeatable.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every number as JSON.")] = False,
+) -> None:
+    """Train anew at each of several origins on what was known then, and test on what came next.
+
+    Nothing is registered; MLflow keeps the numbers and plots as one run.
+
+    Example: journeycast backtest complete_journey --origins 6 --task churn
+    """
+    from serving.show_backtest import backtest_tables
+    from training.backtest import backtest as run
+    from training.cpus import usable_cpus
+    from training.recipe import Recipe
+
+    definition, _ = _definition(journey)
+    names, recipe = _tasks(definition, task), Recipe()
+    resolved, log = _read(journey)
+    with _progress(2 + origins * len(names)) as report:
+        found = run(resolved, log, names, recipe, origins, usable_cpus(), report)
+        report("logging to MLflow")
+        _tracking().log_backtest(resolved, found, recipe)
+    if as_json:
+        print(json.dumps([one.to_json() for one in found], indent=2, ensure_ascii=False))
+        return
+    for one in found:
+        out.print(backtest_tables(one))
+
+
+@app.command()
 def promote(
     journey: JourneyArgument,
     task: Annotated[str, typer.Argument(help="churn, next_stage, cltv or all.")] = "all",
