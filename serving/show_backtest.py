@@ -52,9 +52,9 @@ def _names(found: Backtest) -> list[str]:
 
 def _table(title: str, first: str, names: Iterable[str]) -> Table:
     table = Table(title=title or None, title_justify="left", caption_justify="left", header_style="bold")
-    table.add_column(first, no_wrap=True)
+    table.add_column(first)
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 

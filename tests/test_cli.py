@@ -109,6 +109,15 @@ def test_training_prints_metrics_beside_the_rules_and_registers_challengers(trai
     assert re.search(r"Grade [ABCD]: log loss", again)
 
 
+def test_a_backtest_prints_every_number_and_registers_nothing(trained: Shell) -> None:
+    found = json.loads(trained.ok("backtest", "shop.yml", "--origins", "1", "--task", "churn", "--json"))
+    assert [one["task"] for one in found] == ["churn"]
+    assert len(found[0]["origins"]) == 1
+    assert found[0]["origins"][0]["metrics"].keys() == found[0]["mean"].keys()
+    tracking = mlflow.MlflowClient(f"sqlite:///{trained.folder / 'home' / 'mlflow.db'}")
+    assert len(tracking.search_model_versions("name = 'shop.churn'")) == 1
+
+
 def test_a_second_promotion_without_anything_newer_is_refused_in_words(trained: Shell) -> None:
     done = trained.run("promote", "shop.yml", "next_stage")
     assert done.returncode == 1
