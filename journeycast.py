@@ -53,6 +53,7 @@ FormatOption = Annotated[
     str | None, typer.Option(help="hubspot, salesforce, klaviyo ...; default: by the file's name.")
 ]
 CampaignArgument = Annotated[int, typer.Argument(metavar="CAMPAIGN", help="The campaign's id.", min=1, max=2**31 - 1)]
+TaskOption = Annotated[list[str] | None, typer.Option("--task", help="churn, next_stage or cltv; repeatable.")]
 RiskOption = Annotated[str | None, typer.Option(help="low, medium or high.")]
 StageOption = Annotated[str | None, typer.Option(help="Only this stage.")]
 MinimumOption = Annotated[float | None, typer.Option(help="Only customers worth at least this.")]
@@ -174,16 +175,21 @@ def features(
 @app.command()
 def train(
     journey: JourneyArgument,
-    task: Annotated[list[str] | None, typer.Option("--task", help="churn, next_stage or cltv; repeatable.")] = None,
+    task: TaskOption = None,
+    trust: Annotated[
+        list[str] | None, typer.Option(help="A feature known before the cutoff although it tells all; repeatable.")
+    ] = None,
 ) -> None:
     """Train the journey's tasks and register them as challengers.
+
+    A feature that knows the future fails the training.
 
     Example: journeycast train complete_journey --task churn
     """
     from serving.show import metrics_table
 
     resolved, log = _read(journey)
-    for name, about in _train(resolved, log, task):
+    for name, about in _train(resolved, log, task, trusted=tuple(trust or ())):
         out.print(metrics_table(name, about))
 
 
@@ -191,7 +197,7 @@ def train(
 def backtest(
     journey: JourneyArgument,
     origins: Annotated[int, typer.Option(help="How many: the newest cutoffs whose horizon is over.", min=1)] = 6,
-    task: Annotated[list[str] | None, typer.Option("--task", help="churn, next_stage or cltv; repeatable.")] = None,
+    task: TaskOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every number as JSON.")] = False,
 ) -> None:
     """Train anew at each of several origins on what was known then, and test on what came next.
@@ -716,15 +722,17 @@ def _progress(total: int | None) -> Iterator[Callable[..., None]]:
         yield report
 
 
-def _train(resolved: Journey, log: EventLog, wanted: list[str] | None) -> list[tuple[str, dict[str, Any]]]:
+def _train(
+    resolved: Journey, log: EventLog, wanted: list[str] | None, **options: Any
+) -> list[tuple[str, dict[str, Any]]]:
     from training.cpus import usable_cpus
     from training.recipe import Recipe
-    from training.train import STEPS_PER_TASK
+    from training.train import STEPS_PER_TASK, Options
     from training.train import train as fit
 
     names = _tasks(resolved, wanted)
     with _progress(2 + STEPS_PER_TASK * len(names)) as report:
-        trained = fit(resolved, log, names, Recipe(), usable_cpus(), report)
+        trained = fit(resolved, log, names, Recipe(), usable_cpus(), report, Options(**options))
         report("logging to MLflow")
         _tracking().register(resolved, trained, settings().run_id)
     return [(one.task, one.model.about) for one in trained]

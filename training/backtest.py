@@ -19,7 +19,7 @@ from training.assess import LOSS, Assessment
 from training.blocks import Blocks, split
 from training.examples import Examples, as_known_at, examples, known
 from training.grades import Grade, grade
-from training.judgement import Ground, ground, judge
+from training.judgement import Ground, ground, judge, prepare
 from training.metrics import finite
 from training.recipe import Recipe
 from training.rules import best
@@ -164,7 +164,7 @@ def _of_task(
         report(f"{data.task}: as of {to_text(instant)}")
         then = _then(on, instant)
         blocks = split(then.data.cutoffs, task.within, held_out=1)
-        origins.append(Origin(instant, blocks, judge(then, blocks, recipe, threads).assessment))
+        origins.append(Origin(instant, blocks, judge(prepare(then, blocks), recipe, threads).assessment))
     return Backtest(data.task, task.within.total_seconds() / 86_400, tuple(origins), _graded(data.task, origins))
 
 

@@ -59,6 +59,7 @@ def limits(task: Task, journey: Journey, about: dict[str, Any]) -> str:
         found.append(f"Value beyond {about['horizon_days']:g} days is not predicted.")
     if isinstance(task, NextStage):
         found.append("Stages that hardly occur in the data get small probabilities that could not be checked.")
+    found += [f"Warned of in training: {cell(warning)}." for warning in about.get("warnings", [])]
     if "simulated" in journey.description.lower():
         found.append("The data are simulated, as their description says: the numbers tell nothing of another business.")
     return "\n".join(f"- {line}" for line in found)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from features.catalogue import catalogue
 from features.instants import KEYS
 from features.journey import Journey
-from features.labels import tasks
+from features.labels import Task, tasks
 from features.log import EventLog
 from training.assess import Assessment, assess
 from training.blocks import Blocks
@@ -22,7 +22,7 @@ from training.fit import Fitted, fit_blocks
 from training.lifetimes import Lifetimes, fit_lifetimes
 from training.recipe import Recipe
 from training.stake import offer
-from training.trees import Grower
+from training.trees import Grower, Watch
 
 Array = NDArray[np.float64]
 
@@ -44,9 +44,29 @@ class Ground:
         """The encoding of every feature, its categories learned from these rows."""
         return fit_encoding(catalogue(self.journey), rows, self.lifetimes)
 
-    def grower(self, recipe: Recipe, names: tuple[str, ...], threads: int) -> Grower:
+    def grower(self, recipe: Recipe, names: tuple[str, ...], threads: int, watch: Watch | None = None) -> Grower:
         """What grows the task's trees by a recipe."""
-        return Grower(self.data.task, len(self.journey.stage_names), recipe, names, threads)
+        return Grower(self.data.task, len(self.journey.stage_names), recipe, names, threads, watch)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A task's ground cut into time blocks, with the matrix of all rows; categories are of the trees' rows."""
+
+    on: Ground
+    blocks: Blocks
+    encoding: Encoding
+    matrix: Array
+
+    @property
+    def task(self) -> Task:
+        """The task as the journey defines it."""
+        return tasks(self.on.journey)[self.on.data.task]
+
+    def fitted(self, recipe: Recipe, threads: int, watch: Watch | None = None) -> Fitted:
+        """The recipe fitted on the blocks before the test; `watch` as of `training.trees.Grower`."""
+        grower = self.on.grower(recipe, self.encoding.names, threads, watch)
+        return fit_blocks(self.task, grower, self.on.data, self.matrix, self.blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +85,15 @@ def ground(journey: Journey, log: EventLog, data: Examples) -> Ground:
     return Ground(journey, log.events, data, known, fit_lifetimes(journey, log, data.cutoffs[0], task))
 
 
-def judge(on: Ground, blocks: Blocks, recipe: Recipe, threads: int) -> Judged:
+def prepare(on: Ground, blocks: Blocks) -> Prepared:
+    """The ground, ready to be fitted on."""
+    encoding = on.encoding(on.data.rows.filter(on.data.at(blocks.trees)))
+    return Prepared(on, blocks, encoding, encoding.matrix(on.data.rows))
+
+
+def judge(prepared: Prepared, recipe: Recipe, threads: int) -> Judged:
     """Fit on the blocks before the test and judge there."""
-    data, journey = on.data, on.journey
-    encoding = on.encoding(data.rows.filter(data.at(blocks.trees)))
-    matrix = encoding.matrix(data.rows)
-    fitted = fit_blocks(tasks(journey)[data.task], on.grower(recipe, encoding.names, threads), data, matrix, blocks)
-    terms = offer(journey, on.events, data, blocks.test[0]) if data.task == "churn" else None
-    return Judged(encoding, fitted, assess(journey, data, matrix, blocks, fitted, on.columns, terms))
+    on, blocks, fitted = prepared.on, prepared.blocks, prepared.fitted(recipe, threads)
+    terms = offer(on.journey, on.events, on.data, blocks.test[0]) if on.data.task == "churn" else None
+    found = assess(on.journey, on.data, prepared.matrix, blocks, fitted, on.columns, terms)
+    return Judged(prepared.encoding, fitted, found)

@@ -166,6 +166,8 @@ class Tracking:
         mlflow.log_params({"features": about["features"][:12], "log_digest": about["log"]["digest"][:12]})
         mlflow.log_metrics(_metrics(about))
         mlflow.set_tags({"grade": about["grade"]["letter"], "grade_words": about["grade"]["words"]})
+        if about["warnings"]:
+            mlflow.set_tag("warnings", "; ".join(about["warnings"]))
         mlflow.log_dict(about["journey"], "journey.json")
         mlflow.log_dict(about, "about.json")
         mlflow.log_text(card(trained), "model_card.md")

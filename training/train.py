@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 
 from features.catalogue import catalogue, described, digest
 from features.feature import Described
+from features.instants import KEYS
 from features.journey import Journey
 from features.labels import Task, tasks
 from features.log import EventLog
 from features.schema import TIME, to_text
 from training.assess import Assessment
 from training.blocks import Blocks, split
+from training.drift import drift
 from training.encoding import Encoding
 from training.examples import Examples, examples
 from training.fit import Fitted, fit_all
-from training.judgement import ground, judge
+from training.judgement import Ground, Prepared, ground, judge, prepare
+from training.leakage import refuse_later_events, refuse_separation
 from training.metrics import finite
 from training.model import Model
 from training.recipe import Recipe
@@ -47,8 +50,27 @@ class Trained:
     columns: tuple[Described, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a training may be told besides.
+
+    Attributes
+    ----------
+    trusted
+        Features that may separate the outcomes alone (`training.leakage`).
+    """
+
+    trusted: tuple[str, ...] = ()
+
+
 def train(
-    journey: Journey, log: EventLog, task_names: list[str], recipe: Recipe, threads: int, report: Report
+    journey: Journey,
+    log: EventLog,
+    task_names: list[str],
+    recipe: Recipe,
+    threads: int,
+    report: Report,
+    options: Options | None = None,
 ) -> list[Trained]:
     """Train the named tasks of a resolved journey; nothing is written anywhere.
 
@@ -62,42 +84,57 @@ def train(
     Raises
     ------
     InputError
-        Where the history is too short, or all examples have one outcome.
+        Where the history is too short, all examples have one outcome, or a feature knows the future.
     """
     report("building vectors and labels")
     data = examples(journey, log, task_names)
-    fingerprint = fingerprint_of(log)
-    return [_train_task(journey, log, rows, recipe, threads, report, fingerprint) for rows in data.values()]
+    refuse_later_events(journey, log, pl.concat([one.rows for one in data.values()]).unique(KEYS))
+    how = _How(recipe, threads, report, options or Options(), fingerprint_of(log))
+    return [_train_task(ground(journey, log, rows), how) for rows in data.values()]
 
 
-def _train_task(
-    journey: Journey,
-    log: EventLog,
-    data: Examples,
-    recipe: Recipe,
-    threads: int,
-    report: Report,
-    fingerprint: dict[str, Any],
-) -> Trained:
-    task = tasks(journey)[data.task]
-    blocks = split(data.cutoffs, task.within, journey.cutoffs.held_out)
-    report(f"{data.task}: fitting and judging on later cutoffs")
-    on = ground(journey, log, data)
-    judged = judge(on, blocks, recipe, threads)
-    report(f"{data.task}: refitting on every mature cutoff")
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What the tasks of one training have in common."""
+
+    recipe: Recipe
+    threads: int
+    report: Report
+    options: Options
+    fingerprint: dict[str, Any]
+
+
+def _train_task(on: Ground, how: _How) -> Trained:
+    data, journey, threads = on.data, on.journey, how.threads
+    task, recipe = tasks(journey)[data.task], how.recipe
+    prepared = prepare(on, split(data.cutoffs, task.within, journey.cutoffs.held_out))
+    warnings = _guarded(prepared, how)
+    how.report(f"{data.task}: fitting and judging on later cutoffs")
+    judged = judge(prepared, recipe, threads)
+    how.report(f"{data.task}: refitting on every mature cutoff")
     encoding = on.encoding(data.rows)
     grower = on.grower(recipe, encoding.names, threads)
     served = fit_all(task, grower, data, encoding.matrix(data.rows), judged.fitted.grown.rounds)
-    about = _about(journey, data, task, blocks, recipe, judged.assessment)
-    about |= {"log": fingerprint, "names": list(encoding.names)}
+    about = _about(journey, data, task, prepared.blocks, recipe, judged.assessment)
+    about |= {"log": how.fingerprint, "names": list(encoding.names), "warnings": warnings}
     return Trained(
         data.task,
         _model(data, served, encoding, about),
         _model(data, judged.fitted, judged.encoding, about),
         judged.assessment,
-        data.rows.filter(data.at(blocks.test)),
+        data.rows.filter(data.at(prepared.blocks.test)),
         described(journey, judged.encoding.names),
     )
+
+
+def _guarded(prepared: Prepared, how: _How) -> list[str]:
+    """Refuse what leaks; what only may be a trouble is told in words."""
+    data, blocks, names = prepared.on.data, prepared.blocks, prepared.encoding.names
+    before = data.at((*blocks.trees, *blocks.stop, *blocks.calibrate))
+    learned = Examples(data.task, data.rows.filter(before), data.labels[before], np.empty(0))
+    refuse_separation(prepared.on.journey, learned, prepared.matrix[before], names, how.options.trusted)
+    warning = drift(data, prepared.matrix, names, blocks, how.threads).warning
+    return [warning] if warning else []
 
 
 def _model(data: Examples, fitted: Fitted, encoding: Encoding, about: dict[str, Any]) -> Model:
