@@ -170,6 +170,10 @@ class Tracking:
             mlflow.set_tag("warnings", "; ".join(about["warnings"]))
         mlflow.log_dict(about["journey"], "journey.json")
         mlflow.log_dict(about, "about.json")
+        if trained.study is not None:
+            mlflow.log_dict(trained.study.to_json(), "tuning.json")
+            for step, trial in enumerate(trained.study.trials):
+                mlflow.log_metrics(_known({"tuning/loss": trial.loss}), step=step)
         mlflow.log_text(card(trained), "model_card.md")
         for file, figure in figures(trained).items():
             mlflow.log_figure(figure, file)
