@@ -40,6 +40,8 @@ def test_a_version_carries_its_digest_grade_and_words(task, champions, trained, 
         "digest": trained[task].model.save(tmp_path / "model"),
         "grade": grade["letter"],
         "words": grade["words"],
+        "decision": "promoted",
+        "decision_words": f"first champion: {grade['words']}",
     }
     assert champions.tracking.about(found) == trained[task].model.about
 

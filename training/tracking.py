@@ -245,6 +245,12 @@ class Tracking:
             self.client.set_registered_model_alias(name, PREVIOUS, before.version)
         self.client.set_registered_model_alias(name, CHAMPION, str(number))
 
+    def tell(self, journey: str, task: str, number: int, promoted: bool, words: str) -> None:
+        """Keep the last decision on a version, with its reason, as the tags `decision` and `decision_words`."""
+        tags = {"decision": "promoted" if promoted else "not promoted", "decision_words": words}
+        for key, value in tags.items():
+            self.client.set_model_version_tag(model_name(journey, task), str(number), key, value)
+
     def rollback(self, journey: str, task: str) -> int:
         """Make the previous champion the champion again and give its version."""
         before = self.version(journey, task, PREVIOUS)
@@ -252,7 +258,11 @@ class Tracking:
             raise InputError(
                 f"{journey}.{task}", "no champion came before the present one", "a task promoted at least twice"
             )
+        left = self.version(journey, task, CHAMPION)
         self.set_champion(journey, task, int(before.version))
+        self.tell(
+            journey, task, int(before.version), True, f"rolled back to from version {left.version if left else '-'}"
+        )
         return int(before.version)
 
 

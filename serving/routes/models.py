@@ -15,7 +15,11 @@ router = APIRouter(tags=["models"])
 
 
 class ModelEntry(BaseModel):
-    """One registered version of a task's model, with its metrics beside those of the simple rules."""
+    """One registered version of a task's model, with its metrics beside those of the simple rules.
+
+    `grade_words` say how far it is ahead of the best rule, `decision_words` why it was promoted or not;
+    null: nothing was decided yet.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -23,6 +27,10 @@ class ModelEntry(BaseModel):
     version: int
     aliases: list[str] = []
     grade: str | None = None
+    grade_words: str | None = None
+    decision: str | None = None
+    decision_words: str | None = None
+    warnings: str | None = None
 
 
 class Models(BaseModel):
