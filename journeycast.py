@@ -819,6 +819,7 @@ def _serve(definition: Journey, base: Path, host: str, port: int, example: str =
         ServerSettings(definition.journey, found.store_url, campaign=definition.campaign, log_vectors=log_vectors),
         load_scorer=load,
         list_models=partial(registry.models, definition.journey, found.tracking_uri),
+        read_file=partial(registry.file_of, definition.journey, found.tracking_uri),
     )
     for route in (f"/v1/customers/{example}" if example else "/v1/customers/ID", "/v1/at-risk", "/docs"):
         print(f"  http://{host}:{port}{route}")

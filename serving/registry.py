@@ -79,6 +79,26 @@ def models(journey: str, tracking_uri: str) -> list[dict[str, Any]]:
     return sorted(listed, key=lambda one: (TASKS.index(one["task"]), -one["version"]))
 
 
+def file_of(journey: str, tracking_uri: str, task: str, version: int, name: str) -> bytes | None:
+    """A file that was logged with a version, such as `model_card.json`; None: there is no such version or file."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    client = _client(tracking_uri)
+    try:
+        run_id = client.get_model_version(f"{journey}.{task}", str(version)).run_id
+        if name not in {file.path for file in client.list_artifacts(run_id)}:
+            return None
+    except MlflowException as problem:
+        if problem.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return None
+        raise
+    with tempfile.TemporaryDirectory() as scratch:
+        uri = f"runs:/{run_id}/{name}"
+        path = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=scratch, tracking_uri=tracking_uri)
+        return Path(path).read_bytes()
+
+
 def _by_rule(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
     """The metrics logged as `rule/NAME/METRIC`, per rule."""
     found: dict[str, dict[str, float]] = {}

@@ -24,8 +24,10 @@ from features.journey import Journey
 from training import plots_backtest
 from training.backtest import Backtest, Origin
 from training.card import card
+from training.card_json import card_json
 from training.model import Model
 from training.plots import figures
+from training.plots_shap import importances
 from training.recipe import Recipe
 from training.train import Trained
 
@@ -174,8 +176,10 @@ class Tracking:
             mlflow.log_dict(trained.study.to_json(), "tuning.json")
             for step, trial in enumerate(trained.study.trials):
                 mlflow.log_metrics(_known({"tuning/loss": trial.loss}), step=step)
-        mlflow.log_text(card(trained), "model_card.md")
-        for file, figure in figures(trained).items():
+        parts = importances(trained)
+        mlflow.log_text(card(trained, parts), "model_card.md")
+        mlflow.log_dict(card_json(trained, parts), "model_card.json")
+        for file, figure in figures(trained, parts).items():
             mlflow.log_figure(figure, file)
         info, digest = self._log_model(trained)
         tags = {"digest": digest, "grade": about["grade"]["letter"], "words": about["grade"]["words"]}

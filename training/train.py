@@ -29,6 +29,7 @@ from training.leakage import refuse_later_events, refuse_separation
 from training.metrics import finite
 from training.model import Model
 from training.recipe import Recipe
+from training.segments import Segment, segments
 from training.tuning import Study, tune
 
 Array = NDArray[np.float64]
@@ -40,7 +41,8 @@ STEPS_PER_TASK = 2  # fit and judge, refit; and one for each recipe tried
 class Trained:
     """A task's model to be served, and the judgement on its twin that never saw the test block.
 
-    `columns` tells what the columns of both models' matrices are; `study` what was tried before, if anything.
+    `columns` tells what the columns of both models' matrices are; `segments` are those of the test
+    block; `study` is what was tried before, if anything.
     """
 
     task: str
@@ -49,6 +51,7 @@ class Trained:
     assessment: Assessment
     test_rows: pl.DataFrame
     columns: tuple[Described, ...]
+    segments: tuple[Segment, ...] = ()
     study: Study | None = None
 
 
@@ -94,7 +97,7 @@ def train(
     report("building vectors and labels")
     data = examples(journey, log, task_names)
     refuse_later_events(journey, log, pl.concat([one.rows for one in data.values()]).unique(KEYS))
-    how = _How(recipe, threads, report, options or Options(), fingerprint_of(log))
+    how = _How(recipe, threads, report, options or Options(), fingerprint_of(log), log.profile)
     return [_train_task(ground(journey, log, rows), how) for rows in data.values()]
 
 
@@ -107,6 +110,7 @@ class _How:
     report: Report
     options: Options
     fingerprint: dict[str, Any]
+    profile: pl.DataFrame | None
 
 
 def _train_task(on: Ground, how: _How) -> Trained:
@@ -129,13 +133,15 @@ def _train_task(on: Ground, how: _How) -> Trained:
         "warnings": warnings,
         "tuning": study.words if study else None,
     }
+    test_rows = data.rows.filter(data.at(prepared.blocks.test))
     return Trained(
         data.task,
         _model(data, served, encoding, about),
         _model(data, judged.fitted, judged.encoding, about),
         judged.assessment,
-        data.rows.filter(data.at(prepared.blocks.test)),
+        test_rows,
         described(journey, judged.encoding.names),
+        tuple(segments(journey, test_rows, judged.assessment, how.profile)),
         study,
     )
 
