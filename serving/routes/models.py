@@ -58,7 +58,7 @@ Plot = Literal["calibration", "lift_and_gains", "confusion", "deciles", "interva
 
 @router.get(
     "/v1/models/{task}/{version}/card",
-    responses=documented(404, 503)
+    responses=documented(404, 422, 503)
     | {200: {"description": "The model card.", "content": {"application/json": {}, "text/markdown": {}}}},
 )
 def card(
@@ -78,7 +78,7 @@ def card(
 
 @router.get(
     "/v1/models/{task}/{version}/plots/{plot}.png",
-    responses=documented(404, 503) | {200: {"description": "The plot.", "content": {"image/png": {}}}},
+    responses=documented(404, 422, 503) | {200: {"description": "The plot.", "content": {"image/png": {}}}},
 )
 def plot(state: Shared, task: Task, version: Version, plot: Plot) -> Response:
     """A plot of the judged model on the held-out cutoffs."""
