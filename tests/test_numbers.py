@@ -19,7 +19,7 @@ ARITHMETIC = {
     "ratio": lambda a, b: only_where(b != 0, a / b),
     "difference from a number": lambda a, b: 3 - a % 7 + (1 / only_where(b > 0, b)),
     "comparisons": lambda a, b: only_where((a < b) | (a >= 2), a, b),
-    "both": lambda a, b: only_where((a <= b) & (a == a), b),
+    "both": lambda a, b: only_where((a <= b) & (b >= -3), b),
     "bounds": lambda a, b: a.clip(lower_bound=0.5) + b.clip(lower_bound=-1, upper_bound=1),
     "logarithm": lambda a, b: only_where(a > 0, a).log() + b,
     "whole numbers": lambda a, b: (a * 4).cast(nw.Int64) // 3 + b,
