@@ -40,12 +40,18 @@ class Histories(Protocol):
         With `by`, over the rows that share those columns. The columns hold integers.
         """
 
+    def in_order(self, rows: Rows, order_by: str) -> Rows:
+        """The rows history by history in order, where an engine needs them so."""
+
 
 class Keyed:
-    """Rows in any order; a history is the rows that share the keys."""
+    """Rows in any order; a history is the rows that share the keys.
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        self.keys = tuple(keys)
+    `sort`: whether rows are wanted in order nevertheless. On a cluster that moves every row.
+    """
+
+    def __init__(self, keys: Sequence[str], sort: bool = False) -> None:
+        self.keys, self._sort = tuple(keys), sort
 
     def before(self, column: str, order_by: str = POSITION) -> nw.Expr:
         """The column at the row before."""
@@ -57,6 +63,10 @@ class Keyed:
         return rows.with_columns(
             **{name: nw.col(column).cum_sum().over(*keys, order_by=order_by) for name, column in sums.items()}
         )
+
+    def in_order(self, rows: Rows, order_by: str) -> Rows:
+        """The rows, sorted only where that is wanted."""
+        return rows.sort(*self.keys, order_by) if self._sort else rows
 
 
 class Sorted:
@@ -77,6 +87,10 @@ class Sorted:
                 pl.Series(name, _running(frame[column].to_numpy(), order)) for name, column in sums.items()
             )
         )
+
+    def in_order(self, rows: Rows, order_by: str) -> Rows:
+        """The rows sorted."""
+        return rows.sort(*self.keys, order_by)
 
 
 class Grouped:

@@ -75,7 +75,7 @@ class Plan:
 
 def _derived(events: pl.LazyFrame, asked: Asked) -> pl.LazyFrame:
     """`features.engine.derived` as a plan, by window functions: a plan knows no row before."""
-    rows = asked.table.derive(nw.from_native(events), Keyed((HISTORY,)))
+    rows = asked.table.derive(nw.from_native(events), Keyed((HISTORY,), sort=True))
     found: pl.LazyFrame = rows.select(*asked.columns).to_native()
     return found
 

@@ -72,7 +72,8 @@ def _steps(events: Rows, here: Histories, columns: dict[Condition, str], most: d
         if window is not None:
             left = rows.with_columns((nw.col(TIME) + window).alias(TIME))
             parts.append(left.select(*keys, **{**zero, name: nw.lit(-1)}))
-    return nw.concat(parts).group_by(*keys).agg(*(nw.col(name).sum() for name in columns.values())).sort(*keys)
+    found = nw.concat(parts).group_by(*keys).agg(*(nw.col(name).sum() for name in columns.values()))
+    return here.in_order(found, TIME)
 
 
 def _by_rules(events: Rows, here: Histories, rules: Sequence[Rule]) -> Rows:
@@ -91,7 +92,7 @@ def _by_event(events: Rows, here: Histories, names: Sequence[str]) -> Rows:
     """The stage is the type of the last event; of several at one instant, the one that came last."""
     known = events.filter(nw.col(EVENT).is_in(list(names)))
     newest = known.group_by(*here.keys, TIME).agg(nw.col(POSITION).max())
-    last = known.join(newest, on=[*here.keys, TIME, POSITION], how="inner").sort(*here.keys, TIME)
+    last = here.in_order(known.join(newest, on=[*here.keys, TIME, POSITION], how="inner"), TIME)
     stage: nw.Expr = nw.lit(0)
     for index, name in enumerate(names):
         stage = nw.when(nw.col(EVENT) == name).then(nw.lit(index)).otherwise(stage)

@@ -117,7 +117,8 @@ def followed(name: str, started: Sequence[str], finished: Sequence[str], within:
         done = rows.filter(is_type(*finished)).select(
             *here.keys, TIME, "before", order=nw.col(TIME) * 2 + 1, ends=nw.lit(1)
         )
-        every = here.running(nw.concat([due, done]).sort(*here.keys, "order"), order_by="order", so_far="ends")
+        both = here.in_order(nw.concat([due, done]), "order")
+        every = here.running(both, order_by="order", so_far="ends")
         return every.filter(nw.col("ends") == 0).with_columns(followed=nw.col("so_far") > nw.col("before"))
 
     return Table(name, derive, order_by="order")
