@@ -132,7 +132,7 @@ def _refuse_existing(session: SparkSession, target: str) -> None:
     from pyspark.errors import AnalysisException
 
     try:
-        session.read.format("binaryFile").load(target)
+        _ = session.read.format("binaryFile").load(target).schema  # Spark Connect looks no sooner
     except AnalysisException:  # no such path
         return
     raise InputError("--output", f"{target} exists", "a folder that does not", "give another name, or remove it")

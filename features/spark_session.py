@@ -5,6 +5,7 @@ PySpark is optional and imported only here and in the modules that begin with `s
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ _SETTINGS = {
     # Rows that lie by customer need not move to be grouped or joined by customer and cutoff.
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
     "spark.sql.requireAllClusterKeysForDistribution": "false",
+    # Such joins send a table to every machine through the driver; ours are of rows that lie by customer already.
+    "spark.sql.autoBroadcastJoinThreshold": "-1",
     # The plans of a catalogue, told in full, would fill the driver's memory.
     "spark.sql.maxPlanStringLength": "10000",
     "spark.sql.ui.explainMode": "simple",
@@ -67,10 +70,11 @@ def _started(address: str | None, settings: dict[str, str]) -> SparkSession:
             "--engine spark", "PySpark is not installed", "pyspark 4.3", "pip install 'journeycast[spark]'"
         ) from None
     builder = SparkSession.builder.appName("journeycast")
-    for name, value in {**_FIXED, **settings}.items():
+    remote = address is not None and address.startswith("sc://")  # there the server's own are fixed
+    for name, value in {**({} if remote else _FIXED), **settings}.items():
         builder = builder.config(name, value)
     if address is not None:
-        builder = builder.remote(address) if address.startswith("sc://") else builder.master(address)
+        builder = builder.remote(address) if remote else builder.master(address)
     try:
         return builder.getOrCreate()
     except (PySparkException, ImportError) as error:
@@ -88,5 +92,7 @@ def _way_out(error: Exception) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What went wrong, without the trace that Java adds."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """What went wrong, without the trace that Java adds and without gRPC's words around it."""
+    text = str(error).strip() or type(error).__name__
+    details = re.search(r'details = "(.*)"', text)
+    return details[1] if details else text.splitlines()[0]

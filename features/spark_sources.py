@@ -35,13 +35,14 @@ def read_source(session: SparkSession, source: Source | Profile, base: Path, pla
 
     path = located(_file(source, place), base, place)
     try:
-        frame = _read(session, path, _form(session, path, place))
-        return frame.select(
+        frame = _read(session, path, _form(session, path, place)).select(
             "*",
             f.col("_metadata.file_path").alias(ARRIVAL[0]),
             f.col("_metadata.file_block_start").alias(ARRIVAL[1]),
             f.monotonically_increasing_id().alias(ARRIVAL[2]),
         )
+        _ = frame.schema  # Spark Connect looks at a file no sooner
+        return frame
     except PySparkException as error:
         raise unreadable(place, path, error) from None
 

@@ -152,8 +152,7 @@ def test_an_output_that_exists_stays_as_it_is(shop, spark):
 SMALL = """
 journey: small
 events: [{file: all.csv}]
-business: [ticket]
-stages: by_event
+session_gap: null
 tasks: {churn: {no: purchase, within: 28d}}
 windows: [28d]
 """
