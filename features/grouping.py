@@ -14,6 +14,7 @@ import narwhals as nw
 
 from features.aggregates import Aggregate, column
 from features.instants import KEYS, inside
+from features.schema import CUTOFF
 
 Frame = nw.LazyFrame[Any]
 
@@ -69,6 +70,8 @@ class _Looks:
             return nw.when(self._is_newest(part)).then(self._value(part, self._values)).max()
         if part.kind == "distinct":
             return nw.when(self._is_first(part)).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
+        if part.kind == "cutoff":
+            return nw.col(CUTOFF).max()
         counts = self._counts(part, self._values, self._flags)
         if part.kind == "count":
             return counts.sum()

@@ -15,7 +15,8 @@ from typing import Any
 import narwhals as nw
 
 from features.aggregates import COUNTS, Aggregate, column
-from features.engine import aggregates, columns_of
+from features.arithmetic import columns_of
+from features.engine import aggregates
 from features.feature import PROFILE, Feature, Table
 from features.grouping import grouped
 from features.histories import Keyed

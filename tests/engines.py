@@ -72,7 +72,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _on_spark(item: pytest.Item) -> bool:
     asked_of = item.callspec.params.get("engine") if hasattr(item, "callspec") else None
-    return asked_of == "spark" or "spark" in getattr(item, "fixturenames", ())
+    return asked_of == "spark" or item.path.stem == "test_spark"
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from features.feature import Feature
 from training.lifetimes import Lifetimes
 
+FEW = 8  # rows that are read one by one
 CATEGORIES_AT_MOST = 64  # of a category learned from the training rows: the most frequent
 
 
@@ -71,39 +72,77 @@ class Encodings:
         self._encodings = tuple(encodings)
         found: dict[tuple[str, tuple[Any, ...] | None], int] = {}
         wanted = [[(name, one.categories.get(name)) for name in one.inputs] for one in self._encodings]
+        self._own = [(one.names, _own(one)) for one in self._encodings]
         self._places = [[found.setdefault(column, len(found)) for column in columns] for columns in wanted]
-        self._columns = [_column(*column).alias(str(place)) for column, place in found.items()]
+        self._wanted = list(found)
+        self._columns = [_column(*column).alias(str(place)) for place, column in enumerate(self._wanted)]
+        self._known = [{value: place for place, value in enumerate(_texts(of or ()))} for _, of in self._wanted]
         self._also = list(also)
 
     def read(self, vectors: pl.DataFrame) -> tuple[list[tuple[pl.DataFrame, NDArray[np.float64]]], pl.DataFrame]:
         """Per encoding, the vectors with what the model adds to them and the matrix; and the columns of `also`."""
+        every, also = self._few(vectors) if len(vectors) <= FEW else self._many(vectors)
+        whole = list(range(len(self._columns)))
+        parts = (every if places == whole else every[:, places] for places in self._places)
+        encoded = [
+            _whole(names, added, part, one.added(vectors))
+            for one, (names, added), part in zip(self._encodings, self._own, parts, strict=True)
+        ]
+        return encoded, also
+
+    def _many(self, vectors: pl.DataFrame) -> tuple[NDArray[np.float64], pl.DataFrame]:
         found, width = vectors.select(*self._columns, *self._also), len(self._columns)
         every = found[:, :width].to_numpy().astype(np.float64) if width else np.empty((len(vectors), 0))
-        whole = list(range(width))
-        parts = (every if places == whole else every[:, places] for places in self._places)
-        encoded = [_whole(one, part, one.added(vectors)) for one, part in zip(self._encodings, parts, strict=True)]
-        return encoded, found[:, width:]
+        return every, found[:, width:]
+
+    def _few(self, vectors: pl.DataFrame) -> tuple[NDArray[np.float64], pl.DataFrame]:
+        """The same for rows so few that a query of many columns takes longer to begin than they to read."""
+        types = vectors.schema
+        asked = [self._columns[i] for i, (name, of) in enumerate(self._wanted) if of and types[name] != pl.String]
+        queried = vectors.select(*asked, *self._also)
+        every = np.empty((len(vectors), len(self._wanted)), dtype=np.float32)
+        for place, (name, categories) in enumerate(self._wanted):
+            column = queried[str(place)] if str(place) in queried.columns else vectors[name]
+            known = self._known[place] if types[name] == pl.String and categories is not None else None
+            every[:, place] = [_number(value, known) for value in column.to_list()]
+        return every.astype(np.float64), queried[:, len(asked) :]
+
+
+def _own(encoding: Encoding) -> list[int]:
+    """The places of the columns that the model adds."""
+    inputs = set(encoding.inputs)
+    return [place for place, name in enumerate(encoding.names) if name not in inputs]
 
 
 def _whole(
-    encoding: Encoding, inputs: NDArray[np.float64], vectors: pl.DataFrame
+    names: Sequence[str], own: Sequence[int], inputs: NDArray[np.float64], vectors: pl.DataFrame
 ) -> tuple[pl.DataFrame, NDArray[np.float64]]:
     """The matrix of inputs with the model's own columns at their places."""
-    own = [place for place, name in enumerate(encoding.names) if name not in encoding.inputs]
     if not own:
         return vectors, inputs
-    matrix = np.empty((len(vectors), len(encoding.names)))
-    matrix[:, [place for place in range(len(encoding.names)) if place not in own]] = inputs
+    matrix = np.empty((len(vectors), len(names)))
+    matrix[:, [place for place in range(len(names)) if place not in own]] = inputs
     for place in own:
-        matrix[:, place] = vectors[encoding.names[place]].cast(pl.Float32).to_numpy()
+        matrix[:, place] = vectors[names[place]].cast(pl.Float32).to_numpy()
     return vectors, matrix
 
 
 def _column(name: str, categories: tuple[Any, ...] | None) -> pl.Expr:
     if categories is None:
         return pl.col(name).cast(pl.Float32)
-    known = pl.Series(categories).cast(pl.String)  # those of a profile may be numbers
+    known = _texts(categories)
     return pl.col(name).cast(pl.String).cast(pl.Enum(known), strict=False).to_physical().cast(pl.Float32)
+
+
+def _texts(categories: tuple[Any, ...]) -> pl.Series:
+    return pl.Series(categories).cast(pl.String)  # those of a profile may be numbers
+
+
+def _number(value: Any, known: dict[str, int] | None) -> float:
+    """A number, or the place of a category among those known; nan where there is none."""
+    if value is None:
+        return np.nan
+    return value if known is None else known.get(value, np.nan)
 
 
 def fit_encoding(features: Sequence[Feature], vectors: pl.DataFrame, lifetimes: Lifetimes | None = None) -> Encoding:
