@@ -56,6 +56,7 @@ FormatOption = Annotated[
     str | None, typer.Option(help="hubspot, salesforce, klaviyo ...; default: by the file's name.")
 ]
 CampaignArgument = Annotated[int, typer.Argument(metavar="CAMPAIGN", help="The campaign's id.", min=1, max=2**31 - 1)]
+TaskOption = Annotated[list[str] | None, typer.Option("--task", help="churn, next_stage or cltv; repeatable.")]
 RiskOption = Annotated[str | None, typer.Option(help="low, medium or high.")]
 StageOption = Annotated[str | None, typer.Option(help="Only this stage.")]
 MinimumOption = Annotated[float | None, typer.Option(help="Only customers worth at least this.")]
@@ -197,17 +198,55 @@ def features(
 @app.command()
 def train(
     journey: JourneyArgument,
-    task: Annotated[list[str] | None, typer.Option("--task", help="churn, next_stage or cltv; repeatable.")] = None,
+    task: TaskOption = None,
+    tune: Annotated[int, typer.Option(help="Recipes to try for each task, on cutoffs before the test.", min=0)] = 0,
+    trust: Annotated[
+        list[str] | None, typer.Option(help="A feature known before the cutoff although it tells all; repeatable.")
+    ] = None,
 ) -> None:
     """Train the journey's tasks and register them as challengers.
+
+    A feature that knows the future fails the training. --tune tries other recipes by Optuna.
 
     Example: journeycast train complete_journey --task churn
     """
     from serving.show import metrics_table
 
     resolved, log = _read(journey)
-    for name, about in _train(resolved, log, task):
+    for name, about in _train(resolved, log, task, trusted=tuple(trust or ()), trials=tune):
         out.print(metrics_table(name, about))
+
+
+@app.command()
+def backtest(
+    journey: JourneyArgument,
+    origins: Annotated[int, typer.Option(help="How many: the newest cutoffs whose horizon is over.", min=1)] = 6,
+    task: TaskOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every number as JSON.")] = False,
+) -> None:
+    """Train anew at each of several origins on what was known then, and test on what came next.
+
+    Nothing is registered; MLflow keeps the numbers and plots as one run.
+
+    Example: journeycast backtest complete_journey --origins 6 --task churn
+    """
+    from serving.show_backtest import backtest_tables
+    from training.backtest import backtest as run
+    from training.cpus import usable_cpus
+    from training.recipe import Recipe
+
+    definition, _ = _definition(journey)
+    names, recipe = _tasks(definition, task), Recipe()
+    resolved, log = _read(journey)
+    with _progress(2 + origins * len(names)) as report:
+        found = run(resolved, log, names, recipe, origins, usable_cpus(), report)
+        report("logging to MLflow")
+        _tracking().log_backtest(resolved, found, recipe)
+    if as_json:
+        print(json.dumps([one.to_json() for one in found], indent=2, ensure_ascii=False))
+        return
+    for one in found:
+        out.print(backtest_tables(one))
 
 
 @app.command()
@@ -729,15 +768,18 @@ def _progress(total: int | None) -> Iterator[Callable[..., None]]:
         yield report
 
 
-def _train(resolved: Journey, log: EventLog, wanted: list[str] | None) -> list[tuple[str, dict[str, Any]]]:
+def _train(
+    resolved: Journey, log: EventLog, wanted: list[str] | None, **options: Any
+) -> list[tuple[str, dict[str, Any]]]:
     from training.cpus import usable_cpus
     from training.recipe import Recipe
-    from training.train import STEPS_PER_TASK
+    from training.train import STEPS_PER_TASK, Options
     from training.train import train as fit
 
     names = _tasks(resolved, wanted)
-    with _progress(2 + STEPS_PER_TASK * len(names)) as report:
-        trained = fit(resolved, log, names, Recipe(), usable_cpus(), report)
+    how = Options(**options)
+    with _progress(2 + (STEPS_PER_TASK + how.trials) * len(names)) as report:
+        trained = fit(resolved, log, names, Recipe(), usable_cpus(), report, how)
         report("logging to MLflow")
         _tracking().register(resolved, trained, settings().run_id)
     return [(one.task, one.model.about) for one in trained]
@@ -822,6 +864,7 @@ def _serve(definition: Journey, base: Path, host: str, port: int, example: str =
         ServerSettings(definition.journey, found.store_url, campaign=definition.campaign, log_vectors=log_vectors),
         load_scorer=load,
         list_models=partial(registry.models, definition.journey, found.tracking_uri),
+        read_file=partial(registry.file_of, definition.journey, found.tracking_uri),
     )
     for route in (f"/v1/customers/{example}" if example else "/v1/customers/ID", "/v1/at-risk", "/docs"):
         print(f"  http://{host}:{port}{route}")

@@ -29,11 +29,6 @@ def held_out(customer_ids: Sequence[str], seed: int, share: float) -> Flags:
     return np.fromiter((int.from_bytes(one, "big") / _EVERYTHING < share for one in drawn), bool, len(customer_ids))
 
 
-def best_length(profit: Array) -> int:
-    """The length whose contacts earn most in sum: as far as each still earns something; nan earns nothing."""
-    return int(np.count_nonzero(profit > 0))
-
-
 def affordable_length(expense: Array, held: Flags, most: float) -> int:
     """The longest list whose contacts cost `most` or less in sum; who is held out costs nothing."""
     spent = np.cumsum(np.where(held, 0.0, expense))

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from features.errors import InputError
 from features.journey import Campaign
-from serving.cut import affordable_length, best_length, curve_lengths, held_out
-from serving.money import contact_expense, contact_profit
+from serving.cut import affordable_length, curve_lengths, held_out
 from serving.proportions import SMALLEST_ARM, detectable, share_needed
+from training.money import best_length, contact_expense, contact_profit
 
 Array = NDArray[np.float64]
 

@@ -17,11 +17,11 @@ from serving.cut import affordable_length
 from serving.filters import Filters, Wanted
 from serving.listing import ranked
 from serving.marks import hold_out
-from serving.money import contact_expense
 from serving.planning import Cut, Drawn, plan
 from serving.store import Store, run_of
 from serving.suppression import Moment
 from serving.tables import Run, campaigns, members
+from training.money import contact_expense
 
 _CHUNK = 5_000
 _UNSENT_HOLDS = 28 * DAY  # how long a campaign that is not sent keeps its hold-out from others

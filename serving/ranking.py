@@ -22,7 +22,7 @@ _ROUNDING = 1e-9  # bounds are widened by this share, so that no rounding cuts o
 
 
 def profit(costs: Campaign) -> ColumnElement[float | None]:
-    """`serving.money.contact_profit` in SQL, step by step the same; null where the stake is unknown."""
+    """`training.money.contact_profit` in SQL, step by step the same; null where the stake is unknown."""
     p, gain = scores.c.churn_probability, scores.c.at_stake - costs.incentive_cost
     kept = p * costs.accept_rate * gain
     return kept - (1.0 - p) * costs.incentive_cost - costs.contact_cost

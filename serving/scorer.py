@@ -28,11 +28,11 @@ from features.plan import Plan
 from features.schema import CONTACTED, CUSTOMER, CUTOFF, EVENT, to_text
 from serving.answers import Answer, TaskAnswer
 from serving.effects import effects
-from serving.money import at_stake, expected_loss
 from serving.reasons import tell
 from serving.shapes import Columns, Shape, numbers_of, stage_of
 from training.encoding import Encodings
 from training.model import Model
+from training.money import at_stake, expected_loss
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -16,8 +16,8 @@ from serving.answers import Answer, AtRiskCustomer, ChurnAnswer, CltvAnswer, Nex
 from serving.filters import Sort
 from serving.reasons import shown
 
-_SHOWN_METRICS = {
-    "churn": ("roc_auc", "pr_auc", "log_loss", "ece", "top_decile_lift"),
+SHOWN_METRICS = {
+    "churn": ("roc_auc", "pr_auc", "log_loss", "ece", "top_decile_lift", "profit"),
     "next_stage": ("accuracy", "top_2", "macro_f1", "log_loss", "ece"),
     "cltv": ("mae", "spearman", "gini", "bias", "tweedie_deviance"),
 }
@@ -110,7 +110,7 @@ def _effect(effect: float, money: bool) -> str:
 
 def metrics_table(task: str, about: dict[str, Any]) -> RenderableType:
     """A task's metrics beside those of every simple rule, and the grade in words."""
-    names = _SHOWN_METRICS[task]
+    names = SHOWN_METRICS[task]
     title = f"{task}, next {about['horizon_days']:g} days"
     table = Table(title=title, title_justify="left", caption_justify="left", header_style="bold")
     table.add_column("on the held-out cutoff", no_wrap=True)
@@ -122,7 +122,33 @@ def metrics_table(task: str, about: dict[str, Any]) -> RenderableType:
         table.add_row(escape(rule), *_cells(found, names))
     if len(ranked) > _RULES:
         table.caption = f"{len(ranked) - _RULES} weaker rules are in MLflow"
-    return Group(table, Text(f"Grade {about['grade']['words']}\n"))
+    told = [f"Grade {about['grade']['words']}", *_intervals(about), *_stake(about)]
+    told += [f"Tuning: {about['tuning']}"] if about.get("tuning") else []
+    told += [f"Warning: {warning}" for warning in about.get("warnings", [])]
+    return Group(table, Text("\n".join(told) + "\n"))
+
+
+def _intervals(about: dict[str, Any]) -> list[str]:
+    """How the intervals of CLTV held on the held-out cutoff, overall and by fifths."""
+    found = about["metrics"]
+    if about["intervals"] is None or found.get("coverage") is None:
+        return []
+    shares = (found[f"coverage_fifth_{fifth}"] for fifth in range(1, 6))
+    fifths = ", ".join("-" if share is None else f"{100 * share:.0f} %" for share in shares)
+    stated, held = (f"{100 * share:.0f} %" for share in (about["intervals"]["coverage"], found["coverage"]))
+    return [f"Intervals of {stated} held {held}; by fifths of the expected value, lowest first: {fifths}"]
+
+
+def _stake(about: dict[str, Any]) -> list[str]:
+    """What the profit is counted with."""
+    if (stake := about.get("stake")) is None:
+        return []
+    costs, currency = about["journey"]["campaign"], about["journey"]["currency"]
+    prices = f"contact {costs['contact_cost']:g}, incentive {costs['incentive_cost']:g}"
+    return [
+        f"Profit: {currency} per customer asked about, at the journey's costs ({prices}, accept rate "
+        f"{costs['accept_rate']:g}) and {stake:,.2f} at stake with each"
+    ]
 
 
 def _cells(found: dict[str, float | None], names: Sequence[str]) -> list[str]:

@@ -65,8 +65,8 @@ def trained(shell: Shell) -> Shell:
 def test_help_lists_every_command_and_each_shows_an_example(shell: Shell) -> None:
     listed = shell.ok("--help")
     for command in (
-        "check features train promote rollback score parity at-risk export campaign sent contacts outcome worklist"
-        " explain serve simulate demo"
+        "check features train backtest promote rollback score parity at-risk export campaign sent contacts outcome"
+        " worklist explain serve simulate demo"
     ).split():
         assert command in listed
         assert f"journeycast {command}" in shell.ok(command, "--help")
@@ -107,6 +107,16 @@ def test_training_prints_metrics_beside_the_rules_and_registers_challengers(trai
     again = trained.ok("train", "shop.yml", "--task", "churn")
     assert "days since the last purchase" in again
     assert re.search(r"Grade [ABCD]: log loss", again)
+
+
+def test_a_backtest_prints_every_number_and_registers_nothing(trained: Shell) -> None:
+    tracking = mlflow.MlflowClient(f"sqlite:///{trained.folder / 'home' / 'mlflow.db'}")
+    before = len(tracking.search_model_versions())
+    found = json.loads(trained.ok("backtest", "shop.yml", "--origins", "1", "--task", "churn", "--json"))
+    assert [one["task"] for one in found] == ["churn"]
+    assert len(found[0]["origins"]) == 1
+    assert found[0]["origins"][0]["metrics"].keys() == found[0]["mean"].keys()
+    assert len(tracking.search_model_versions()) == before
 
 
 def test_a_second_promotion_without_anything_newer_is_refused_in_words(trained: Shell) -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from features.errors import InputError
 from features.journey import Campaign
 from serving import typed
-from serving.cut import affordable_length, best_length, curve_lengths, held_out
-from serving.money import contact_expense, contact_profit
+from serving.cut import affordable_length, curve_lengths, held_out
 from serving.planning import Cut, plan, power
+from training.money import best_length, contact_expense, contact_profit
 
 COSTS = Campaign(contact_cost=1.0, incentive_cost=5.0, accept_rate=0.2)
 # Quarters add up without rounding, so that a brute force over all lengths has one answer.

@@ -12,10 +12,10 @@ from features.journey import Campaign
 from features.schema import DAY, to_text
 from serving.clock import now
 from serving.filters import Filters, Wanted
-from serving.money import contact_profit
 from serving.segments import Segments
 from serving.store import Store
 from serving.tables import UNKNOWN, worklist
+from training.money import contact_profit
 
 COSTS = Campaign(contact_cost=1.0, incentive_cost=5.0, accept_rate=0.2)
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from features.journey import Campaign
 from training.metrics import (
     VALUE_FLOOR,
     churn_metrics,
@@ -17,10 +18,12 @@ from training.metrics import (
     log_losses,
     next_stage_metrics,
     normalised_gini,
+    profit_metrics,
     tied_means,
     top_share,
     tweedie_deviances,
 )
+from training.money import Offer
 
 RNG = np.random.default_rng(7)
 P = RNG.uniform(0.01, 0.99, 400)
@@ -101,7 +104,7 @@ def test_one_class_only_leaves_the_ranking_undefined_and_the_losses_defined(only
 def test_no_rows_give_nan_everywhere() -> None:
     none = np.array([])
     found = [
-        churn_metrics(none, none),
+        churn_metrics(none, none, OFFER),
         next_stage_metrics(none.astype(int), np.empty((0, 4)), CLASSES),
         cltv_metrics(none, none, none, none),
     ]
@@ -112,7 +115,8 @@ def test_no_rows_give_nan_everywhere() -> None:
 @given(st.permutations(range(12)), st.lists(st.sampled_from([0.1, 0.3, 0.7]), min_size=12, max_size=12))
 def test_the_order_of_rows_changes_no_metric_even_with_ties(order: list[int], p: list[float]) -> None:
     y, chances = np.array([0, 1] * 6, dtype=float), np.array(p)
-    assert churn_metrics(y[order], chances[order]) == pytest.approx(churn_metrics(y, chances), nan_ok=True)
+    found = churn_metrics(y[order], chances[order], OFFER)
+    assert found == pytest.approx(churn_metrics(y, chances, OFFER), nan_ok=True)
     value, money = y * chances * 40, chances * 50
     found = cltv_metrics(value[order], money[order])
     assert found == pytest.approx(cltv_metrics(value, money), nan_ok=True)
@@ -128,6 +132,33 @@ def test_bins_have_equal_mass_and_fewer_rows_make_fewer_bins() -> None:
     assert table["predicted"].is_sorted()
     assert equal_mass_bins(Y[:3], P[:3], 10).height == 3
     assert equal_mass_bins(Y[:0], P[:0], 10).height == 0
+
+
+# Of those contacted a churner earns 0.5 x (40 - 4) - 2 = 16, who stays costs 4 + 2 = 6; it pays from p = 6 / 22.
+OFFER = Offer(Campaign(contact_cost=2, incentive_cost=4, accept_rate=0.5), stake=40)
+
+
+def test_the_profit_of_a_campaign_by_hand() -> None:
+    y = np.array([1, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+    p = np.array([0.9, 0.6, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
+    found = profit_metrics(y, p, OFFER)
+    assert found["profit"] == pytest.approx((16 - 6 - 6) / 10)  # the first three were expected to pay
+    assert found["profit_best_cut"] == pytest.approx(16 / 10)  # only the first did
+    assert churn_metrics(y, p, OFFER).items() > found.items()
+
+
+def test_no_contact_earns_nothing_and_costs_nothing() -> None:
+    assert profit_metrics(np.array([1, 0]), np.array([0.2, 0.1]), OFFER) == {"profit": 0.0, "profit_best_cut": 8.0}
+    assert profit_metrics(np.array([0, 0]), np.array([0.2, 0.1]), OFFER)["profit_best_cut"] == 0
+
+
+def test_probabilities_that_are_too_high_cost_money_although_their_order_is_as_good() -> None:
+    rng = np.random.default_rng(3)
+    p = rng.beta(1, 5, 4000)
+    y = (rng.uniform(size=4000) < p).astype(float)
+    honest, bold = profit_metrics(y, p, OFFER), profit_metrics(y, np.sqrt(p), OFFER)
+    assert bold["profit_best_cut"] == pytest.approx(honest["profit_best_cut"])
+    assert bold["profit"] < 0 < honest["profit"] <= honest["profit_best_cut"]
 
 
 def test_next_stage_metrics_are_those_of_scikit_learn() -> None:

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from features.journey import Campaign
-from serving.money import at_stake, contact_profit, expected_loss
+from training.money import at_stake, contact_profit, expected_loss
 
 probabilities = st.floats(0.001, 0.999)
 shares = st.floats(0, 1)

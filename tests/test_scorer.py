@@ -13,8 +13,8 @@ from trained import Champions
 from features.errors import InputError
 from features.labels import TASKS
 from features.schema import CUSTOMER, CUTOFF, DAY, KNOWN_AT, TIME
-from serving.money import at_stake, expected_loss
 from serving.scorer import Scorer, Served
+from training.money import at_stake, expected_loss
 
 STAMP = datetime(2025, 1, 1, tzinfo=UTC)
 PREDICTED = {"churn": "probability", "cltv": "expected"}

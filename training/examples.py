@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import narwhals as nw
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from features.catalogue import catalogue
 from features.cutoffs import usable
 from features.engine import build
 from features.errors import InputError
-from features.instants import KEYS
+from features.instants import KEYS, late, mature, seen
 from features.journey import Journey
 from features.labels import LABEL, eligible, label, population, tasks
 from features.log import EventLog
@@ -70,6 +71,35 @@ def examples(journey: Journey, log: EventLog, task_names: list[str]) -> dict[str
     return {name: _examples(name, frame, vectors, journey, churn) for name, frame in labelled.items()}
 
 
+def as_known_at(origin: int, data: Examples, journey: Journey, events: pl.DataFrame) -> Examples:
+    """The examples that somebody at `origin` (microseconds) could train and be asked about.
+
+    Those whose horizon was over by then, labelled with what the business had learned by then, and those
+    at the origin itself, labelled with what is known today. Who churned is not told of CLTV.
+    """
+    task = tasks(journey)[data.task]
+    past = data.at(tuple(cutoff for cutoff in data.cutoffs if mature(cutoff, task.within, origin)))
+    kept, asked = past | data.at((origin,)), past.nonzero()[0]
+    labels = data.labels.copy()
+    if is_late(events, origin):
+        rows = data.rows[asked].select(KEYS)
+        learned = label(task, journey, known(events, origin), rows)
+        learned = rows.join(learned, on=KEYS, how="left", maintain_order="left")
+        labels[asked] = _values(data.task, journey, learned[LABEL])
+    return Examples(data.task, data.rows.filter(kept), labels[kept], np.empty(0))
+
+
+def known(events: pl.DataFrame, instant: int) -> pl.DataFrame:
+    """The events that the business knew before an instant."""
+    asked = nw.from_native(events).with_columns(nw.lit(instant).alias(CUTOFF))
+    return asked.filter(seen()).drop(CUTOFF).to_native()
+
+
+def is_late(events: pl.DataFrame, instant: int) -> bool:
+    """Whether something had happened before an instant that the business learned of only afterwards."""
+    return bool(nw.from_native(events).filter(late(nw.lit(instant))).shape[0])
+
+
 def _has_churn(journey: Journey, first: int) -> bool:
     """Whether it can be told of some cutoff who churned: CLTV asks, whether churn is trained or not."""
     return journey.tasks.churn is not None and bool(usable(journey, journey.tasks.churn, first))
@@ -99,17 +129,21 @@ def _examples(
     name: str, labelled: pl.DataFrame, vectors: pl.DataFrame, journey: Journey, churn: pl.DataFrame | None
 ) -> Examples:
     rows = labelled.select(KEYS).join(vectors, on=KEYS, how="left", maintain_order="left")
-    labels = labelled[LABEL]
-    if name == "next_stage":
-        names = journey.stage_names
-        labels = labels.replace_strict(names, range(len(names)), return_dtype=pl.Float64)
+    values = _values(name, journey, labelled[LABEL])
     churned = np.empty(0)
     if name == "cltv" and churn is not None:
         joined = labelled.select(KEYS).join(churn, on=KEYS, how="left", maintain_order="left")
         churned = joined[LABEL].to_numpy()
-    values = np.round(labels.cast(pl.Float64).to_numpy(), DECIMALS)
     _check_classes(name, values)
     return Examples(name, rows, values, churned)
+
+
+def _values(name: str, journey: Journey, labels: pl.Series) -> Array:
+    """Labels as numbers; a stage is its index."""
+    if name == "next_stage":
+        names = journey.stage_names
+        labels = labels.replace_strict(names, range(len(names)), return_dtype=pl.Float64)
+    return np.asarray(np.round(labels.cast(pl.Float64).to_numpy(), DECIMALS))
 
 
 def _check_classes(name: str, labels: Array) -> None:

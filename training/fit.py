@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from training.links import Link, Probabilities, Probability, TwoParts
 from training.trees import Grower, Grown, nothing_to_learn
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 ORIGINS = 3  # forward-chained origins whose out-of-fold margins calibrate the served model
 
 
@@ -46,26 +48,35 @@ def margins(grown: Grown, matrix: Array, threads: int) -> Array:
 def fit_blocks(task: Task, grower: Grower, data: Examples, matrix: Array, blocks: Blocks) -> Fitted:
     """Fit on the blocks before the test: trees, early stopping, calibration."""
     labels, trees = data.labels, data.at(blocks.trees)
-    fit = matrix[trees], labels[trees]
     held = data.at(blocks.calibrate)
     if not blocks.shared:
-        stop = data.at(blocks.stop)
-        grown = grower.until(fit, (matrix[stop], labels[stop]))
+        ((grown, _, _),) = stopped(grower, data, matrix, blocks)
         return calibrated(task, grown, data, held, margins(grown, matrix[held], grower.threads))
-    half = _half_of_customers(data)
     found = np.empty((len(labels), 0))
     rounds = []
-    for stop, judged in ((held & half, held & ~half), (held & ~half, held & half)):
-        grown = grower.until(fit, (matrix[stop], labels[stop]))
+    for grown, _, judged in stopped(grower, data, matrix, blocks):
         ours = margins(grown, matrix[judged], grower.threads)
         found = found if found.shape[1] else np.full((len(labels), ours.shape[1]), np.nan)
         found[judged] = ours
         rounds.append(grown.rounds)
+    fit = matrix[trees], labels[trees]
     grown = grower.rounds(fit, [round(float(np.mean(pair))) for pair in zip(*rounds, strict=True)])
     return calibrated(task, grown, data, held, found[held])
 
 
-def _half_of_customers(data: Examples) -> NDArray[np.bool_]:
+def stopped(grower: Grower, data: Examples, matrix: Array, blocks: Blocks) -> Iterator[tuple[Grown, Flags, Flags]]:
+    """Trees that stop early, with the rows that stopped them and the rows that may judge them.
+
+    Once, or where the blocks are shared twice: each half of the customers stops the trees for the other.
+    """
+    labels, trees, held = data.labels, data.at(blocks.trees), data.at(blocks.calibrate)
+    half = _half_of_customers(data) if blocks.shared else None
+    pairs = [(held & half, held & ~half), (held & ~half, held & half)] if half is not None else []
+    for stop, judged in pairs or [(data.at(blocks.stop), held)]:
+        yield grower.until((matrix[trees], labels[trees]), (matrix[stop], labels[stop])), stop, judged
+
+
+def _half_of_customers(data: Examples) -> Flags:
     """The same half for all rows of a customer, whatever the order of rows."""
     customers = np.unique(data.rows[CUSTOMER].to_numpy(), return_inverse=True)[1]
     return np.asarray(np.random.default_rng(0).permutation(customers.max() + 1)[customers] % 2 == 0)

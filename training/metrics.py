@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn import metrics as sk
 
+from training.money import Offer, best_length, contact_profit
+
 Array = NDArray[np.float64]
 
 PROBABILITY_FLOOR = float(np.finfo(np.float64).eps)  # log losses read p as within [floor, 1 - floor], as sklearn does
@@ -104,7 +106,7 @@ def _top_count(y: NDArray[Any], share: float) -> int:
     return ceil(round(share * len(y), 9))
 
 
-def churn_metrics(y: NDArray[Any], p: Array) -> dict[str, float]:
+def churn_metrics(y: NDArray[Any], p: Array, offer: Offer | None = None) -> dict[str, float]:
     """Ranking and calibration of churn probabilities.
 
     Parameters
@@ -113,10 +115,12 @@ def churn_metrics(y: NDArray[Any], p: Array) -> dict[str, float]:
         0 or 1, or bool.
     p : array of shape (n,)
         Probability of churn, in (0, 1).
+    offer : Offer, optional
+        What a contact costs and wins. With it the result also has what `profit_metrics` gives.
     """
     y, p = np.asarray(y, dtype=np.float64), np.asarray(p, dtype=np.float64)
     some, both = len(y) > 0, 0 < y.sum() < len(y)
-    return {
+    found = {
         "roc_auc": float(sk.roc_auc_score(y, p)) if both else np.nan,
         "pr_auc": float(sk.average_precision_score(y, p)) if both else np.nan,
         "log_loss": float(np.mean(log_losses(y, p))) if some else np.nan,
@@ -124,11 +128,32 @@ def churn_metrics(y: NDArray[Any], p: Array) -> dict[str, float]:
         "ece": expected_calibration_error(y, p),
         "top_decile_lift": _lift(y, p),
     }
+    return found if offer is None else found | profit_metrics(y, p, offer)
 
 
 def _lift(y: Array, p: Array, share: float = 0.1) -> float:
     count = _top_count(y, share)
     return top_share(y, p, share) * len(y) / count if count else float("nan")
+
+
+def profit_metrics(y: Array, p: Array, offer: Offer) -> dict[str, float]:
+    """What a campaign earns per customer asked about, in the journey's currency, given who churned.
+
+    `profit`: everyone whose contact was expected to earn is contacted, which is where lists are cut, so
+    probabilities that are wrong cost money. `profit_best_cut`: the list in the same order, cut where it
+    turned out to pay most; 0 is nobody. By the formula of lists with what happened in the place of the
+    probability; who accepts stays a rate.
+    """
+    if len(y) == 0:
+        return {"profit": np.nan, "profit_best_cut": np.nan}
+    expected = contact_profit(p, offer.stake, offer.campaign)
+    order = np.argsort(-expected, kind="stable")
+    earned = tied_means(contact_profit(y, offer.stake, offer.campaign), p)[order]
+    sums = np.concatenate([[0.0], np.cumsum(earned)])
+    return {
+        "profit": float(sums[best_length(expected[order])]) / len(y),
+        "profit_best_cut": float(sums.max()) / len(y),
+    }
 
 
 def next_stage_metrics(y: NDArray[Any], p: Array, classes: Sequence[str]) -> dict[str, float]:
@@ -230,3 +255,8 @@ def interval_metrics(y: Array, expected: Array, low: Array, high: Array) -> dict
 
 def _mean(values: NDArray[Any]) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
+
+
+def finite(found: dict[str, float]) -> dict[str, float | None]:
+    """The metrics as JSON, which has no nan: what cannot be told is null."""
+    return {name: float(value) if np.isfinite(value) else None for name, value in found.items()}

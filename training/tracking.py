@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -20,9 +21,14 @@ from sqlalchemy.exc import DatabaseError
 from features.addresses import shown
 from features.errors import InputError
 from features.journey import Journey
+from training import plots_backtest
+from training.backtest import Backtest, Origin
 from training.card import card
+from training.card_json import card_json
 from training.model import Model
 from training.plots import figures
+from training.plots_shap import importances
+from training.recipe import Recipe
 from training.train import Trained
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous_champion"
@@ -97,6 +103,22 @@ class Tracking:
                     logged.append(self._log(journey, one))
             return self._register(logged)
 
+    def log_backtest(self, journey: Journey, found: list[Backtest], recipe: Recipe) -> str:
+        """One run with every metric at every origin, its mean and spread, the plots and `backtest.json`; its id."""
+        mlflow.set_tracking_uri(self.uri)
+        with mlflow.start_run(experiment_id=self._experiment(journey.journey), run_name="backtest") as run:
+            mlflow.log_params({f"recipe_{key}": value for key, value in recipe.to_json().items()})
+            mlflow.log_dict(journey.model_dump(mode="json", by_alias=True), "journey.json")
+            mlflow.log_dict({"backtests": [one.to_json() for one in found]}, "backtest.json")
+            for one in found:
+                mlflow.set_tag(f"{one.task}_words", one.grade.words)
+                mlflow.log_metrics(_over_origins(one))
+                for step, origin in enumerate(one.origins):
+                    mlflow.log_metrics(_at_origin(one.task, origin), step=step)
+            for file, figure in plots_backtest.figures(found).items():
+                mlflow.log_figure(figure, file)
+            return str(run.info.run_id)
+
     def _register(self, logged: list[_Logged]) -> list[Registered]:
         """A version of each with its alias, or what was there before."""
         before = {one.name: self._challenger(one.name) for one in logged}
@@ -146,10 +168,18 @@ class Tracking:
         mlflow.log_params({"features": about["features"][:12], "log_digest": about["log"]["digest"][:12]})
         mlflow.log_metrics(_metrics(about))
         mlflow.set_tags({"grade": about["grade"]["letter"], "grade_words": about["grade"]["words"]})
+        if about["warnings"]:
+            mlflow.set_tag("warnings", "; ".join(about["warnings"]))
         mlflow.log_dict(about["journey"], "journey.json")
         mlflow.log_dict(about, "about.json")
-        mlflow.log_text(card(trained), "model_card.md")
-        for file, figure in figures(trained).items():
+        if trained.study is not None:
+            mlflow.log_dict(trained.study.to_json(), "tuning.json")
+            for step, trial in enumerate(trained.study.trials):
+                mlflow.log_metrics(_known({"tuning/loss": trial.loss}), step=step)
+        parts = importances(trained)
+        mlflow.log_text(card(trained, parts), "model_card.md")
+        mlflow.log_dict(card_json(trained, parts), "model_card.json")
+        for file, figure in figures(trained, parts).items():
             mlflow.log_figure(figure, file)
         info, digest = self._log_model(trained)
         tags = {"digest": digest, "grade": about["grade"]["letter"], "words": about["grade"]["words"]}
@@ -219,6 +249,12 @@ class Tracking:
             self.client.set_registered_model_alias(name, PREVIOUS, before.version)
         self.client.set_registered_model_alias(name, CHAMPION, str(number))
 
+    def tell(self, journey: str, task: str, number: int, promoted: bool, words: str) -> None:
+        """Keep the last decision on a version, with its reason, as the tags `decision` and `decision_words`."""
+        tags = {"decision": "promoted" if promoted else "not promoted", "decision_words": words}
+        for key, value in tags.items():
+            self.client.set_model_version_tag(model_name(journey, task), str(number), key, value)
+
     def rollback(self, journey: str, task: str) -> int:
         """Make the previous champion the champion again and give its version."""
         before = self.version(journey, task, PREVIOUS)
@@ -226,7 +262,11 @@ class Tracking:
             raise InputError(
                 f"{journey}.{task}", "no champion came before the present one", "a task promoted at least twice"
             )
+        left = self.version(journey, task, CHAMPION)
         self.set_champion(journey, task, int(before.version))
+        self.tell(
+            journey, task, int(before.version), True, f"rolled back to from version {left.version if left else '-'}"
+        )
         return int(before.version)
 
 
@@ -242,9 +282,37 @@ def _signature(model: Model) -> ModelSignature:
 
 
 def _metrics(about: dict[str, Any]) -> dict[str, float]:
-    """The model's metrics, and each rule's as `rule/NAME/METRIC` in the characters MLflow takes."""
+    """The model's metrics, and each rule's as `rule/NAME/METRIC`."""
     found = dict(about["metrics"]) | {"ahead_of_best_rule": about["grade"]["ahead"]}
-    for rule, metrics in about["rules"].items():
+    return _known(found | _of_rules(about["rules"]))
+
+
+def _of_rules(rules: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Each rule's metrics as `rule/NAME/METRIC`, in the characters MLflow takes."""
+    found: dict[str, Any] = {}
+    for rule, metrics in rules.items():
         plain = "".join(c if c.isalnum() or c in "_-. " else "_" for c in rule)
         found |= {f"rule/{plain}/{name}": value for name, value in metrics.items()}
-    return {name: float(value) for name, value in found.items() if value is not None}
+    return found
+
+
+def _at_origin(task: str, origin: Origin) -> dict[str, float]:
+    """Metrics at one origin as `TASK/METRIC` and `TASK/rule/NAME/METRIC`."""
+    told = origin.to_json()
+    found = told["metrics"] | {"ahead_of_best_rule": told["grade"]["ahead"]} | _of_rules(told["rules"])
+    return {f"{task}/{name}": value for name, value in _known(found).items()}
+
+
+def _over_origins(found: Backtest) -> dict[str, float]:
+    """Mean and spread of the model's metrics as `TASK/METRIC_mean` and `TASK/METRIC_spread`."""
+    told = {
+        f"{found.task}/{name}_{which}": value
+        for name, pair in found.over_origins().items()
+        for which, value in zip(("mean", "spread"), pair, strict=True)
+    }
+    return _known(told | {f"{found.task}/ahead_of_best_rule_pooled": found.grade.ahead})
+
+
+def _known(found: dict[str, Any]) -> dict[str, float]:
+    """The metrics that can be told: MLflow's stores have no nan."""
+    return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}

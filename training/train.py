@@ -18,27 +18,31 @@ from features.journey import Journey
 from features.labels import Task, tasks
 from features.log import EventLog
 from features.schema import TIME, to_text
-from training.assess import Assessment, assess
+from training.assess import Assessment
 from training.blocks import Blocks, split
-from training.contenders import columns
-from training.encoding import Encoding, fit_encoding
+from training.drift import drift
+from training.encoding import Encoding
 from training.examples import Examples, examples
-from training.fit import Fitted, fit_all, fit_blocks
-from training.lifetimes import fit_lifetimes
+from training.fit import Fitted, fit_all
+from training.judgement import Ground, Prepared, ground, judge, prepare
+from training.leakage import refuse_later_events, refuse_separation
+from training.metrics import finite
 from training.model import Model
 from training.recipe import Recipe
-from training.trees import Grower
+from training.segments import Segment, segments
+from training.tuning import Study, tune
 
 Array = NDArray[np.float64]
 Report = Callable[[str], None]
-STEPS_PER_TASK = 2  # fit and judge, refit
+STEPS_PER_TASK = 2  # fit and judge, refit; and one for each recipe tried
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
     """A task's model to be served, and the judgement on its twin that never saw the test block.
 
-    `columns` tells what the columns of both models' matrices are.
+    `columns` tells what the columns of both models' matrices are; `segments` are those of the test
+    block; `study` is what was tried before, if anything.
     """
 
     task: str
@@ -47,10 +51,34 @@ class Trained:
     assessment: Assessment
     test_rows: pl.DataFrame
     columns: tuple[Described, ...]
+    segments: tuple[Segment, ...] = ()
+    study: Study | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a training may be told besides.
+
+    Attributes
+    ----------
+    trusted
+        Features that may separate the outcomes alone (`training.leakage`).
+    trials
+        Recipes to try for each task on the blocks before the test; 0: the recipe given.
+    """
+
+    trusted: tuple[str, ...] = ()
+    trials: int = 0
 
 
 def train(
-    journey: Journey, log: EventLog, task_names: list[str], recipe: Recipe, threads: int, report: Report
+    journey: Journey,
+    log: EventLog,
+    task_names: list[str],
+    recipe: Recipe,
+    threads: int,
+    report: Report,
+    options: Options | None = None,
 ) -> list[Trained]:
     """Train the named tasks of a resolved journey; nothing is written anywhere.
 
@@ -64,47 +92,68 @@ def train(
     Raises
     ------
     InputError
-        Where the history is too short, or all examples have one outcome.
+        Where the history is too short, all examples have one outcome, or a feature knows the future.
     """
     report("building vectors and labels")
     data = examples(journey, log, task_names)
-    fingerprint = fingerprint_of(log)
-    return [_train_task(journey, log, rows, recipe, threads, report, fingerprint) for rows in data.values()]
+    refuse_later_events(journey, log, pl.concat([one.rows for one in data.values()]).unique(KEYS))
+    how = _How(recipe, threads, report, options or Options(), fingerprint_of(log), log.profile)
+    return [_train_task(ground(journey, log, rows), how) for rows in data.values()]
 
 
-def _train_task(
-    journey: Journey,
-    log: EventLog,
-    data: Examples,
-    recipe: Recipe,
-    threads: int,
-    report: Report,
-    fingerprint: dict[str, Any],
-) -> Trained:
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What the tasks of one training have in common."""
+
+    recipe: Recipe
+    threads: int
+    report: Report
+    options: Options
+    fingerprint: dict[str, Any]
+    profile: pl.DataFrame | None
+
+
+def _train_task(on: Ground, how: _How) -> Trained:
+    data, journey, threads = on.data, on.journey, how.threads
     task = tasks(journey)[data.task]
-    blocks = split(data.cutoffs, task.within, journey.cutoffs.held_out)
-    lifetimes = fit_lifetimes(journey, log, data.cutoffs[0], task)
-    encoding = fit_encoding(catalogue(journey), data.rows.filter(data.at(blocks.trees)), lifetimes)
-    grower = Grower(data.task, len(journey.stage_names), recipe, encoding.names, threads)
-    report(f"{data.task}: fitting and judging on later cutoffs")
-    matrix = encoding.matrix(data.rows)
-    judged = fit_blocks(task, grower, data, matrix, blocks)
-    rule_columns = columns(task, journey, log, data.rows.select(KEYS))
-    assessment = assess(task, journey, data, matrix, blocks, judged, rule_columns)
-    report(f"{data.task}: refitting on every mature cutoff")
-    served_encoding = fit_encoding(catalogue(journey), data.rows, lifetimes)
-    served = fit_all(task, grower, data, served_encoding.matrix(data.rows), judged.grown.rounds)
-    about = _about(journey, data, task, blocks, recipe, assessment)
-    about |= {"log": fingerprint, "names": list(served_encoding.names)}
-    test_rows = data.rows.filter(data.at(blocks.test))
+    prepared = prepare(on, split(data.cutoffs, task.within, journey.cutoffs.held_out))
+    warnings = _guarded(prepared, how)
+    study = tune(prepared, how.recipe, how.options.trials, threads, how.report) if how.options.trials else None
+    recipe = study.best.recipe if study else how.recipe
+    how.report(f"{data.task}: fitting and judging on later cutoffs")
+    judged = judge(prepared, recipe, threads)
+    how.report(f"{data.task}: refitting on every mature cutoff")
+    encoding = on.encoding(data.rows)
+    grower = on.grower(recipe, encoding.names, threads)
+    served = fit_all(task, grower, data, encoding.matrix(data.rows), judged.fitted.grown.rounds)
+    about = _about(journey, data, task, prepared.blocks, recipe, judged.assessment)
+    about |= {
+        "log": how.fingerprint,
+        "names": list(encoding.names),
+        "warnings": warnings,
+        "tuning": study.words if study else None,
+    }
+    test_rows = data.rows.filter(data.at(prepared.blocks.test))
     return Trained(
         data.task,
-        _model(data, served, served_encoding, about),
-        _model(data, judged, encoding, about),
-        assessment,
+        _model(data, served, encoding, about),
+        _model(data, judged.fitted, judged.encoding, about),
+        judged.assessment,
         test_rows,
-        described(journey, encoding.names),
+        described(journey, judged.encoding.names),
+        tuple(segments(journey, test_rows, judged.assessment, how.profile)),
+        study,
     )
+
+
+def _guarded(prepared: Prepared, how: _How) -> list[str]:
+    """Refuse what leaks; what only may be a trouble is told in words."""
+    data, blocks, names = prepared.on.data, prepared.blocks, prepared.encoding.names
+    before = data.at((*blocks.trees, *blocks.stop, *blocks.calibrate))
+    learned = Examples(data.task, data.rows.filter(before), data.labels[before], np.empty(0))
+    refuse_separation(prepared.on.journey, learned, prepared.matrix[before], names, how.options.trusted)
+    warning = drift(data, prepared.matrix, names, blocks, how.threads).warning
+    return [warning] if warning else []
 
 
 def _model(data: Examples, fitted: Fitted, encoding: Encoding, about: dict[str, Any]) -> Model:
@@ -133,14 +182,10 @@ def _about(
         "rows": len(data.rows),
         "customers": data.rows["customer_id"].n_unique(),
         "grade": asdict(assessment.grade),
-        "metrics": _finite(assessment.metrics),
-        "rules": {name: _finite(found) for name, found in assessment.rules.items()},
+        "metrics": finite(assessment.metrics),
+        "rules": {name: finite(found) for name, found in assessment.rules.items()},
+        "stake": assessment.offer.stake if assessment.offer else None,
     }
-
-
-def _finite(found: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no nan: what cannot be told is null."""
-    return {name: float(value) if np.isfinite(value) else None for name, value in found.items()}
 
 
 def fingerprint_of(log: EventLog) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
+from lightgbm.callback import CallbackEnv
 from numpy.typing import NDArray
 
 from features.errors import InputError
@@ -16,6 +17,7 @@ from training.recipe import Recipe
 
 Array = NDArray[np.float64]
 Rows = tuple[Array, Array]  # matrix (rows, features) and labels (rows,)
+Watch = Callable[[int, float], None]  # told the round and the loss of the rows that stop the trees
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +56,24 @@ def parts(task: str, classes: int) -> tuple[Part, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Grower:
-    """Grows the boosters of one task by one recipe."""
+    """Grows the boosters of one task by one recipe.
+
+    `watch` is called after every round of the first booster that is stopped early; what it raises ends
+    the growing.
+    """
 
     task: str
     classes: int
     recipe: Recipe
     names: tuple[str, ...]
     threads: int
+    watch: Watch | None = None
 
     def until(self, fit: Rows, stop: Rows) -> Grown:
         """Grow on `fit` until the loss on `stop` no longer falls."""
-        return self._grown([self._stopped(part, fit, stop) for part in parts(self.task, self.classes)])
+        first, *others = parts(self.task, self.classes)
+        stopped = [self._stopped(first, fit, stop, self.watch), *(self._stopped(part, fit, stop) for part in others)]
+        return self._grown(stopped)
 
     def rounds(self, fit: Rows, rounds: Sequence[int]) -> Grown:
         """Grow on `fit` for a given number of rounds per booster."""
@@ -74,10 +83,11 @@ class Grower:
             boosters.append(lgb.train(self._parameters(part, fit), data, count))
         return self._grown(boosters)
 
-    def _stopped(self, part: Part, fit: Rows, stop: Rows) -> lgb.Booster:
+    def _stopped(self, part: Part, fit: Rows, stop: Rows, watch: Watch | None = None) -> lgb.Booster:
         data = self._dataset(part, fit)
         held = self._dataset(part, stop, reference=data)
-        callbacks = [lgb.early_stopping(self.recipe.patience, verbose=False)]
+        callbacks: list[Any] = [lgb.early_stopping(self.recipe.patience, verbose=False)]
+        callbacks += [_told(watch)] if watch else []
         parameters = self._parameters(part, fit)
         return lgb.train(parameters, data, self.recipe.rounds_at_most, valid_sets=[held], callbacks=callbacks)
 
@@ -99,6 +109,16 @@ class Grower:
         counts = [max(1, b.best_iteration if b.best_iteration > 0 else b.current_iteration()) for b in boosters]
         cut = [_without_threads(b.model_to_string(num_iteration=n)) for b, n in zip(boosters, counts, strict=True)]
         return Grown(tuple(lgb.Booster(model_str=text) for text in cut), tuple(counts))
+
+
+def _told(watch: Watch) -> Callable[[CallbackEnv], None]:
+    """The callback of LightGBM that tells each round's loss."""
+
+    def after(environment: CallbackEnv) -> None:
+        if environment.evaluation_result_list:
+            watch(environment.iteration, float(environment.evaluation_result_list[0][2]))
+
+    return after
 
 
 def nothing_to_learn(task: str) -> InputError:

@@ -8,10 +8,20 @@ numbers or arrays and follow numpy's broadcasting.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.journey import Campaign
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What contacting anyone costs, and what is at stake with each: one amount for all customers."""
+
+    campaign: Campaign
+    stake: float
 
 
 def at_stake(expected: ArrayLike, probability: ArrayLike, churned_value_share: ArrayLike) -> NDArray[np.float64]:
@@ -59,6 +69,14 @@ def contact_expense(probability: ArrayLike, campaign: Campaign) -> NDArray[np.fl
     p = _floats(probability)
     takers = 1 - p + p * campaign.accept_rate
     return np.asarray(campaign.contact_cost + campaign.incentive_cost * takers)
+
+
+def best_length(profit: ArrayLike) -> int:
+    """The length whose contacts earn most in sum: as far as each still earns something; nan earns nothing.
+
+    `profit` is in the order of the list, the most profitable contact first.
+    """
+    return int(np.count_nonzero(_floats(profit) > 0))
 
 
 def _floats(values: ArrayLike) -> NDArray[np.float64]:
