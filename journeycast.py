@@ -241,7 +241,7 @@ def backtest(
     with _progress(2 + origins * len(names)) as report:
         found = run(resolved, log, names, recipe, origins, usable_cpus(), report)
         report("logging to MLflow")
-        _tracking().log_backtest(resolved, found, recipe)
+        _tracking().log_backtest(resolved, found, recipe, settings().run_id)
     if as_json:
         print(json.dumps([one.to_json() for one in found], indent=2, ensure_ascii=False))
         return
