@@ -53,7 +53,8 @@ asked: dict[str, Question] = {}
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test of `spec.vector`, asked itself or by a function of its module, or of `engine`, runs on both engines."""
     is_generated = hasattr(metafunc.function, "hypothesis")
-    named = "engine" in metafunc.function.__code__.co_varnames
+    code = metafunc.function.__code__
+    named = "engine" in code.co_varnames[: code.co_argcount]
     if named or (_asks(metafunc.function, vars(metafunc.module)) and not is_generated):
         engines = ["polars", pytest.param("spark", marks=pytest.mark.slow)]
         metafunc.parametrize("engine", engines, indirect=True)

@@ -104,7 +104,8 @@ class Encodings:
         for place, (name, categories) in enumerate(self._wanted):
             column = queried[str(place)] if str(place) in queried.columns else vectors[name]
             known = self._known[place] if types[name] == pl.String and categories is not None else None
-            every[:, place] = [_number(value, known) for value in column.to_list()]
+            with np.errstate(over="ignore"):  # beyond single precision is infinity, as in a query
+                every[:, place] = [_number(value, known) for value in column.to_list()]
         return every.astype(np.float64), queried[:, len(asked) :]
 
 
