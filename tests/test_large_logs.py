@@ -44,7 +44,7 @@ def large(request, monkeypatch):
 
 
 @given(case=logs())
-@settings(examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(6), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_plain_loops_give_the_vectors_of_large_logs(large, case):
     events, cutoffs = case
     found = vectors(events, cutoffs)
