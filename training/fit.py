@@ -16,8 +16,9 @@ from training.blocks import Blocks
 from training.calibration import fit_platt, fit_vector
 from training.examples import Examples
 from training.intervals import Intervals, fit_intervals
+from training.line import margins as lined
 from training.links import Link, Probabilities, Probability, TwoParts
-from training.trees import Grower, Grown, nothing_to_learn
+from training.trees import Grower, Grown, Growth, nothing_to_learn
 
 Array = NDArray[np.float64]
 ORIGINS = 3  # forward-chained origins whose out-of-fold margins calibrate the served model
@@ -40,29 +41,30 @@ class Fitted:
 
 def margins(grown: Grown, matrix: Array, threads: int) -> Array:
     """Margins of shape (rows, margins)."""
-    return np.column_stack([b.predict(matrix, raw_score=True, num_threads=threads) for b in grown.boosters])
+    return lined(grown.boosters, grown.lines, matrix, threads)
 
 
 def fit_blocks(task: Task, grower: Grower, data: Examples, matrix: Array, blocks: Blocks) -> Fitted:
-    """Fit on the blocks before the test: trees, early stopping, calibration."""
+    """Fit on the blocks before the test: trees, early stopping, calibration.
+
+    Once the trees are stopped they are grown again as far with the rows that stopped them, which are the newest.
+    """
     labels, trees = data.labels, data.at(blocks.trees)
     fit = matrix[trees], labels[trees]
     held = data.at(blocks.calibrate)
     if not blocks.shared:
         stop = data.at(blocks.stop)
-        grown = grower.until(fit, (matrix[stop], labels[stop]))
+        growth = grower.until(fit, (matrix[stop], labels[stop])).growth
+        both = trees | stop
+        grown = grower.rounds((matrix[both], labels[both]), growth)
         return calibrated(task, grown, data, held, margins(grown, matrix[held], grower.threads))
     half = _half_of_customers(data)
-    found = np.empty((len(labels), 0))
-    rounds = []
-    for stop, judged in ((held & half, held & ~half), (held & ~half, held & half)):
-        grown = grower.until(fit, (matrix[stop], labels[stop]))
-        ours = margins(grown, matrix[judged], grower.threads)
-        found = found if found.shape[1] else np.full((len(labels), ours.shape[1]), np.nan)
-        found[judged] = ours
-        rounds.append(grown.rounds)
-    grown = grower.rounds(fit, [round(float(np.mean(pair))) for pair in zip(*rounds, strict=True)])
-    return calibrated(task, grown, data, held, found[held])
+    first = grower.until(fit, (matrix[held & half], labels[held & half]))
+    other = grower.until(fit, (matrix[held & ~half], labels[held & ~half]), first.growth.lined)
+    found = np.empty((len(labels), margins(first, matrix[:1], 1).shape[1]))
+    for grown, judged in ((first, held & ~half), (other, held & half)):
+        found[judged] = margins(grown, matrix[judged], grower.threads)
+    return calibrated(task, grower.rounds(fit, first.growth.between(other.growth)), data, held, found[held])
 
 
 def _half_of_customers(data: Examples) -> NDArray[np.bool_]:
@@ -71,8 +73,8 @@ def _half_of_customers(data: Examples) -> NDArray[np.bool_]:
     return np.asarray(np.random.default_rng(0).permutation(customers.max() + 1)[customers] % 2 == 0)
 
 
-def fit_all(task: Task, grower: Grower, data: Examples, matrix: Array, rounds: tuple[int, ...]) -> Fitted:
-    """Refit on every mature cutoff with the rounds found; calibrate on forward-chained margins.
+def fit_all(task: Task, grower: Grower, data: Examples, matrix: Array, growth: Growth) -> Fitted:
+    """Refit on every mature cutoff as the judged trees were grown; calibrate on forward-chained margins.
 
     Each of the newest origins is predicted by trees grown only on cutoffs whose horizon was over by
     then, so the calibrator never sees a margin of a row its trees were grown on.
@@ -83,10 +85,10 @@ def fit_all(task: Task, grower: Grower, data: Examples, matrix: Array, rounds: t
     for origin in origins:
         before = data.at(tuple(c for c in cutoffs if c + gap <= origin))
         held = data.at((origin,))
-        grown = grower.rounds((matrix[before], data.labels[before]), rounds)
+        grown = grower.rounds((matrix[before], data.labels[before]), growth)
         parts.append(margins(grown, matrix[held], grower.threads))
         masks.append(np.flatnonzero(held))
-    final = grower.rounds((matrix, data.labels), rounds)
+    final = grower.rounds((matrix, data.labels), growth)
     return calibrated(task, final, data, np.concatenate(masks), np.concatenate(parts))
 
 

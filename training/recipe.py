@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
+from training.metrics import TWEEDIE_POWER
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -27,7 +29,8 @@ class Recipe:
         """LightGBM's parameters; the same trees whatever the number of threads."""
         return {
             "objective": objective,
-            "metric": {"binary": "binary_logloss", "multiclass": "multi_logloss", "gamma": "gamma"}[objective],
+            "metric": {"binary": "binary_logloss", "multiclass": "multi_logloss", "tweedie": "tweedie"}[objective],
+            "tweedie_variance_power": TWEEDIE_POWER,
             "learning_rate": self.learning_rate,
             "num_leaves": self.leaves,
             "min_data_in_leaf": self.rows_per_leaf,

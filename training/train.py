@@ -113,8 +113,8 @@ def _train_task(on: Ground, how: _How) -> Trained:
     judged = judge(prepared, recipe, threads)
     how.report(f"{data.task}: refitting on every mature cutoff")
     encoding = on.encoding(data.rows)
-    grower = on.grower(recipe, encoding.names, threads)
-    served = fit_all(task, grower, data, encoding.matrix(data.rows), judged.fitted.grown.rounds)
+    grower = on.grower(recipe, encoding, threads)
+    served = fit_all(task, grower, data, encoding.matrix(data.rows), judged.fitted.grown.growth)
     about = _about(journey, data, task, prepared.blocks, recipe, judged.assessment)
     about |= {"log": how.fingerprint, "names": list(encoding.names), "warnings": warnings}
     return Trained(
@@ -144,7 +144,7 @@ def _model(data: Examples, fitted: Fitted, encoding: Encoding, about: dict[str, 
         "churned_value_share": fitted.churned_value_share,
         "percentiles": list(fitted.percentiles),
     }
-    return Model(data.task, fitted.grown.boosters, encoding, fitted.link, about | parts)
+    return Model(data.task, fitted.grown.boosters, encoding, fitted.link, about | parts, fitted.grown.lines)
 
 
 def _about(
