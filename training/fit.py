@@ -47,24 +47,31 @@ def margins(grown: Grown, matrix: Array, threads: int) -> Array:
 def fit_blocks(task: Task, grower: Grower, data: Examples, matrix: Array, blocks: Blocks) -> Fitted:
     """Fit on the blocks before the test: trees, early stopping, calibration.
 
-    Once the trees are stopped they are grown again as far with the rows that stopped them, which are the newest.
+    Once the trees are stopped they are grown again as far, on every cutoff whose horizon was over when the next
+    block began: those that stopped them, and those in between, are the newest. The calibrator reads margins of
+    trees that were not grown on its rows.
     """
-    labels, trees = data.labels, data.at(blocks.trees)
+    labels, trees, held = data.labels, data.at(blocks.trees), data.at(blocks.calibrate)
     fit = matrix[trees], labels[trees]
-    held = data.at(blocks.calibrate)
     if not blocks.shared:
-        stop = data.at(blocks.stop)
+        stop, before = data.at(blocks.stop), _over(task, data, blocks.calibrate[0])
         growth = grower.until(fit, (matrix[stop], labels[stop])).growth
-        both = trees | stop
-        grown = grower.rounds((matrix[both], labels[both]), growth)
+        grown = grower.rounds((matrix[before], labels[before]), growth)
         return calibrated(task, grown, data, held, margins(grown, matrix[held], grower.threads))
-    half = _half_of_customers(data)
+    half, before = _half_of_customers(data), _over(task, data, blocks.test[0])
     first = grower.until(fit, (matrix[held & half], labels[held & half]))
     other = grower.until(fit, (matrix[held & ~half], labels[held & ~half]), first.growth.lined)
     found = np.empty((len(labels), margins(first, matrix[:1], 1).shape[1]))
     for grown, judged in ((first, held & ~half), (other, held & half)):
         found[judged] = margins(grown, matrix[judged], grower.threads)
-    return calibrated(task, grower.rounds(fit, first.growth.between(other.growth)), data, held, found[held])
+    grown = grower.rounds((matrix[before], labels[before]), first.growth.between(other.growth))
+    return calibrated(task, grown, data, held, found[held])
+
+
+def _over(task: Task, data: Examples, instant: int) -> NDArray[np.bool_]:
+    """The rows whose horizon was over at an instant."""
+    gap = microseconds(task.within)
+    return data.at(tuple(cutoff for cutoff in data.cutoffs if cutoff + gap <= instant))
 
 
 def _half_of_customers(data: Examples) -> NDArray[np.bool_]:

@@ -47,9 +47,7 @@ class Ground:
     def grower(self, recipe: Recipe, encoding: Encoding, threads: int, watch: Watch | None = None) -> Grower:
         """What grows the task's trees by a recipe."""
         unordered = frozenset(encoding.categories)
-        return Grower(
-            self.data.task, len(self.journey.stage_names), recipe, encoding.names, threads, watch, unordered
-        )
+        return Grower(self.data.task, len(self.journey.stage_names), recipe, encoding.names, threads, watch, unordered)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,9 +57,7 @@ class Line:
         return cls(float(written["intercept"]), tuple(written["slopes"]), tuple(written["means"]))
 
 
-def margins(
-    boosters: Sequence[lgb.Booster], lines: Sequence[Line | None], matrix: Array, threads: int
-) -> Array:
+def margins(boosters: Sequence[lgb.Booster], lines: Sequence[Line | None], matrix: Array, threads: int) -> Array:
     """What boosters add up to on top of their lines, shape (rows, margins)."""
     found = [np.asarray(booster.predict(matrix, raw_score=True, num_threads=threads)) for booster in boosters]
     told = [one if line is None else one + line.margins(matrix) for one, line in zip(found, lines, strict=True)]

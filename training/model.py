@@ -75,8 +75,8 @@ class Model:
         told = [contributions(booster, matrix, threads) for booster in self.boosters]
         for number, line in enumerate(self.lines):
             if line is not None:
-                values, base = told[number]
-                told[number] = values + line.contributions(matrix), base + line.intercept
+                of_trees, start = told[number]
+                told[number] = of_trees + line.contributions(matrix), start + line.intercept
         values, base = zip(*told, strict=True)
         every = values[0] if len(values) == 1 else np.concatenate(values)
         return np.moveaxis(every, 2, 0), np.concatenate(base)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import lightgbm as lgb
 import numpy as np
@@ -20,7 +21,7 @@ from features.errors import InputError
 from features.journey import Journey
 from features.labels import LABEL
 from features.next_event import columns, labels, vectors
-from features.schema import CUSTOMER, EVENT
+from features.schema import CUSTOMER
 from training.encoding import CATEGORIES_AT_MOST
 from training.recipe import Recipe
 
@@ -29,7 +30,6 @@ Flags = NDArray[np.bool_]
 PRESENT = "step_1_back"  # the type of the event that a vector ends with
 RECIPE = Recipe(learning_rate=0.2, rows_per_leaf=20, feature_fraction=0.3, patience=10)
 PARTS = 4
-Booster = lgb.Booster | float
 FEWEST = 2  # events that a class has followed a type: fewer are no pattern
 
 
@@ -75,7 +75,7 @@ class NextEvent:
     absolute: bool
     columns: Columns
     follows: Flags
-    boosters: tuple[tuple[Booster, ...], ...]
+    boosters: tuple[tuple[lgb.Booster | float, ...], ...]
     learned_from: pl.DataFrame = field(repr=False)
 
     def predict(self, events: pl.DataFrame, threads: int = 1) -> tuple[pl.DataFrame, Array]:
@@ -116,8 +116,7 @@ def fit_next_event(
     InputError
         Fewer histories than parts, or only one thing that ever happens next.
     """
-    assert journey.tasks.next_event is not None
-    told = labels(events, journey.tasks.next_event.ends)[LABEL]
+    told = labels(events, journey.tasks.next_event.ends if journey.tasks.next_event else ())[LABEL]
     rows = vectors(events, journey, absolute=absolute).filter(told.is_not_null())
     told = told.drop_nulls()
     classes = tuple(told.unique().sort().to_list())
@@ -189,7 +188,7 @@ def _parts(customers: pl.Series, parts: int) -> NDArray[np.int64]:
     return np.asarray(np.random.default_rng(0).permutation(number.max() + 1)[number] % parts)
 
 
-def _booster(matrix: Array, came: Flags, fit: Flags, stop: Flags, recipe: Recipe, threads: int) -> Booster:
+def _booster(matrix: Array, came: Flags, fit: Flags, stop: Flags, recipe: Recipe, threads: int) -> lgb.Booster | float:
     """The booster of one class; where only one outcome was seen, its share as if each had been seen once more."""
     rows = int(fit.sum())
     if not rows or came[fit].all() or not came[fit].any():
@@ -197,13 +196,14 @@ def _booster(matrix: Array, came: Flags, fit: Flags, stop: Flags, recipe: Recipe
     data = lgb.Dataset(matrix[fit], came[fit].astype(float))
     settings = recipe.for_rows(rows).parameters("binary", threads)
     if not stop.any():
-        return lgb.train(settings, data, recipe.patience)
+        return cast(lgb.Booster, lgb.train(settings, data, recipe.patience))
     held = lgb.Dataset(matrix[stop], came[stop].astype(float), reference=data)
     calls = [lgb.early_stopping(recipe.patience, verbose=False)]
-    return lgb.train(settings, data, recipe.rounds_at_most, valid_sets=[held], callbacks=calls)
+    found = lgb.train(settings, data, recipe.rounds_at_most, valid_sets=[held], callbacks=calls)
+    return cast(lgb.Booster, found)
 
 
-def _answers(grown: Sequence[Booster], matrix: Array, follows: Flags, threads: int) -> Array:
+def _answers(grown: Sequence[lgb.Booster | float], matrix: Array, follows: Flags, threads: int) -> Array:
     """Probabilities of one part's boosters, shape (rows, classes), each row's sum 1."""
     found = np.zeros(follows.shape)
     for index, booster in enumerate(grown):

@@ -62,7 +62,10 @@ def across(journey: Journey, log: EventLog, data: Examples, threads: int = 1) ->
     for number in range(FOLDS):
         learn, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         growers = [on.grower(recipe, encoding, threads) for recipe in RECIPES]
-        fit = min((_fit(tasks(journey)[data.task], data, matrix, learn, grower) for grower in growers), key=lambda one: one.loss)
+        fit = min(
+            (_fit(tasks(journey)[data.task], data, matrix, learn, grower) for grower in growers),
+            key=lambda one: one.loss,
+        )
         chosen.append(f"learning rate {fit.recipe.learning_rate:g}, {fit.recipe.leaves} leaves")
         found[0, test] = answers = _answers(fit, matrix[test], threads)
         if fit.fitted.intervals is not None:

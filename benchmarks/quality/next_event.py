@@ -14,7 +14,6 @@ from time import perf_counter
 import numpy as np
 import polars as pl
 
-
 from benchmarks.lines import Line, Lines, progress
 from benchmarks.quality.options import Options, options
 from features.definition import read as read_journey
@@ -55,7 +54,7 @@ def _line(
     folds: dict[str, int],
     wanted: Sequence[int],
     absolute: bool,
-    published: dict[str, float | str],
+    published: str,
     rule: Sequence[float],
 ) -> Line:
     begun, found = perf_counter(), []
@@ -63,10 +62,10 @@ def _line(
         found.append(_accuracy(journey, *_divided(events, folds, fold), absolute=absolute))
         progress(f"{journey.journey}, fold {fold}, dates {'told' if absolute else 'untold'}: {found[-1]:.4f}")
     name, least = journey.journey, BEST if absolute else FIVE_GRAM
-    detail = published | {
-        "five_gram_published": FIVE_GRAM[name],
-        "five_gram_here": round(float(np.mean(rule)), 4),
-        "folds": [round(one, 4) for one in found],
+    detail = {
+        "published": published,
+        "rule": f"5-gram {np.mean(rule):.4f} here, {FIVE_GRAM[name]:.4f} published",
+        "each": [round(one, 4) for one in found],
         "seconds": round(perf_counter() - begun),
     }
     what = "next event" if absolute else "next event without absolute dates"
@@ -84,11 +83,11 @@ def _log(name: str, folder: Path, quick: bool) -> tuple[Journey, pl.DataFrame, d
     return journey, events, folds
 
 
-def _published(folder: Path, name: str) -> dict[str, float | str]:
+def _published(folder: Path, name: str) -> str:
     """The best mean over folds of `published.csv`."""
     table = pl.read_csv(folder / "published.csv").filter(pl.col("log") == name)
     best = table.group_by("approach").agg(pl.col("accuracy").mean()).sort("accuracy", descending=True).row(0)
-    return {"best_published": round(best[1], 4), "by": best[0]}
+    return f"{best[1]:.4f} ({best[0]})"
 
 
 def _divided(events: pl.DataFrame, folds: dict[str, int], fold: int) -> tuple[pl.DataFrame, pl.DataFrame]:
