@@ -176,20 +176,21 @@ def features(
 def train(
     journey: JourneyArgument,
     task: TaskOption = None,
+    tune: Annotated[int, typer.Option(help="Recipes to try for each task, on cutoffs before the test.", min=0)] = 0,
     trust: Annotated[
         list[str] | None, typer.Option(help="A feature known before the cutoff although it tells all; repeatable.")
     ] = None,
 ) -> None:
     """Train the journey's tasks and register them as challengers.
 
-    A feature that knows the future fails the training.
+    A feature that knows the future fails the training. --tune tries other recipes by Optuna.
 
     Example: journeycast train complete_journey --task churn
     """
     from serving.show import metrics_table
 
     resolved, log = _read(journey)
-    for name, about in _train(resolved, log, task, trusted=tuple(trust or ())):
+    for name, about in _train(resolved, log, task, trusted=tuple(trust or ()), trials=tune):
         out.print(metrics_table(name, about))
 
 
@@ -731,8 +732,9 @@ def _train(
     from training.train import train as fit
 
     names = _tasks(resolved, wanted)
-    with _progress(2 + STEPS_PER_TASK * len(names)) as report:
-        trained = fit(resolved, log, names, Recipe(), usable_cpus(), report, Options(**options))
+    how = Options(**options)
+    with _progress(2 + (STEPS_PER_TASK + how.trials) * len(names)) as report:
+        trained = fit(resolved, log, names, Recipe(), usable_cpus(), report, how)
         report("logging to MLflow")
         _tracking().register(resolved, trained, settings().run_id)
     return [(one.task, one.model.about) for one in trained]
@@ -817,6 +819,7 @@ def _serve(definition: Journey, base: Path, host: str, port: int, example: str =
         ServerSettings(definition.journey, found.store_url, campaign=definition.campaign, log_vectors=log_vectors),
         load_scorer=load,
         list_models=partial(registry.models, definition.journey, found.tracking_uri),
+        read_file=partial(registry.file_of, definition.journey, found.tracking_uri),
     )
     for route in (f"/v1/customers/{example}" if example else "/v1/customers/ID", "/v1/at-risk", "/docs"):
         print(f"  http://{host}:{port}{route}")

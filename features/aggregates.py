@@ -14,15 +14,28 @@ but a count or a total of none is 0.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 import narwhals as nw
 
 from features.instants import Window, days
+from features.numbers import name_of, only_where
 
 Kind = Literal[
-    "count", "total", "mean", "lowest", "highest", "median", "deviation", "distinct", "newest", "since", "since_first"
+    "count",
+    "total",
+    "mean",
+    "lowest",
+    "highest",
+    "median",
+    "deviation",
+    "distinct",
+    "newest",
+    "since",
+    "since_first",
+    "cutoff",
 ]
 Column = str | nw.Expr
 COUNTS = ("count", "total", "distinct")  # 0 of no rows, never null
@@ -44,6 +57,8 @@ class Aggregate:
         Which times count; None: all before the cutoff.
     back
         `newest` only: 0 for the newest of the rows that count, 1 for the one before ...
+    name
+        What it is, in one text.
     """
 
     kind: Kind
@@ -51,27 +66,48 @@ class Aggregate:
     where: nw.Expr | None = None
     window: Window | None = None
     back: int = 0
+    name: str = field(init=False)
 
-    @property
-    def name(self) -> str:
-        """What it is, in one text."""
+    def __post_init__(self) -> None:
         window = self.window and f"{self.window.length} ending {self.window.before} before"
-        return f"{self.kind} {self.back} of {self.of!r} where {self.where!r} in {window}"
+        name = f"{self.kind} {self.back} of {self.of!r} where {self.where!r} in {window}"
+        object.__setattr__(self, "name", name)
 
 
 class Value:
-    """Arithmetic on aggregates: `expr(table)` over the columns in which the `parts` of a table stand.
+    """Arithmetic on aggregates: a `function` of columns, applied to the `parts` of a table.
 
     Values add, subtract, multiply and divide, with each other and with numbers. `bare`: one aggregate
     and no arithmetic.
+
+    Parameters
+    ----------
+    function
+        Takes a column or number for each of `values` and gives a column.
+    values
+        Values, aggregates and numbers.
     """
 
-    __slots__ = ("bare", "expr", "parts")
+    __slots__ = ("_function", "_values", "bare", "parts")
 
-    def __init__(self, expr: Callable[[str], nw.Expr], parts: tuple[Aggregate, ...]) -> None:
-        self.expr = expr
-        self.parts = tuple({part.name: part for part in parts}.values())
-        self.bare = False
+    def __init__(self, function: Callable[..., Any], *values: Value | Aggregate | float) -> None:
+        self._function, self._values = function, values
+        of = (v.parts if isinstance(v, Value) else (v,) for v in values if isinstance(v, Value | Aggregate))
+        self.parts: tuple[Aggregate, ...] = tuple({part.name: part for parts in of for part in parts}.values())
+        self.bare = len(values) == 1 and function is _itself
+
+    def expr(self, table: str) -> nw.Expr:
+        """The value as an expression over the columns in which the parts stand."""
+        found: nw.Expr = self.over(lambda part: nw.col(column(table, part)))
+        return found
+
+    def over(self, columns: Callable[[Aggregate], Any]) -> Any:
+        """The value over any kind of columns that its arithmetic understands."""
+        arguments = (
+            v.over(columns) if isinstance(v, Value) else columns(v) if isinstance(v, Aggregate) else v
+            for v in self._values
+        )
+        return self._function(*arguments)
 
     def __add__(self, other: Value | float) -> Value:
         return combine(lambda a, b: a + b, self, other)
@@ -89,15 +125,19 @@ class Value:
         return repr(self.expr(""))
 
 
+@lru_cache(8192)
 def column(table: str, part: Aggregate) -> str:
     """Where an aggregate of a table stands before the arithmetic."""
     return f"{part.name} of {table}"
 
 
-def combine(function: Callable[..., nw.Expr], *values: Value | float) -> Value:
-    """A value computed from others; `function` takes Narwhals expressions and numbers as given."""
-    parts = tuple(part for value in values if isinstance(value, Value) for part in value.parts)
-    return Value(lambda table: function(*(v.expr(table) if isinstance(v, Value) else v for v in values)), parts)
+def combine(function: Callable[..., Any], *values: Value | float) -> Value:
+    """A value computed from others; `function` takes columns, and numbers as given.
+
+    Of columns it may ask arithmetic, comparisons, `clip`, `log`, `cast` and `only_where`, which are
+    computed in NumPy, or anything else of a Narwhals expression, which takes longer for one customer.
+    """
+    return Value(function, *values)
 
 
 def count(where: nw.Expr | None = None, window: Window | None = None) -> Value:
@@ -172,7 +212,7 @@ def share(where: nw.Expr) -> Value:
 
 def ratio(top: Value, bottom: Value) -> Value:
     """`top / bottom`; null where the bottom is 0 or unknown."""
-    return combine(lambda a, b: nw.when(b != 0).then(a / b), top, bottom)
+    return combine(lambda a, b: only_where(b != 0, a / b), top, bottom)
 
 
 def at_least(value: Value, floor: float) -> Value:
@@ -182,25 +222,25 @@ def at_least(value: Value, floor: float) -> Value:
 
 def only_with(some: Value, value: Value) -> Value:
     """The value where `some` is above 0; null elsewhere."""
-    return combine(lambda condition, column: nw.when(condition > 0).then(column), some, value)
+    return combine(lambda condition, column: only_where(condition > 0, column), some, value)
 
 
 def named(index: Value, names: tuple[str, ...]) -> Value:
     """The name at the place the value gives, from 0."""
+    return combine(lambda column: name_of(column, names), index)
 
-    def pick(column: nw.Expr) -> nw.Expr:
-        found: Any = nw.when(column == 0).then(nw.lit(names[0]))
-        for place, name in enumerate(names[1:], start=1):
-            found = nw.when(column == place).then(nw.lit(name)).otherwise(found)
-        return found  # type: ignore[no-any-return]
 
-    return combine(pick, index)
+def cutoff() -> Value:
+    """The cutoff, in microseconds since the epoch."""
+    return _value(Aggregate("cutoff"))
 
 
 def _value(part: Aggregate) -> Value:
-    found = Value(lambda table: nw.col(column(table, part)), (part,))
-    found.bare = True
-    return found
+    return Value(_itself, part)
+
+
+def _itself(column: Any) -> Any:
+    return column
 
 
 def _column(of: Column) -> nw.Expr:

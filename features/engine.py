@@ -7,24 +7,30 @@ it) saw another past at that cutoff than at later ones: such a (customer, cutoff
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Any
 
 import narwhals as nw
+import numpy as np
 import polars as pl
+from narwhals.exceptions import NarwhalsError
+from numpy.typing import NDArray
 
-from features.aggregates import COUNTS, Aggregate
+from features.aggregates import Aggregate
+from features.arithmetic import computable, computed, queried, wanted
 from features.feature import PROFILE, Feature, Table
-from features.histories import Sorted
-from features.instants import KEYS, seen
-from features.lookups import Asked, Lookups, Values
-from features.ordering import Ordered, late, numbered, ordered
-from features.schema import CUSTOMER, CUTOFF, HISTORY, POSITION
+from features.held import Held
+from features.histories import Single, Sorted
+from features.instants import KEYS
+from features.lookups import Asked, Found, Lookups, Values
+from features.ordering import Ordered, coded, late, numbered, ordered, plain
+from features.schema import CHANNEL, EVENT, HISTORY, POSITION, TIME
 
-Native = TypeVar("Native", pl.DataFrame, pl.LazyFrame)
 Derive = Callable[[pl.DataFrame], Sequence[Callable[[], pl.DataFrame]]]
+WHOLE_ROWS = pl.QueryOptFlags(predicate_pushdown=False)  # what a filter reads is read
+NARROW = (HISTORY, POSITION, TIME, EVENT, CHANNEL)
 TOGETHER = 100_000  # events from which tables are worth a thread each
 
 
@@ -52,12 +58,12 @@ def build(
         past is empty; what cannot be known is null. The same bits in every run, whatever the number
         of threads or of other rows.
     """
-    wanted = tuple(features)
-    names = {f.name for f in wanted}
+    features = tuple(features)
+    names = {f.name for f in features}
     kept = cutoffs.select(name for name in cutoffs.columns if name not in names)
-    asked = [Asked(*each) for each in aggregates(wanted)]
+    asked = [Asked(*each) for each in aggregates(features)]
     found = aggregated(events, kept.select(KEYS), asked, lambda log: [partial(derived, log, table) for table in asked])
-    return finished(kept.hstack(known(found)), kept.columns, wanted, profile)
+    return kept.hstack(finished(kept.select(KEYS), found, features, profile))
 
 
 def aggregates(features: Sequence[Feature]) -> list[tuple[Table, list[Aggregate]]]:
@@ -72,42 +78,60 @@ def aggregates(features: Sequence[Feature]) -> list[tuple[Table, list[Aggregate]
 
 def derived(log: pl.DataFrame, asked: Asked) -> pl.DataFrame:
     """A table's columns of one sorted log."""
+    try:
+        return _derived(log.select(needed(plain(log.clear()).schema, asked)), asked)
+    except (pl.exceptions.PolarsError, NarwhalsError):
+        # A business's own table may ask of a text what a code is not, or compute a column that nothing needs.
+        return _derived(plain(log), asked)
+
+
+def _derived(log: pl.DataFrame, asked: Asked) -> pl.DataFrame:
     rows = asked.table.derive(nw.from_native(log, eager_only=True), Sorted())
     found: pl.DataFrame = rows.select(*asked.columns).to_native()
     return found
 
 
-def aggregated(events: pl.DataFrame, queries: pl.DataFrame, tables: Sequence[Asked], derive: Derive) -> pl.DataFrame:
-    """A column per aggregate, a row per query, in its order; nan stands for null."""
-    if not tables:
-        return pl.DataFrame()
-    log = ordered(events)
+def planned(events: pl.LazyFrame, asked: Asked) -> pl.LazyFrame:
+    """The same of one history, as a plan."""
+    rows = asked.table.derive(nw.from_native(events), Single())
+    found: pl.LazyFrame = rows.select(*asked.columns).to_native()
+    return found
+
+
+def needed(schema: Mapping[str, Any], asked: Asked) -> list[str]:
+    """The columns of a log that a table is derived from: those that its plan reads, and those that are cheap."""
+    log = Held(schema)
+    planned(log.rows(), asked).collect(optimizations=WHOLE_ROWS)
+    return [name for name in schema if name in log.read or name in NARROW]
+
+
+def aggregated(events: pl.DataFrame, queries: pl.DataFrame, tables: Sequence[Asked], derive: Derive) -> Found:
+    """A column per aggregate, a row per query, in its order."""
+    log = coded(ordered(events))
     asked = numbered(queries, log)
     own = late(log.events, asked)
     if not own.any():
-        return _looked_up(log, asked, tables, derive)
+        return looked_up(log, asked, tables, derive)
     apart = asked.filter(own).with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias(HISTORY))
-    together = _looked_up(log, asked.filter(~own), tables, derive)
-    found = pl.concat([together, _looked_up(log.apart(apart), apart, tables, derive)])
-    place = pl.concat([(~own).arg_true(), own.arg_true()])
-    return found[place.arg_sort()]
+    together = looked_up(log, asked.filter(~own), tables, derive)
+    alone = looked_up(log.apart(apart), apart, tables, derive)
+    place = pl.concat([(~own).arg_true(), own.arg_true()]).arg_sort().to_numpy()
+    return {name: _merged(together[name], alone[name], place) for name in together}
 
 
-def aggregated_of_one(
-    events: pl.DataFrame, query: pl.DataFrame, tables: Sequence[Asked], derive: Derive
-) -> pl.DataFrame:
-    """The same for one query: its past is the only history."""
-    (customer, cutoff), history = query.row(0), pl.lit(0, dtype=pl.Int32).alias(HISTORY)
-    own = events.lazy().filter(pl.col(CUSTOMER) == customer).with_columns(pl.lit(cutoff, dtype=pl.Int64).alias(CUTOFF))
-    past = nw.from_native(own).filter(seen()).to_native().drop(CUTOFF).sort(POSITION)
-    log = Ordered(past.with_columns(history).collect(), 1)
-    return _looked_up(log, query.with_columns(history), tables, derive)
+def _merged(first: Values, second: Values, place: NDArray[Any]) -> Values:
+    if isinstance(first, pl.Series):
+        return first.append(pl.Series(second))[place]
+    found: Values = np.concatenate([first, np.asarray(second)])[place]
+    return found
 
 
-def _looked_up(log: Ordered, queries: pl.DataFrame, tables: Sequence[Asked], derive: Derive) -> pl.DataFrame:
-    def one(work: tuple[Asked, Callable[[], pl.DataFrame]]) -> dict[str, Values]:
+def looked_up(log: Ordered, queries: pl.DataFrame, tables: Sequence[Asked], derive: Derive) -> Found:
+    """The same, where each query's past is the beginning of its history."""
+
+    def one(work: tuple[Asked, Callable[[], pl.DataFrame]]) -> Found:
         asked, rows = work
-        return Lookups(rows(), log.size, queries).all(asked.groups)
+        return Lookups(asked, rows(), log.size, queries).all()
 
     work = zip(tables, derive(log.events), strict=True)
     if len(log.events) < TOGETHER:
@@ -115,39 +139,17 @@ def _looked_up(log: Ordered, queries: pl.DataFrame, tables: Sequence[Asked], der
     else:
         with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
             found = list(pool.map(one, work))
-    values = {name: values for table in found for name, values in table.items()}
-    if len(queries) == 1:  # a frame of one row is made sooner from a row
-        row, texts = {n: v[0] for n, v in values.items()}, {n for n, v in values.items() if isinstance(v, pl.Series)}
-        return pl.from_dicts([row], schema={name: pl.String if name in texts else pl.Float64 for name in row})
-    return pl.DataFrame(values)
+    return {name: values for table in found for name, values in table.items()}
 
 
-def known(found: Native) -> Native:
-    """Aggregates with null for nan."""
-    return found.with_columns(pl.col(pl.Float64).fill_nan(None))
-
-
-def finished(built: Native, kept: Sequence[str], features: Sequence[Feature], profile: Native | None) -> Native:
-    """The features from their aggregates: arithmetic, types, and what stands in place of null. Lazy frames may be."""
-    if profile is not None and any(f.of is PROFILE for f in features):
-        built = built.join(profile, on=CUSTOMER, how="left", maintain_order="left")
-    return nw.from_native(built).select(*kept, *columns_of(features, profile is not None)).to_native()
-
-
-def columns_of(features: Iterable[Feature], has_profile: bool) -> Iterator[nw.Expr]:
-    """The features' columns from those of their aggregates; a profile's are unknown where there is none."""
-    unknown = nw.lit(None, dtype=nw.String)
-    for feature in features:
-        value = unknown if feature.of is PROFILE and not has_profile else feature.value.expr(feature.of.name)
-        yield (value if _is_count(feature) else _typed(feature, value)).alias(feature.name)
-
-
-def _is_count(feature: Feature) -> bool:
-    """Whether the feature is a bare count or total: a float64 that is never null."""
-    return feature.value.bare and feature.value.parts[0].kind in COUNTS
-
-
-def _typed(feature: Feature, column: nw.Expr) -> nw.Expr:
-    """Numbers as float64, with `empty` in place of null."""
-    column = column if feature.unit == "category" else column.cast(nw.Float64)
-    return column if feature.empty is None else column.fill_null(feature.empty)
+def finished(
+    keys: pl.DataFrame, found: Found, features: Sequence[Feature], profile: pl.DataFrame | None
+) -> pl.DataFrame:
+    """The features from their aggregates; `keys` are the queries'."""
+    at_once = [f for f in features if computable(f)]
+    done = computed(at_once, found)
+    rest = [f for f in features if f.name not in done]
+    if rest:
+        beside = keys.with_columns(pl.Series(name, found[name]) for name in wanted(rest))
+        done |= queried(beside.lazy(), rest, profile).collect().to_dict()
+    return pl.DataFrame({f.name: done[f.name] for f in features}, nan_to_null=True)

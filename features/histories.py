@@ -2,7 +2,7 @@
 
 A table is derived the same way for every engine. `Keyed` says it with window functions, which any
 engine has; `Sorted` says it of rows that stand history by history in order, where the row before is
-simply the row before, and no row needs to be looked for.
+simply the row before, and no row needs to be looked for; `Single` of the rows of one history, in order.
 
 Everything here looks back only: what is derived for a row is the same whatever comes after it, so
 that one derivation serves every cutoff.
@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.schema import HISTORY, POSITION
+from features.schema import HISTORY, POSITION, TIME
 
 FEW = 2_000  # values up to which a dictionary tells them apart sooner than sorting
 Rows = Any  # a Narwhals frame, lazy or not
@@ -31,14 +31,20 @@ class Histories(Protocol):
     def keys(self) -> tuple[str, ...]:
         """The columns that tell histories apart."""
 
-    def before(self, column: str, order_by: str = POSITION) -> nw.Expr:
-        """The column at the row before; null at the first."""
+    def before(self, rows: Rows, order_by: str = POSITION, **columns: str) -> Rows:
+        """The rows with columns (name: of which column) of the row before; null at the first."""
 
     def running(self, rows: Rows, *by: str, order_by: str = POSITION, **sums: str) -> Rows:
         """The rows with running sums (name: of which column), each up to and including its row.
 
         With `by`, over the rows that share those columns. The columns hold integers.
         """
+
+    def in_order(self, rows: Rows, order_by: str) -> Rows:
+        """The rows history by history in order, where an engine needs them so."""
+
+    def running_at_instants(self, rows: Rows, *columns: str) -> Rows:
+        """One row per history and time, in order: the running sums of the columns, which hold integers."""
 
 
 class Keyed:
@@ -47,9 +53,11 @@ class Keyed:
     def __init__(self, keys: Sequence[str]) -> None:
         self.keys = tuple(keys)
 
-    def before(self, column: str, order_by: str = POSITION) -> nw.Expr:
-        """The column at the row before."""
-        return nw.col(column).shift(1).over(*self.keys, order_by=order_by)
+    def before(self, rows: Rows, order_by: str = POSITION, **columns: str) -> Rows:
+        """The rows with columns of the row before."""
+        return rows.with_columns(
+            **{name: nw.col(column).shift(1).over(*self.keys, order_by=order_by) for name, column in columns.items()}
+        )
 
     def running(self, rows: Rows, *by: str, order_by: str = POSITION, **sums: str) -> Rows:
         """The rows with running sums."""
@@ -58,15 +66,58 @@ class Keyed:
             **{name: nw.col(column).cum_sum().over(*keys, order_by=order_by) for name, column in sums.items()}
         )
 
+    def in_order(self, rows: Rows, order_by: str) -> Rows:
+        """The rows as they are: windows order them."""
+        return rows
+
+    def running_at_instants(self, rows: Rows, *columns: str) -> Rows:
+        """The running sums at each time."""
+        steps = rows.group_by(*self.keys, TIME).agg(*(nw.col(name).sum() for name in columns))
+        return self.running(steps, order_by=TIME, **{name: name for name in columns})
+
+
+class Single:
+    """The rows of one history, in order, as a Polars query."""
+
+    keys = (HISTORY,)
+
+    def before(self, rows: Rows, order_by: str = POSITION, **columns: str) -> Rows:
+        """The rows with columns of the row before."""
+        frame: pl.LazyFrame = rows.to_native()
+        return nw.from_native(frame.with_columns(**{name: pl.col(of).shift(1) for name, of in columns.items()}))
+
+    def running(self, rows: Rows, *by: str, order_by: str = POSITION, **sums: str) -> Rows:
+        """The rows with running sums."""
+        frame: pl.LazyFrame = rows.to_native()
+        found = {name: pl.col(of).cast(pl.Int64).cum_sum() for name, of in sums.items()}
+        return nw.from_native(frame.with_columns(**{n: e.over(*by) if by else e for n, e in found.items()}))
+
+    def in_order(self, rows: Rows, order_by: str) -> Rows:
+        """The rows sorted."""
+        return rows.sort(order_by)
+
+    def running_at_instants(self, rows: Rows, *columns: str) -> Rows:
+        """The running sums at each time."""
+        steps: pl.LazyFrame = rows.to_native().sort(TIME).select(HISTORY, TIME, pl.col(columns).cum_sum())
+        return nw.from_native(steps.filter((pl.col(TIME) != pl.col(TIME).shift(-1)).fill_null(True)))
+
 
 class Sorted:
     """Rows that stand history by history, each in order; `HISTORY` numbers the histories."""
 
     keys = (HISTORY,)
 
-    def before(self, column: str, order_by: str = POSITION) -> nw.Expr:
-        """The column at the row before."""
-        return nw.when(nw.col(HISTORY) == nw.col(HISTORY).shift(1)).then(nw.col(column).shift(1))
+    def before(self, rows: Rows, order_by: str = POSITION, **columns: str) -> Rows:
+        """The rows with columns of the row before."""
+        frame: pl.DataFrame = rows.to_native()
+        history = frame[HISTORY]
+        same = history == history.shift(1)
+        return nw.from_native(
+            frame.with_columns(
+                pl.select(pl.when(same).then(frame[of].shift(1))).to_series().alias(name)
+                for name, of in columns.items()
+            )
+        )
 
     def running(self, rows: Rows, *by: str, order_by: str = POSITION, **sums: str) -> Rows:
         """The rows with running sums."""
@@ -77,6 +128,36 @@ class Sorted:
                 pl.Series(name, _running(frame[column].to_numpy(), order)) for name, column in sums.items()
             )
         )
+
+    def in_order(self, rows: Rows, order_by: str) -> Rows:
+        """The rows sorted."""
+        frame: pl.DataFrame = rows.to_native()
+        return nw.from_native(frame[ordered_by(frame[HISTORY].to_numpy(), frame[order_by].to_numpy())])
+
+    def running_at_instants(self, rows: Rows, *columns: str) -> Rows:
+        """The running sums at each time."""
+        frame: pl.DataFrame = rows.to_native()
+        order = ordered_by(frame[HISTORY].to_numpy(), frame[TIME].to_numpy())
+        history, time = frame[HISTORY].to_numpy()[order], frame[TIME].to_numpy()[order]
+        new = np.append(True, history[1:] != history[:-1])[: len(order)]
+        last = np.append(new[1:] | (time[1:] != time[:-1]), True)[: len(order)]
+        every = Grouped(None, new)
+        sums = {name: _running(frame[name].to_numpy()[order], every)[last] for name in columns}
+        return nw.from_native(pl.DataFrame({HISTORY: history[last], TIME: time[last], **sums}))
+
+
+def ordered_by(history: NDArray[Any], instants: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The order by history, then instant, equals as they stand.
+
+    Rows that are few sorted pieces one after another, as tables are made, take little more than a merge.
+    """
+    if len(history) == 0:
+        return np.zeros(0, dtype=np.int64)
+    low = int(instants.min())
+    width = int(instants.max()) - low + 1
+    if width * (int(history.max()) + 1) >= 2**63:
+        return np.lexsort((instants, history))
+    return np.argsort(history.astype(np.int64) * width + (instants - low), kind="stable")
 
 
 class Grouped:
@@ -108,7 +189,8 @@ def codes(column: pl.Series) -> NDArray[np.int64]:
     if column.dtype.is_float():
         return np.unique(column.to_numpy(), return_inverse=True)[1]
     if not column.dtype.is_integer():
-        column = column.cast(pl.Categorical).to_physical().cast(pl.Int64)
+        coded = column if column.dtype == pl.Enum else column.cast(pl.Categorical)
+        column = coded.to_physical().cast(pl.Int64)
     numbers: NDArray[np.int64] = column.fill_null(-1).cast(pl.Int64).to_numpy()
     return np.asarray(numbers - numbers.min(initial=0), dtype=np.int64)
 
@@ -117,11 +199,11 @@ def _running(values: NDArray[Any], order: Grouped) -> NDArray[np.int64]:
     """The sum of each row's group up to the row."""
     if len(values) == 0:
         return np.zeros(0, dtype=np.int64)
-    together = values if order.rows is None else values[order.rows]
-    sums = np.cumsum(together, dtype=np.int64)
-    starts = np.flatnonzero(order.fresh)
-    before = sums[starts] - together[starts]
-    sums -= np.repeat(before, np.diff(np.append(starts, len(sums))))
+    steps = (values if order.rows is None else values[order.rows]).astype(np.int64)
+    starts = np.flatnonzero(order.fresh)[1:]
+    sums = np.cumsum(steps)
+    steps[starts] -= np.diff(sums[starts - 1], prepend=0)  # each group begins by taking back the one before
+    np.cumsum(steps, out=sums)
     if order.rows is None:
         return sums
     found = np.empty_like(sums)

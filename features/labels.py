@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import narwhals as nw
 import polars as pl
 
 from features.aggregates import combine, count, total
@@ -19,6 +18,7 @@ from features.families.words import is_type
 from features.feature import Feature
 from features.instants import KEYS, Window, microseconds
 from features.journey import Churn, Cltv, Journey, NextStage
+from features.numbers import only_where
 from features.schema import CUSTOMER, CUTOFF, KNOWN_AT, TIME, VALUE
 
 Task = Churn | NextStage | Cltv
@@ -64,7 +64,7 @@ def _future(task: Task, journey: Journey) -> Feature:
         value = (total(VALUE, event, inside) if task.sum else count(event, inside)) * task.margin
     else:
         happened, absent = (1.0, 0.0) if task.does else (0.0, 1.0)
-        value = combine(lambda n: nw.when(n > 0).then(happened).otherwise(absent), count(event, inside))
+        value = combine(lambda n: only_where(n > 0, happened, absent), count(event, inside))
     return Feature(LABEL, "what the task predicts", "number", "ACTIVITY", value)
 
 

@@ -7,7 +7,7 @@ and the queries at hand only NumPy runs, so that one customer's vector costs lit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 
 import narwhals as nw
 import numpy as np
@@ -16,40 +16,66 @@ import polars as pl
 from features import ranges
 from features.aggregates import Aggregate, Kind, column
 from features.feature import Table
-from features.histories import codes, grouped
+from features.flags import Flags
+from features.histories import codes
 from features.instants import Window, first_at_or_after, microseconds
-from features.ranges import Bools, Floats, Ints, Ranges
+from features.ranges import Floats, Ints, Ranges
 from features.schema import CUTOFF, HISTORY, TIME
 
 NUMBERS = {
-    "total": ranges.totals,
-    "mean": ranges.means,
     "lowest": ranges.lowest,
     "highest": ranges.highest,
     "median": ranges.medians,
     "deviation": ranges.deviations,
 }
+FEW = 8  # rows that Python takes from a column sooner than Polars
 Values = Floats | pl.Series  # numbers with nan for null, or texts
-Places = tuple[int | None, int]  # how long before the cutoff a window begins and ends; None: at the first row
+Found = dict[str, Values]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One aggregate: the column it goes to, its kind, its window and how far back."""
+class Batch:
+    """Aggregates of one kind over the same rows: where each window begins and ends among the places of its group.
 
-    column: str
-    kind: Kind
-    places: Places
-    back: int
+    A mean is a total of its window, and asked together with the others.
+    """
+
+    __slots__ = ("back", "columns", "high", "is_mean", "kind", "low", "once", "window")
+
+    def __init__(self, table: str, parts: Sequence[Aggregate], places: Sequence[int | None]) -> None:
+        self.columns = [column(table, part) for part in parts]
+        self.kind = parts[0].kind
+        self.is_mean = np.array([part.kind == "mean" for part in parts])
+        edges = [_edges(part.window) for part in parts]
+        self.low, self.high = (np.array([places.index(edge[end]) for edge in edges]) for end in (0, 1))
+        self.back = np.array([part.back for part in parts])
+        self.once, self.window = np.unique(np.stack([self.low, self.high]), axis=1, return_inverse=True)
 
 
-@dataclass(frozen=True, slots=True)
 class Group:
-    """Aggregates that look at the same rows: the names of their column and condition, and the parts."""
+    """Aggregates that look at the same rows.
 
-    of: str | None
-    where: str | None
-    parts: list[Part]
+    Attributes
+    ----------
+    of, where
+        The names of the column and the condition; None: the rows themselves, all rows.
+    places
+        The windows' edges, as places among those of the table.
+    batches
+        The aggregates by kind.
+    """
+
+    __slots__ = ("batches", "of", "places", "where")
+
+    def __init__(self, table: str, parts: Sequence[Aggregate], places: Sequence[int | None]) -> None:
+        self.of = None if parts[0].of is None else repr(parts[0].of)
+        where = _condition(parts[0])
+        self.where = None if where is None else _name(where)
+        own = _places(parts)
+        self.places = np.array([places.index(place) for place in own])
+        kinds: dict[Kind, list[Aggregate]] = {}
+        for part in parts:
+            kinds.setdefault("total" if part.kind == "mean" else part.kind, []).append(part)
+        self.batches = [Batch(table, each, own) for each in kinds.values()]
 
 
 class Asked:
@@ -61,23 +87,49 @@ class Asked:
         The table.
     columns
         Its history, time and what the aggregates look at, row by row, each expression once.
+    places
+        How long before the cutoff windows begin and end, microseconds; None: at the first row.
     groups
         The aggregates by the rows they look at.
     """
 
     def __init__(self, table: Table, parts: Sequence[Aggregate]) -> None:
-        self.table = table
-        of = {repr(part.of): part.of for part in parts if part.of is not None}
-        where = {f"where {part.where!r}": part.where.fill_null(False) for part in parts if part.where is not None}
-        row = [nw.col(HISTORY), nw.col(TIME).alias(TIME)]
-        self.columns = [*row, *(expr.alias(name) for name, expr in {**of, **where}.items())]
-        groups: dict[tuple[str | None, str | None, bool], Group] = {}
+        self.table, self.places = table, _places(parts)
+        columns: dict[str, nw.Expr] = {}
+        groups: dict[tuple[str, str, bool], list[Aggregate]] = {}
         for part in parts:
-            names = part.of is not None and repr(part.of), part.where is not None and f"where {part.where!r}"
-            key = (names[0] or None, names[1] or None, part.kind == "newest")
-            group = groups.setdefault(key, Group(key[0], key[1], []))
-            group.parts.append(Part(column(table.name, part), part.kind, _places(part.window), part.back))
-        self.groups = list(groups.values())
+            where = _condition(part)
+            columns |= {} if part.of is None else {repr(part.of): part.of}
+            columns |= {} if where is None else {_name(where): where.fill_null(False)}
+            groups.setdefault((repr(part.of), repr(where), part.kind == "newest"), []).append(part)
+        row = [nw.col(HISTORY), nw.col(TIME).alias(TIME)]
+        self.columns = [*row, *(expr.alias(name) for name, expr in columns.items())]
+        self.groups = [Group(table.name, each, self.places) for each in groups.values()]
+
+
+def _condition(part: Aggregate) -> nw.Expr | None:
+    """Which rows count: those whose value is known, unless only the newest is asked for."""
+    if part.of is None or part.kind == "newest":
+        return part.where
+    known = ~part.of.is_null()
+    return known if part.where is None else part.where & known
+
+
+def _name(where: nw.Expr) -> str:
+    return f"where {where!r}"
+
+
+def _places(parts: Sequence[Aggregate]) -> list[int | None]:
+    """The edges of the windows, each once."""
+    return list(dict.fromkeys(edge for part in parts for edge in _edges(part.window)))
+
+
+def _edges(window: Window | None) -> tuple[int | None, int]:
+    """How long before the cutoff a window begins and ends."""
+    if window is None:
+        return None, 0
+    before = microseconds(window.before)
+    return before + microseconds(window.length), before
 
 
 class Lookups:
@@ -85,106 +137,130 @@ class Lookups:
 
     Parameters
     ----------
+    asked
+        What is wanted.
     rows
-        The columns of `Asked`, history by history in order.
+        Its columns, history by history in order.
     histories
         How many histories there are.
     queries
         `history` (`histories` where the customer has none) and `cutoff`.
     """
 
-    def __init__(self, rows: pl.DataFrame, histories: int, queries: pl.DataFrame) -> None:
-        self._rows = rows
+    def __init__(self, asked: Asked, rows: pl.DataFrame, histories: int, queries: pl.DataFrame) -> None:
+        self._asked, self._rows = asked, rows
         self._history, self._times = rows[HISTORY].to_numpy(), rows[TIME].to_numpy()
+        self._cutoffs = queries[CUTOFF].to_numpy()
         history = queries[HISTORY].to_numpy()
         starts = np.searchsorted(self._history, np.arange(histories + 2, dtype=np.int32))
-        self._starts, self._ends = starts[history], starts[history + 1]
-        self._cutoffs = queries[CUTOFF].to_numpy()
-        self._edges: dict[int | None, Ints] = {None: self._starts}
+        begin, end = starts[history], starts[history + 1]
+        self._edges = np.empty((len(asked.places), len(history)), dtype=np.int64)
+        for edge, before in zip(self._edges, asked.places, strict=True):
+            instants = self._cutoffs - (before or 0)
+            edge[:] = begin if before is None else first_at_or_after(self._times, begin, end, instants)
 
-    def all(self, groups: Sequence[Group]) -> dict[str, Values]:
+    def all(self) -> Found:
         """A column per aggregate."""
-        found: dict[str, Values] = {}
-        for group in groups:
-            chosen = None if group.where is None else self._rows[group.where].to_numpy()
-            values = None if group.of is None else _values(self._rows[group.of])
-            if values is not None and group.parts[0].kind != "newest":
-                chosen = _known(values, chosen)
-            edges = {place: self._edge(place) for part in group.parts for place in part.places}
-            rows = None if chosen is None else np.flatnonzero(chosen)
-            if chosen is not None and rows is not None:
-                edges = ranges.among(chosen, rows, edges)
-            with np.errstate(over="ignore", invalid="ignore"):  # beyond the largest float64 is infinity
-                for part in group.parts:
-                    among = Ranges(edges[part.places[0]], edges[part.places[1]])
-                    found[part.column] = self._value(part, among, values, rows)
+        found: Found = {}
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond the largest float64 is infinity
+            for group in self._asked.groups:
+                chosen = self._chosen(group)
+                for batch in group.batches:
+                    found |= chosen.found(batch)
         return found
 
-    def _edge(self, before: int | None) -> Ints:
-        """The first row of each history that is not before the instant so long before the cutoff; None: of all."""
-        if before not in self._edges:
-            instants = self._cutoffs - (before or 0)
-            self._edges[before] = first_at_or_after(self._times, self._starts, self._ends, instants)
-        return self._edges[before]
-
-    def _value(self, part: Part, among: Ranges, values: Values | None, rows: Ints | None) -> Values:
-        """One aggregate; `among` counts in `rows`, the rows that count (None: all)."""
-        if part.kind == "count":
-            return among.sizes.astype(np.float64)
-        if part.kind in ("since", "since_first"):
-            row = ranges.newest(among) if part.kind == "since" else ranges.oldest(among)
-            return self._cutoffs - _numbers(self._times, _rows(row, rows))
-        assert values is not None  # noqa: S101 - every other kind is of a column
-        if part.kind == "newest":
-            row = _rows(ranges.newest(among, part.back), rows)
-            return _texts(values, row) if isinstance(values, pl.Series) else _numbers(values, row)
-        chosen = values if rows is None else values[rows]
-        if part.kind == "distinct":
-            history = self._history if rows is None else self._history[rows]
-            return ranges.distinct(same_before(history, chosen), among).astype(np.float64)
-        return NUMBERS[part.kind](np.asarray(chosen), among)
+    def _chosen(self, group: Group) -> Chosen:
+        """The rows that count for a group of aggregates, and where its edges lie among them."""
+        of = None if group.of is None else self._rows[group.of]
+        flags = None if group.where is None else Flags(self._rows[group.where])
+        edges = self._edges[group.places]
+        if flags is None or flags.all:
+            return Chosen(edges, of, self._history, self._times, self._cutoffs, None)
+        return Chosen(flags.before(edges), of, self._history, self._times, self._cutoffs, flags)
 
 
-def same_before(history: Ints, values: Values) -> Ints:
-    """Per row the row before it with the same value in the same history, or -1."""
-    if isinstance(values, np.ndarray) and len(values):
-        goes_on, rises = history[1:] == history[:-1], values[1:] >= values[:-1]
-        if np.all(rises | ~goes_on):  # equal values stand together
-            same_as = np.append(False, goes_on & (values[1:] == values[:-1]))
-            return np.where(same_as, np.arange(len(values)) - 1, -1)
-    same = codes(values) if isinstance(values, pl.Series) else np.unique(values, return_inverse=True)[1]
-    order = grouped(history, same)
-    rows = np.arange(len(history)) if order.rows is None else order.rows
-    found = np.empty(len(history), dtype=np.int64)
-    found[rows] = np.where(order.fresh, -1, np.roll(rows, 1))
-    return found
+class Chosen:
+    """The rows that count for a group of aggregates (flags None: all); `edges` count in them."""
+
+    def __init__(
+        self,
+        edges: Ints,
+        of: pl.Series | None,
+        history: Ints,
+        times: Ints,
+        cutoffs: Ints,
+        flags: Flags | None,
+    ) -> None:
+        self._edges, self._column, self._flags = edges, of, flags
+        self._history, self._times, self._cutoffs = history, times, cutoffs
+
+    def found(self, batch: Batch) -> Found:
+        """The aggregates of a batch, all windows at once."""
+        low, high = self._edges[batch.low], self._edges[batch.high]
+        values = OF_KIND.get(batch.kind, Chosen._number)(self, batch, Ranges(low.ravel(), high.ravel()))
+        size = len(self._cutoffs)
+        return {name: values[i * size : (i + 1) * size] for i, name in enumerate(batch.columns)}
+
+    @property
+    def _of(self) -> pl.Series:
+        assert self._column is not None  # noqa: S101 - every kind that comes here is of a column
+        return self._column
+
+    @cached_property
+    def _numbers(self) -> Floats:
+        return (self._of if self._flags is None else self._flags.chosen(self._of)).cast(pl.Float64).to_numpy()
+
+    @cached_property
+    def _kinds(self) -> ranges.Kinds:
+        if self._flags is None:
+            return ranges.Kinds(self._history, codes(self._of))
+        return ranges.Kinds(self._history[self._flags.rows], codes(self._flags.chosen(self._of)))
+
+    def _of_all(self, row: Ints) -> Ints:
+        """Places among the rows that count as places among all; -1 stays."""
+        if self._flags is None or len(self._flags.rows) == 0:
+            return row
+        return np.where(row < 0, -1, self._flags.rows[row])
+
+    def _cutoff(self, batch: Batch, _: Ranges) -> Values:
+        return np.tile(self._cutoffs.astype(np.float64), len(batch.columns))
+
+    def _count(self, _: Batch, among: Ranges) -> Values:
+        return among.sizes.astype(np.float64)
+
+    def _since(self, batch: Batch, among: Ranges) -> Values:
+        row = ranges.newest(among) if batch.kind == "since" else ranges.oldest(among)
+        return np.tile(self._cutoffs, len(batch.columns)) - _numbers(self._times, self._of_all(row))
+
+    def _newest(self, batch: Batch, among: Ranges) -> Values:
+        return _at(self._of, self._of_all(ranges.newest(among, np.repeat(batch.back, len(self._cutoffs)))))
+
+    def _distinct(self, _: Batch, among: Ranges) -> Values:
+        return self._kinds.distinct(among).astype(np.float64)
+
+    def _number(self, batch: Batch, among: Ranges) -> Values:
+        return NUMBERS[batch.kind](self._numbers, among)
+
+    def _total(self, batch: Batch, among: Ranges) -> Values:
+        """Totals, each window once, and means of them."""
+        low, high = (self._edges[end] for end in batch.once)
+        once, size = ranges.totals(self._numbers, Ranges(low.ravel(), high.ravel())), len(self._cutoffs)
+        found = once.reshape(low.shape)[batch.window].ravel()
+        if not batch.is_mean.any():
+            return found
+        return np.where(np.repeat(batch.is_mean, size), found / among.sizes, found)
 
 
-def _places(window: Window | None) -> Places:
-    if window is None:
-        return None, 0
-    before = microseconds(window.before)
-    return before + microseconds(window.length), before
-
-
-def _values(column: pl.Series) -> Values:
-    """Texts as they are, numbers as float64 with nan for null."""
-    return column if column.dtype == pl.String else column.cast(pl.Float64).to_numpy()
-
-
-def _known(values: Values, chosen: Bools | None) -> Bools | None:
-    """The chosen rows whose value is known; None: all."""
-    known = values.is_not_null().to_numpy() if isinstance(values, pl.Series) else ~np.isnan(values)
-    if known.all():
-        return chosen
-    return known if chosen is None else chosen & known
-
-
-def _rows(row: Ints, rows: Ints | None) -> Ints:
-    """Places among the rows that count as places among all; -1 stays."""
-    if rows is None or len(rows) == 0:
-        return row
-    return np.where(row < 0, -1, rows[row])
+OF_KIND = {
+    "cutoff": Chosen._cutoff,
+    "count": Chosen._count,
+    "since": Chosen._since,
+    "since_first": Chosen._since,
+    "newest": Chosen._newest,
+    "distinct": Chosen._distinct,
+    "total": Chosen._total,
+    "mean": Chosen._total,
+}
 
 
 def _numbers(values: Floats | Ints, row: Ints) -> Floats:
@@ -195,10 +271,12 @@ def _numbers(values: Floats | Ints, row: Ints) -> Floats:
     return found
 
 
-def _texts(values: pl.Series, row: Ints) -> pl.Series:
-    """The texts at these rows; null where the row is -1."""
-    if values.is_empty():
-        return pl.repeat(None, len(row), dtype=values.dtype, eager=True)
-    if len(row) == 1:
-        return pl.Series([values[int(row[0])] if row[0] >= 0 else None], dtype=values.dtype)
-    return values.gather(np.maximum(row, 0)).set(pl.Series(row < 0), None)
+def _at(values: pl.Series, row: Ints) -> Values:
+    """The numbers or texts at these rows; null (of numbers nan) where the row is -1."""
+    is_text = values.dtype in (pl.String, pl.Enum)
+    if len(row) <= FEW:
+        few = [values[place] if place >= 0 else None for place in row.tolist()]
+        return pl.Series(few, dtype=pl.String) if is_text else np.array(few, dtype=np.float64)
+    place = pl.Series(row)
+    found = values.gather(place.set(place < 0, None))
+    return found.cast(pl.String) if is_text else found.cast(pl.Float64).to_numpy()

@@ -8,7 +8,7 @@ import narwhals as nw
 import polars as pl
 
 from features import instants
-from features.schema import CUSTOMER, CUTOFF, HISTORY, KNOWN_AT, POSITION, TIME
+from features.schema import CHANNEL, CUSTOMER, CUTOFF, EVENT, HISTORY, KNOWN_AT, POSITION, TIME
 
 CUTOFFS_ONE_BY_ONE = 200  # distinct cutoffs up to which each is held against all events
 
@@ -29,17 +29,37 @@ class Ordered:
 
 def ordered(events: pl.DataFrame) -> Ordered:
     """The events with `history`, int32, from 0; sorted anew only where they are not."""
-    if not _in_order(events):
+    begins = _begins(events)
+    if not _in_order(events, begins):
         events = events.sort(CUSTOMER, POSITION)
-    rows = events.with_columns(pl.col(CUSTOMER).rle_id().cast(pl.Int32).alias(HISTORY))
-    return Ordered(rows, 0 if rows.is_empty() else int(rows[HISTORY][-1]) + 1)
+        begins = _begins(events)
+    history = (begins.cast(pl.Int32).cum_sum() - 1).alias(HISTORY)
+    return Ordered(events.with_columns(history), int(begins.sum()))
 
 
-def _in_order(events: pl.DataFrame) -> bool:
+def _begins(events: pl.DataFrame) -> pl.Series:
+    """Whether the row before is of another customer."""
+    customer = events[CUSTOMER]
+    return (customer != customer.shift(1)).fill_null(True)
+
+
+def _in_order(events: pl.DataFrame, begins: pl.Series) -> bool:
     """Whether customers rise, and positions within each."""
-    customer, before = pl.col(CUSTOMER), pl.col(CUSTOMER).shift(1)
-    follows = (customer > before) | ((customer == before) & (pl.col(POSITION) > pl.col(POSITION).shift(1)))
-    return bool(events.select(follows.all()).item())
+    position, customers = events[POSITION], events[CUSTOMER].filter(begins)
+    within = bool((begins | (position > position.shift(1))).all())
+    return within and bool((customers > customers.shift(1)).fill_null(True).all())
+
+
+def coded(log: Ordered) -> Ordered:
+    """The log with event types and channels as numbers under their names, which compare several times faster."""
+    names = [name for name in (EVENT, CHANNEL) if name in log.events.columns]
+    kinds = log.events.select(pl.col(names).unique().drop_nulls().sort().implode())
+    return Ordered(log.events.with_columns(pl.col(n).cast(pl.Enum(kinds[n][0])) for n in names), log.size)
+
+
+def plain(events: pl.DataFrame) -> pl.DataFrame:
+    """The events with texts as they were."""
+    return events.with_columns(pl.col(pl.Enum).cast(pl.String))
 
 
 def numbered(queries: pl.DataFrame, log: Ordered) -> pl.DataFrame:

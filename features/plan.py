@@ -1,30 +1,31 @@
 """The vectors of a few customers at once, fast: every query plan is built once, for all requests.
 
 For one customer, building the expressions of a catalogue costs several times what running them does.
-The plans stand over sources that yield the request's own rows.
+The plans stand over tables that hold the request's own rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Lock
 from typing import Any
 
 import narwhals as nw
 import polars as pl
-from polars.io.plugins import register_io_source
 
-from features.engine import aggregated, aggregated_of_one, aggregates, build, finished, known
+from features.arithmetic import computable, computed, queried, wanted
+from features.engine import aggregates, build, looked_up, planned
 from features.feature import Feature
-from features.histories import Keyed
-from features.instants import KEYS
+from features.held import Held
+from features.instants import KEYS, seen
 from features.journey import Journey
-from features.lookups import Asked
+from features.lookups import Asked, Found, Values
+from features.ordering import Ordered
 from features.records import from_records
-from features.schema import CUSTOMER, CUTOFF, HISTORY
+from features.schema import CUSTOMER, CUTOFF, HISTORY, POSITION
 
-FEW = 20  # cutoffs up to which a kept plan is the faster way
+FEW = 8  # cutoffs up to which one after another is the faster way
 AS_WRITTEN = pl.QueryOptFlags.none()  # a plan is optimised anew for every run, which costs more than so few rows do
 
 
@@ -43,62 +44,73 @@ class Plan:
 
     def __init__(self, journey: Journey, features: Sequence[Feature], profile: pl.DataFrame | None = None) -> None:
         self._lock, self._profile = Lock(), profile
-        self._columns = from_records([], journey)[0].columns
+        schema = from_records([], journey)[0].schema
+        self._columns, self._events = list(schema), Held({**schema, HISTORY: pl.Int32})
         self._features, self._tables = tuple(features), [Asked(*each) for each in aggregates(features)]
-        self._events = _Source({**from_records([], journey)[0].schema, HISTORY: pl.Int32})
-        self._derived = [_derived(self._events.rows(), asked) for asked in self._tables]
-        blank = self._found(
-            self._events.frame.drop(HISTORY), pl.DataFrame(schema={CUSTOMER: pl.String, CUTOFF: pl.Int64})
-        )
-        self._aggregates = _Source(dict(blank.schema))
-        held = None if profile is None else profile.lazy()
-        self._finished = finished(known(self._aggregates.rows()), KEYS, self._features, held)
+        log = self._events.rows().cache()  # read once for all tables
+        self._derived = [planned(log, asked) for asked in self._tables]
+        self._computed = [f for f in features if computable(f)]
+        self._rest = [f for f in features if not computable(f)]
+        blank = self._found(pl.DataFrame(schema=schema), "", 0)
+        keys = {CUSTOMER: pl.String, CUTOFF: pl.Int64}
+        self._aggregates = Held(keys | {name: _dtype(blank[name]) for name in wanted(self._rest)})
+        self._queried = queried(self._aggregates.rows(), self._rest, profile) if self._rest else None
+        self._schema = self._types(blank)
 
     def run(self, events: pl.DataFrame, cutoffs: pl.DataFrame) -> pl.DataFrame:
         """The vectors of `cutoffs`, as `build` gives them."""
+        keys = cutoffs.select(KEYS)
         if len(cutoffs) > FEW:
-            return build(events, cutoffs.select(KEYS), self._features, self._profile)
+            return build(events, keys, self._features, self._profile)
         with self._lock:
-            self._aggregates.frame = self._found(events[self._columns], cutoffs[list(KEYS)])
-            return self._finished.collect(engine="in-memory", optimizations=AS_WRITTEN)
+            rows = [self._row(events[self._columns], *key) for key in keys.iter_rows()]
+        return pl.from_dicts(rows, schema=self._schema)
 
-    def _found(self, events: pl.DataFrame, cutoffs: pl.DataFrame) -> pl.DataFrame:
-        find = aggregated_of_one if len(cutoffs) == 1 else aggregated
-        return cutoffs.hstack(find(events, cutoffs, self._tables, self._derive))
+    def _row(self, events: pl.DataFrame, customer: str, cutoff: int) -> dict[str, float | str | None]:
+        found = self._found(events, customer, cutoff)
+        row: dict[str, float | str | None] = {CUSTOMER: customer, CUTOFF: cutoff}
+        row |= {name: _plain(values[0]) for name, values in computed(self._computed, found).items()}
+        return row | self._others(customer, cutoff, found)
+
+    def _others(self, customer: str, cutoff: int, found: Found) -> dict[str, float | str | None]:
+        """The features that only a query computes."""
+        if self._queried is None:
+            return {}
+        schema = self._aggregates.frame.schema
+        row = {CUSTOMER: customer, CUTOFF: cutoff, **{name: found[name][0] for name in schema.names()[2:]}}
+        self._aggregates.frame = pl.from_dicts([row], schema=schema)
+        return self._queried.collect(engine="in-memory", optimizations=AS_WRITTEN).row(0, named=True)
+
+    def _found(self, events: pl.DataFrame, customer: str, cutoff: int) -> Found:
+        """The aggregates of one customer, whose past is the only history."""
+        history = pl.lit(0, dtype=pl.Int32).alias(HISTORY)
+        own = events.lazy().filter(pl.col(CUSTOMER) == customer).with_columns(pl.lit(cutoff).alias(CUTOFF))
+        past = nw.from_native(own).filter(seen()).to_native().drop(CUTOFF).sort(POSITION).with_columns(history)
+        log = past.collect(engine="in-memory", optimizations=AS_WRITTEN)
+        query = pl.DataFrame({CUTOFF: [cutoff], HISTORY: [0]}, schema={CUTOFF: pl.Int64, HISTORY: pl.Int32})
+        return looked_up(Ordered(log, 1), query, self._tables, self._derive)
 
     def _derive(self, log: pl.DataFrame) -> list[Callable[[], pl.DataFrame]]:
         self._events.frame = log
-        return [
-            partial(_held, rows) for rows in pl.collect_all(self._derived, engine="in-memory", optimizations=AS_WRITTEN)
-        ]
+        rows = pl.collect_all(self._derived, engine="in-memory", optimizations=AS_WRITTEN)
+        return [partial(_held, one) for one in rows]
+
+    def _types(self, blank: Found) -> pl.Schema:
+        found = computed(self._computed, blank)
+        types: dict[str, Any] = {name: _dtype(values) for name, values in found.items()}
+        types.update({} if self._queried is None else self._queried.collect_schema())
+        keys = {CUSTOMER: pl.String, CUTOFF: pl.Int64}
+        return pl.Schema(keys | {feature.name: types[feature.name] for feature in self._features})
 
 
-def _derived(events: pl.LazyFrame, asked: Asked) -> pl.LazyFrame:
-    """`features.engine.derived` as a plan, by window functions: a plan knows no row before."""
-    rows = asked.table.derive(nw.from_native(events), Keyed((HISTORY,)))
-    found: pl.LazyFrame = rows.select(*asked.columns).to_native()
-    return found
+def _dtype(values: Values) -> Any:
+    return pl.String if isinstance(values, pl.Series) else pl.Float64
+
+
+def _plain(value: float | str | None) -> float | str | None:
+    """The value with None for nan."""
+    return None if value is None or value != value else value  # noqa: PLR0124
 
 
 def _held(rows: pl.DataFrame) -> pl.DataFrame:
     return rows
-
-
-class _Source:
-    """A table that plans read, put in anew for every run."""
-
-    def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._schema = pl.Schema(schema)
-        self.frame = pl.DataFrame(schema=self._schema)
-
-    def rows(self) -> pl.LazyFrame:
-        """A plan that reads what is held when it runs."""
-        return register_io_source(self._read, schema=self._schema)
-
-    def _read(
-        self, with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _: int | None
-    ) -> Iterator[pl.DataFrame]:
-        frame = self.frame
-        frame = frame if predicate is None else frame.filter(predicate)
-        frame = frame if with_columns is None else frame.select(with_columns)
-        yield frame if n_rows is None else frame.head(n_rows)

@@ -12,7 +12,8 @@ from typing import Any
 import narwhals as nw
 
 from features.aggregates import COUNTS, Aggregate, column
-from features.engine import aggregates, columns_of
+from features.arithmetic import columns_of
+from features.engine import aggregates
 from features.feature import PROFILE, Feature, Table
 from features.histories import Keyed
 from features.instants import KEYS, inside, past
@@ -75,6 +76,8 @@ def _aggregate(number: int, part: Aggregate) -> nw.Expr:
     counts = nw.col(f"{WHERE} {number}") == 1
     if part.kind == "count":
         return nw.col(f"{WHERE} {number}").sum()
+    if part.kind == "cutoff":
+        return nw.col(CUTOFF).max()
     if part.kind in ("since", "since_first"):
         age = nw.when(counts).then(nw.col("age"))
         return age.min() if part.kind == "since" else age.max()

@@ -30,6 +30,7 @@ DERIVED = (POSITION, CUTOFF, HISTORY, "age", "last")  # columns that stand besid
 MICROSECONDS = 1_000_000
 MINUTE = 60 * MICROSECONDS
 DAY = 86_400 * MICROSECONDS
+HOUR = DAY // 24
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -53,34 +53,39 @@ def _holds(rule: Rule, columns: dict[Condition, str]) -> nw.Expr:
     return nw.lit(True)
 
 
-def _steps(events: Rows, here: Histories, columns: dict[Condition, str], most: dict[Condition, int]) -> Rows:
-    """One row per history and instant at which a count changes, with its steps.
+def _counts(events: Rows, here: Histories, columns: dict[Condition, str], most: dict[Condition, int]) -> Rows:
+    """One row per history and instant at which a count changes: all counts as they are then.
 
     A count that only grows is followed no further than to the largest number a rule asks for.
     """
     keys = [*here.keys, TIME]
     zero = {name: nw.lit(0) for name in columns.values()}
-    first = events.with_columns(earlier=here.before(TIME)).filter(nw.col("earlier").is_null())
-    parts = [first.select(*keys, **zero)]
+    parts = [_first(events, here).select(*keys, **zero)]
     for condition, name in columns.items():
         types, window = condition
         rows = events.filter(nw.col(EVENT).is_in(sorted(types)))
-        if window is None:
+        if window is None and most[condition] == 1:
+            rows = _first(rows, here)
+        elif window is None:
             counted = here.running(rows.with_columns(one=nw.lit(1)), number="one")
             rows = counted.filter(nw.col("number") <= most[condition])
         parts.append(rows.select(*keys, **{**zero, name: nw.lit(1)}))
         if window is not None:
             left = rows.with_columns((nw.col(TIME) + window).alias(TIME))
             parts.append(left.select(*keys, **{**zero, name: nw.lit(-1)}))
-    return nw.concat(parts).group_by(*keys).agg(*(nw.col(name).sum() for name in columns.values())).sort(*keys)
+    return here.running_at_instants(nw.concat(parts), *columns.values())
+
+
+def _first(rows: Rows, here: Histories) -> Rows:
+    """The first row of each history."""
+    return here.before(rows, earlier=TIME).filter(nw.col("earlier").is_null())
 
 
 def _by_rules(events: Rows, here: Histories, rules: Sequence[Rule]) -> Rows:
     """Rows (history, time, stage index) at every instant at which the stage may change."""
     most = _conditions(rules)
     columns = {condition: f"count_{i}" for i, condition in enumerate(most)}
-    steps = _steps(events, here, columns, most)
-    counts = here.running(steps, order_by=TIME, **{name: name for name in columns.values()})
+    counts = _counts(events, here, columns, most)
     stage: nw.Expr = nw.lit(0)
     for index, rule in enumerate(rules):
         stage = nw.when(_holds(rule, columns)).then(nw.lit(index)).otherwise(stage)
@@ -91,7 +96,7 @@ def _by_event(events: Rows, here: Histories, names: Sequence[str]) -> Rows:
     """The stage is the type of the last event; of several at one instant, the one that came last."""
     known = events.filter(nw.col(EVENT).is_in(list(names)))
     newest = known.group_by(*here.keys, TIME).agg(nw.col(POSITION).max())
-    last = known.join(newest, on=[*here.keys, TIME, POSITION], how="inner").sort(*here.keys, TIME)
+    last = here.in_order(known.join(newest, on=[*here.keys, TIME, POSITION], how="inner"), TIME)
     stage: nw.Expr = nw.lit(0)
     for index, name in enumerate(names):
         stage = nw.when(nw.col(EVENT) == name).then(nw.lit(index)).otherwise(stage)
@@ -109,7 +114,7 @@ def stage_changes(journey: Journey) -> Table:
 
     def derive(events: Rows, here: Histories) -> Rows:
         rows = _by_event(events, here, journey.stage_names) if rules is None else _by_rules(events, here, rules)
-        rows = rows.with_columns(previous=here.before("stage", order_by=TIME))
+        rows = here.before(rows, order_by=TIME, previous="stage")
         return rows.filter(nw.col("previous").is_null() | (nw.col("stage") != nw.col("previous")))
 
     return Table("stages", derive, order_by=TIME)

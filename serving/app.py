@@ -18,7 +18,7 @@ from features.errors import InputError
 from serving import problems
 from serving.bodies import BodyLimit
 from serving.routes import at_risk, campaigns, catalogue, customers, health, models, predictions, worklist
-from serving.state import Settings, State
+from serving.state import ReadFile, Settings, State
 
 if TYPE_CHECKING:
     from serving.scorer import Scorer
@@ -47,6 +47,7 @@ def create_app(
     *,
     load_scorer: Callable[[], Scorer],
     list_models: Callable[[], list[dict[str, Any]]],
+    read_file: ReadFile = lambda task, version, name: None,
 ) -> FastAPI:
     """The application; nothing is opened before it starts.
 
@@ -56,6 +57,8 @@ def create_app(
         Loads the champions; called when the server starts, and again later where it fails.
     list_models
         Every registered version of the journey's models.
+    read_file
+        A file that was logged with a version: its card, its plots; by default there are none.
     """
     app = _Application(
         title="Journeycast",
@@ -66,7 +69,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.journeycast = State(settings, load_scorer, list_models)
+    app.state.journeycast = State(settings, load_scorer, list_models, read_file)
     problems.install(app)
     app.add_middleware(BodyLimit, limit=settings.body_limit)
     for routes in (customers, predictions, at_risk, worklist, campaigns, catalogue, models, health):

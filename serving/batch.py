@@ -1,4 +1,4 @@
-"""Batch scoring: every customer of a log at its newest cutoff, into the store in one transaction."""
+"""Batch scoring: every customer of a log at its newest cutoff, into the store as a run."""
 
 from __future__ import annotations
 

@@ -25,6 +25,10 @@ class NotReadyError(InputError):
     """The models cannot be loaded now."""
 
 
+class UnknownModelError(InputError):
+    """There is no such version of a model, or nothing of that name was logged with it."""
+
+
 class Fault(BaseModel):
     """One place of a request that cannot be used."""
 
@@ -50,6 +54,7 @@ class Problem(BaseModel):
 _KINDS: dict[type[InputError], tuple[int, str, str]] = {
     UnknownCustomerError: (404, "unknown_customer", "No score of this customer"),
     UnknownCampaignError: (404, "unknown_campaign", "No campaign of this id"),
+    UnknownModelError: (404, "unknown_model", "No such file of a model"),
     SuppressedError: (409, "suppressed", "The customer must not be contacted"),
     RunGoneError: (410, "run_gone", "The list is no longer stored"),
     NoModelError: (503, "no_model", "No model serves this journey yet"),

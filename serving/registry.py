@@ -68,12 +68,35 @@ def models(journey: str, tracking_uri: str) -> list[dict[str, Any]]:
                     ),
                     "grade": version.tags.get("grade"),
                     "grade_words": version.tags.get("words"),
+                    "decision": version.tags.get("decision"),
+                    "decision_words": version.tags.get("decision_words"),
+                    "warnings": run.data.tags.get("warnings"),
                     "registered_at": int(version.creation_timestamp),
                     "metrics": {k: v for k, v in run.data.metrics.items() if not k.startswith("rule/")},
                     "rules": _by_rule(run.data.metrics),
                 }
             )
     return sorted(listed, key=lambda one: (TASKS.index(one["task"]), -one["version"]))
+
+
+def file_of(journey: str, tracking_uri: str, task: str, version: int, name: str) -> bytes | None:
+    """A file that was logged with a version, such as `model_card.json`; None: there is no such version or file."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    client = _client(tracking_uri)
+    try:
+        run_id = client.get_model_version(f"{journey}.{task}", str(version)).run_id
+        if name not in {file.path for file in client.list_artifacts(run_id)}:
+            return None
+    except MlflowException as problem:
+        if problem.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return None
+        raise
+    with tempfile.TemporaryDirectory() as scratch:
+        uri = f"runs:/{run_id}/{name}"
+        path = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=scratch, tracking_uri=tracking_uri)
+        return Path(path).read_bytes()
 
 
 def _by_rule(metrics: dict[str, float]) -> dict[str, dict[str, float]]:

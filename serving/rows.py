@@ -1,9 +1,10 @@
-"""Answers as rows of the score store: a run is written a part at a time, within one transaction."""
+"""Answers as rows of the score store: a run is written a part at a time, each in a transaction of its own."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from itertools import islice
 from typing import Any, NamedTuple
@@ -37,7 +38,7 @@ class _Band(NamedTuple):
 
 
 def write(
-    connection: Connection,
+    transaction: Callable[..., AbstractContextManager[Connection]],
     run_id: int,
     scored_at: int,
     answers: Iterable[Answer],
@@ -54,12 +55,13 @@ def write(
     found, customers, currency, horizon = iter(answers), 0, None, None
     while chunk := list(islice(found, CHUNK)):
         ids = [answer.customer_id for answer in chunk]
-        bands = _bands(connection, before, ids) if before else {}
-        rows = [
-            _score(run_id, answer, _moved(bands.get(answer.customer_id), _risk(answer), scored_at, bool(before)), held)
-            for answer, held in zip(chunk, segments.of(ids), strict=True)
-        ]
-        _insert(connection, run_id, chunk, rows)
+        with transaction(writes=True) as connection:
+            bands = _bands(connection, before, ids) if before else {}
+            rows = [
+                _score(run_id, each, _moved(bands.get(each.customer_id), _risk(each), scored_at, bool(before)), held)
+                for each, held in zip(chunk, segments.of(ids), strict=True)
+            ]
+            _insert(connection, run_id, chunk, rows)
         customers += len(chunk)
         currency = currency or next((answer.cltv.currency for answer in chunk if answer.cltv), None)
         days = next((answer.churn.horizon_days for answer in chunk if answer.churn), None)

@@ -123,6 +123,7 @@ def metrics_table(task: str, about: dict[str, Any]) -> RenderableType:
     if len(ranked) > _RULES:
         table.caption = f"{len(ranked) - _RULES} weaker rules are in MLflow"
     told = [f"Grade {about['grade']['words']}", *_intervals(about), *_stake(about)]
+    told += [f"Tuning: {about['tuning']}"] if about.get("tuning") else []
     told += [f"Warning: {warning}" for warning in about.get("warnings", [])]
     return Group(table, Text("\n".join(told) + "\n"))
 

@@ -14,13 +14,14 @@ from fastapi import Depends, Request
 from features.errors import InputError, NoModelError
 from features.journey import Campaign
 from serving.database import StoreError
-from serving.problems import NotReadyError
+from serving.problems import NotReadyError, UnknownModelError
 from serving.store import Store
 from serving.vector_log import VectorLog
 
 if TYPE_CHECKING:
     from serving.scorer import Scorer
 
+ReadFile = Callable[[str, int, str], bytes | None]  # task, version, name of the file; None: there is none
 _log = logging.getLogger(__name__)
 _AGAIN_SECONDS = 10.0  # after a failure to load the models
 
@@ -49,12 +50,14 @@ class State:
         settings: Settings,
         load_scorer: Callable[[], Scorer],
         list_models: Callable[[], list[dict[str, Any]]],
+        read_file: ReadFile,
     ) -> None:
         self.journey = settings.journey
         self.campaign = settings.campaign
         self.store = Store(settings.store_url)
         self.turn = Lock()  # one prediction at a time: several at once only wait for the interpreter's lock
         self._load, self._list, self._lock = load_scorer, list_models, Lock()
+        self._read_file = read_file
         self._share = settings.log_vectors
         self._scorer: Scorer | None = None
         self._failure: InputError | None = None
@@ -120,6 +123,29 @@ class State:
             return self._list()
         except Exception as error:
             raise self._not_ready(error) from error
+
+    def model_file(self, task: str, version: int, name: str) -> bytes:
+        """A file logged with a version of one of the journey's models.
+
+        Raises
+        ------
+        UnknownModelError
+            There is no such version, or nothing of this name was logged with it.
+        NotReadyError
+            Where the registry cannot be read.
+        """
+        try:
+            found = self._read_file(task, version, name)
+        except Exception as error:
+            raise self._not_ready(error) from error
+        if found is None:
+            raise UnknownModelError(
+                f"{self.journey}.{task} version {version}",
+                f"has no {name}",
+                "a version of GET /v1/models",
+                "train again",
+            )
+        return found
 
     def _not_ready(self, error: Exception) -> NotReadyError:
         _log.error("the models of %s cannot be read", self.journey, exc_info=error)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from features.errors import InputError
+from features.schema import DAY
 from serving import cursors, rows
 from serving.answers import Answer
 from serving.clock import now
@@ -23,7 +25,9 @@ from serving.segments import Segments
 from serving.tables import Run, runs, stored_answers
 
 _WHOLE_LIST = Wanted()
-_LATEST = select(runs).where(runs.c.journey == bindparam("journey")).order_by(runs.c.id.desc()).limit(1)
+_WHOLE = runs.c.customers > 0  # a run that is still being written, or never was to its end, has none
+_LATEST = select(runs).where(runs.c.journey == bindparam("journey"), _WHOLE).order_by(runs.c.id.desc()).limit(1)
+_ABANDONED = DAY  # a run unfinished for so long is nobody's
 _ANSWER = select(stored_answers.c.answer).where(
     stored_answers.c.run_id == _LATEST.with_only_columns(runs.c.id).scalar_subquery(),
     stored_answers.c.customer_id == bindparam("customer_id"),
@@ -74,9 +78,8 @@ class Store:
     ) -> int:
         """Write a run and return its id; readers see all of it or, where anything fails, nothing.
 
-        `answers` is read once, in chunks, while the transaction is open: on SQLite no one else
-        writes until it is exhausted. A run is stored as scored after the one before it, whatever the
-        clock says.
+        `answers` is read once, a part at a time, and each part is a transaction of its own: others
+        write meanwhile. A run is stored as scored after the one before it, whatever the clock says.
 
         Raises
         ------
@@ -85,19 +88,30 @@ class Store:
         """
         held = segments or Segments()
         new = {"journey": journey, "cutoff": cutoff, "versions": versions, "segments": held.names or None}
-        with self.transaction(writes=True) as connection:
-            before = _latest(connection, journey)
-            stamp = max(scored_at, before.scored_at + 1) if before else scored_at
-            begun = {**new, "scored_at": stamp, "customers": 0}
-            run_id = connection.execute(insert(runs).values(begun).returning(runs.c.id)).scalar_one()
-            written = rows.write(connection, run_id, stamp, answers, before, held)
+        before, run_id, stamp = self._begin(new, scored_at)
+        try:
+            written = rows.write(self.transaction, run_id, stamp, answers, before, held)
             if not written.customers:
                 raise InputError(
                     "score", "no customer was scored", "one or more", "check that the event log has events"
                 )
-            connection.execute(update(runs).where(runs.c.id == run_id).values(written._asdict()))
-            self._forget_old(connection, journey)
+            with self.transaction(writes=True) as connection:
+                connection.execute(update(runs).where(runs.c.id == run_id).values(written._asdict()))
+                self._forget_old(connection, journey)
+        except BaseException:
+            with suppress(StoreError), self.transaction(writes=True) as connection:
+                connection.execute(delete(runs).where(runs.c.id == run_id))
+            raise
         return run_id
+
+    def _begin(self, new: dict[str, Any], scored_at: int) -> tuple[Run | None, int, int]:
+        """The run before, and the id and stamp of the new one, which nobody sees yet."""
+        with self.transaction(writes=True) as connection:
+            before = _latest(connection, new["journey"])
+            stamp = max(scored_at, before.scored_at + 1) if before else scored_at
+            begun = {**new, "scored_at": stamp, "customers": 0}
+            run_id = connection.execute(insert(runs).values(begun).returning(runs.c.id)).scalar_one()
+        return before, int(run_id), stamp
 
     def latest_run(self, journey: str) -> Run | None:
         """The newest run of a journey; null: none yet."""
@@ -197,7 +211,8 @@ class Store:
 
     def _forget_old(self, connection: Connection, journey: str) -> None:
         of_journey = select(runs.c.id).where(runs.c.journey == journey).order_by(runs.c.id.desc())
-        old = connection.execute(of_journey.offset(self._keep)).scalars().all()
+        old = list(connection.execute(of_journey.where(_WHOLE).offset(self._keep)).scalars())
+        old += connection.execute(of_journey.where(~_WHOLE, runs.c.scored_at < now() - _ABANDONED)).scalars()
         if old:
             connection.execute(delete(runs).where(runs.c.id.in_(old)))  # scores and answers go with it
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -11,12 +12,14 @@ import pytest
 from features.feature import REASONS
 from features.journey import Churn, Cltv, Journey, NextStage, Rule
 from training.card import card
+from training.card_json import card_json
 from training.card_task import asked, cell, limits, reading, target
+from training.plots_shap import importances
 from training.train import Trained
 
 TASKS = ("churn", "next_stage", "cltv")
-SECTIONS = ["What it predicts", "Data", "Measured beside simple rules", "Time blocks"]
-SECTIONS += ["What moves it", "Limits", "How to read it"]
+SECTIONS = ["What it predicts", "Data", "Measured beside simple rules", "Predicted and true", "Where it is worse"]
+SECTIONS += ["Time blocks", "What moves it", "Limits", "How to read it"]
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +92,49 @@ def test_reasons_are_told_in_words_with_shares_of_about_one(task: str, cards: di
     shares = [int(row[2].removesuffix(" %")) for row in rows]
     assert shares == sorted(shares, reverse=True)
     assert 93 <= sum(shares) <= 107
+
+
+def test_what_moves_churn_most_is_told_with_its_direction(cards: dict[str, str]) -> None:
+    told = cards["churn"].split("## What moves it")[1].strip().splitlines()[0]
+    assert told.startswith("What moves the chance of churn most is ")
+    assert "of all effects: the higher, the more)" in told
+    assert "the higher, the" not in cards["next_stage"].split("## What moves it")[1].split("##")[0]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_segment_stands_beside_the_rule_with_its_verdict(
+    task: str, tasks: dict[str, Trained], cards: dict[str, str]
+) -> None:
+    section = cards[task].split("## Where it is worse")[1].split("## Time blocks")[0]
+    for dimension in ("stage", "channel", "tenure"):
+        rows = _table(section, dimension)[2:]
+        found = [one for one in tasks[task].segments if one.dimension == dimension]
+        assert [row[0].replace("\0", "\\|") for row in rows] == [cell(one.value) for one in found]
+        assert [row[-1].strip("*") for row in rows] == [one.verdict for one in found]
+        assert sum(int(row[2].replace(",", "")) for row in rows) == len(tasks[task].assessment.labels)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_groups_of_the_calibration_plot_stand_in_the_card(task: str, cards: dict[str, str]) -> None:
+    section = cards[task].split("## Predicted and true")[1]
+    assert f"]({'deciles' if task == 'cltv' else 'calibration'}.png)" in section
+    assert len(_table(section, "group")) == 2 + 10
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_card_is_json_too(task: str, tasks: dict[str, Trained]) -> None:
+    found = card_json(tasks[task], importances(tasks[task]))
+    told = json.loads(json.dumps(found, allow_nan=False))
+    assert told["name"] == f"bazaar.{task}"
+    assert told["metrics"] == tasks[task].model.about["metrics"]
+    assert len(told["calibration"]) == 10
+    assert {one["verdict"] for one in told["segments"]} <= {"ahead", "not told apart", "behind", "too small"}
+    for part in told["what_moves_it"]:
+        assert sum(feature["share"] for feature in part["features"]) == pytest.approx(1)
+        assert {feature["direction"] for feature in part["features"]} <= {"raises", "lowers", "mixed"}
+    assert told["limits"]
+    assert told["how_to_read_it"]
+    assert "\\" not in " ".join([told["target"], *told["limits"], *told["how_to_read_it"]])
 
 
 def test_names_with_markdown_characters_break_no_table(cards: dict[str, str]) -> None:

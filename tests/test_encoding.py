@@ -92,3 +92,18 @@ def test_the_vectors_of_a_journey_become_one_matrix_of_numbers():
     assert matrix.dtype == np.float64
     stage = [f.name for f in features].index("stage")
     assert matrix[:, stage].tolist() == [1, 1]
+
+
+def test_rows_one_by_one_are_read_as_all_together():
+    vectors = pl.DataFrame(
+        {
+            "days": [0.1, None, math.nan, -2.5] * 5,
+            "shop": ["a", None, "z", "b"] * 5,
+            "kind": [3, None, 1, 2] * 5,
+            "empty": pl.Series([None] * 20, dtype=pl.Null),
+        }
+    )
+    categories = {"shop": ("a", "b"), "kind": (1, 2, 3), "empty": ()}
+    encoding = Encoding(("days", *categories), categories)
+    together = encoding.matrix(vectors)
+    np.testing.assert_array_equal(np.vstack([encoding.matrix(vectors[row]) for row in range(20)]), together)

@@ -447,7 +447,30 @@ def test_the_catalogue_tells_every_feature(client, shop):
 def test_the_models_are_told_without_nan(client):
     told = client.get("/v1/models").json()
     assert told["serving"] == {"churn": 1, "next_stage": 1, "cltv": 1}
-    assert told["models"][0] == VERSIONS[0] | {"metrics": {"auc": None}}
+    nothing = dict.fromkeys(("grade_words", "decision", "decision_words", "warnings"))
+    assert told["models"][0] == nothing | VERSIONS[0] | {"metrics": {"auc": None}}
+
+
+def test_a_card_is_json_or_markdown_as_asked_and_its_plots_are_pictures(scored, shop):
+    logged = {"model_card.json": b'{"name": "shop.churn"}', "model_card.md": b"# shop.churn", "calibration.png": b"PNG"}
+
+    def read_file(task, version, name):
+        return logged.get(name) if (task, version) == ("churn", 1) else None
+
+    app = create_app(
+        Settings("shop", scored[0]), load_scorer=lambda: shop[2], list_models=lambda: VERSIONS, read_file=read_file
+    )
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.get("/v1/models/churn/1/card").json() == {"name": "shop.churn"}
+        for told in (
+            client.get("/v1/models/churn/1/card?format=markdown"),
+            client.get("/v1/models/churn/1/card", headers={"Accept": "text/markdown"}),
+        ):
+            assert (told.text, told.headers["Content-Type"]) == ("# shop.churn", "text/markdown; charset=utf-8")
+        assert client.get("/v1/models/churn/1/plots/calibration.png").headers["Content-Type"] == "image/png"
+        problem(client.get("/v1/models/churn/1/plots/tuning.png"), 404, "unknown_model")
+        problem(client.get("/v1/models/churn/2/card"), 404, "unknown_model")
+        problem(client.get("/v1/models/churn/1/plots/about.png"), 422, "invalid_request")
 
 
 def test_a_server_without_models_lives_but_is_not_ready(untrained):
@@ -530,6 +553,7 @@ CAMPAIGN_PARTS = ("members", "contacts", "outcome")
 def test_the_api_is_documented_in_openapi(client):
     told = client.get("/openapi.json").json()
     routes = {"/v1/customers/{customer_id}", "/v1/predictions", "/v1/at-risk", "/v1/features", "/v1/models"}
+    routes |= {f"/v1/models/{{task}}/{{version}}/{part}" for part in ("card", "plots/{plot}.png")}
     one = "/v1/campaigns/{campaign_id}"
     work = {"/v1/worklist/{customer_id}", "/v1/campaigns", one, *(f"{one}/{part}" for part in CAMPAIGN_PARTS)}
     assert routes | work | {"/healthz", "/readyz"} == set(told["paths"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from shop import DEFINITION, read_shop, write_log
 from trained import shop_of_chance, tracking_at
 
 from features.definition import read as read_journey
 from features.log import read
+from serving import registry
 from training.promote import promote
 from training.recipe import Recipe
 from training.tracking import CHAMPION
@@ -180,3 +182,41 @@ def test_another_definition_is_promoted_since_champions_have_to_agree(store):
     decision = promote(store, "shop", unread, "churn", number=4)
     assert decision.promoted
     assert "the journey's definition changed (risk_bands)" in decision.words
+
+
+def test_an_overfit_champion_that_has_seen_the_test_cutoffs_loses_all_the_same(shop, empty):
+    # Refitted on everything, it knows the test rows nearly by heart; its recipe is judged without them.
+    journey, log = shop(LATER)
+    greedy = Recipe(learning_rate=0.3, leaves=63, rows_per_leaf=2, lambda_l2=0.0, rounds_at_most=60, patience=60)
+    by_heart, careful = (train(journey, log, ["churn"], recipe, 1, lambda _: None)[0] for recipe in (greedy, GOOD))
+    churned = careful.assessment.labels
+
+    def loss_of(model):
+        p = model.predict(careful.test_rows)[:, 0]
+        return float(-np.mean(churned * np.log(p) + (1 - churned) * np.log1p(-p)))
+
+    assert loss_of(by_heart.model) < loss_of(careful.judged)
+    for one in (by_heart, careful):
+        empty.register(journey, [one])
+    empty.set_champion("shop", "churn", 1)
+    decision = decide(empty, shop, LATER, number=2)
+    assert decision.promoted, decision.words
+    assert f"against the champion's {by_heart.assessment.metrics['log_loss']:.4f}" in decision.words
+
+
+# The reason, where people look for it
+
+
+def test_a_decision_is_kept_in_words_with_the_version(store, shop):
+    store.set_champion("shop", "churn", 1)
+    refused = decide(store, shop, LATER, number=2, accept_grade_c=True)
+    renewed = promote(store, "shop", unread, "churn", number=4)
+    listed = {one["version"]: one for one in registry.models("shop", store.uri)}
+    assert (listed[2]["decision"], listed[2]["decision_words"]) == ("not promoted", refused.words)
+    assert (listed[4]["decision"], listed[4]["decision_words"]) == ("promoted", renewed.words)
+    assert listed[3]["decision"] is None
+    promote(store, "shop", unread, "churn", number=4)
+    store.rollback("shop", "churn")
+    listed = {one["version"]: one for one in registry.models("shop", store.uri)}
+    assert listed[4]["decision_words"] == renewed.words  # asking again about a champion decides nothing
+    assert listed[1]["decision_words"] == "rolled back to from version 4"

@@ -6,17 +6,18 @@ from contextlib import closing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, select, text
 from stores import OVERDUE, VERSIONS, answer_of, execute, ids, write
 
 from features.errors import InputError
 from features.schema import DAY
-from serving import cursors
+from serving import cursors, worklist
 from serving.answers import Answer, to_json
 from serving.cursors import Cursor
 from serving.database import StoreError
 from serving.filters import Filters, Wanted
 from serving.store import NoScoresError, RunGoneError, Store
+from serving.suppression import Moment
 from serving.tables import runs, scores, stored_answers
 
 
@@ -84,6 +85,29 @@ def test_readers_see_the_run_before_until_the_new_one_is_whole(store):
     store.write_run("shop", 0, 0, VERSIONS, answers())
     assert seen == [1.0, ["h1"]]
     assert store.answer("shop", "h1").expected_loss == 2.0
+
+
+def test_work_goes_on_while_a_run_is_written(store):
+    write(store, answer_of("h1", loss=1.0))
+
+    def answers() -> Iterator[Answer]:
+        yield from (answer_of(f"h{number}", loss=2.0) for number in range(3000))
+        worklist.change(store, "shop", "h1", worklist.Change(opted_out=True), Moment(0, 28.0))
+
+    store.write_run("shop", 0, 0, VERSIONS, answers())
+    assert "h1" not in ids(store.at_risk("shop", limit=5000))
+    assert len(ids(store.at_risk("shop", limit=5000))) == 2999
+
+
+def test_what_a_killed_process_left_of_a_run_is_never_seen_and_goes_with_the_next(store):
+    with store.transaction(writes=True) as connection:
+        connection.execute(
+            insert(runs).values(journey="shop", cutoff=0, scored_at=0, versions=VERSIONS, customers=0, currency=None)
+        )
+    assert store.latest_run("shop") is None
+    write(store, answer_of("h1"))
+    with store.transaction() as connection:
+        assert connection.execute(select(runs.c.customers)).scalars().all() == [1]
 
 
 def test_no_answer_at_all_is_an_error_and_no_run(store):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -40,6 +41,8 @@ def test_a_version_carries_its_digest_grade_and_words(task, champions, trained, 
         "digest": trained[task].model.save(tmp_path / "model"),
         "grade": grade["letter"],
         "words": grade["words"],
+        "decision": "promoted",
+        "decision_words": f"first champion: {grade['words']}",
     }
     assert champions.tracking.about(found) == trained[task].model.about
 
@@ -52,7 +55,7 @@ def test_a_run_logs_recipe_metrics_beside_the_rules_and_what_it_was_made_of(cham
     assert run.data.metrics["log_loss"] == about["metrics"]["log_loss"]
     assert run.data.metrics["rule/base rate/log_loss"] == about["rules"]["base rate"]["log_loss"]
     files = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert files >= {"journey.json", "about.json", "model_card.md", "calibration.png"}
+    assert files >= {"journey.json", "about.json", "model_card.md", "model_card.json", "calibration.png"}
     assert run.data.tags["mlflow.parentRunId"]
 
 
@@ -62,6 +65,15 @@ def test_the_registry_lists_versions_with_grades_and_rules(champions):
     assert all(set(one["aliases"]) >= {"challenger", "champion"} for one in listed)
     assert "base rate" in listed[0]["rules"]
     assert not any(name.startswith("rule/") for name in listed[0]["metrics"])
+
+
+def test_a_version_hands_out_what_was_logged_with_it(champions, trained):
+    read = partial(registry.file_of, "simulated", champions.uri)
+    assert json.loads(read("churn", 1, "model_card.json"))["grade"] == trained["churn"].model.about["grade"]
+    assert read("churn", 1, "model_card.md").startswith(b"# simulated.churn")
+    assert read("churn", 1, "calibration.png").startswith(b"\x89PNG")
+    assert read("churn", 1, "nothing.png") is None
+    assert read("churn", 99, "model_card.json") is None
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -242,13 +242,14 @@ def test_a_value_that_is_always_nothing_is_refused(value, tmp_path):
 
 @pytest.mark.parametrize("paid", [lambda day: 5.0 * (day > 330), lambda day: 5.0 * (day < 150)])
 def test_a_block_without_any_value_is_refused(paid, tmp_path):
-    with pytest.raises(InputError, match=r"tasks\.cltv: a time block without any example of a value above 0"):
+    with pytest.raises(InputError, match=r"tasks\.cltv: 0 customers with a value above 0 among those to"):
         fitted(tmp_path, "cltv", MIXED, value=paid)
 
 
-def test_one_customer_is_refused(tmp_path):
-    with pytest.raises(InputError, match="test rows: 1 customers"):
+def test_too_few_customers_of_an_outcome_are_refused_with_how_many_are_needed(tmp_path):
+    with pytest.raises(InputError, match="1 customers who stay among those to grow trees on") as caught:
         fitted(tmp_path, "churn", [20.0])
+    assert caught.value.accepted.startswith("at least 20")
 
 
 def test_a_history_without_a_single_horizon_is_refused(tmp_path):

@@ -7,7 +7,9 @@ from typing import Any
 from features.feature import REASONS
 from features.journey import Journey
 from features.labels import tasks
-from training.card_task import asked, cell, limits, reading, target
+from training.card_json import calibration
+from training.card_segments import MEANS, mean, segment_tables
+from training.card_task import asked, cell, in_words, limits, number, reading, table, target
 from training.plots_panel import percent
 from training.plots_shap import Importance, importances
 from training.train import Trained
@@ -49,8 +51,11 @@ _FEATURES_TOLD = 3  # per reason code: its strongest
 _NEGLIGIBLE = 0.005  # share of all effects below which a reason code is only named
 
 
-def card(trained: Trained) -> str:
-    """The card of the model to be served; its numbers are those of the judged twin."""
+def card(trained: Trained, parts: list[Importance] | None = None) -> str:
+    """The card of the model to be served; its numbers are those of the judged twin.
+
+    `parts` are the importances of that twin, where they are known already.
+    """
     about = trained.model.about
     journey = Journey.model_validate(about["journey"])
     task = tasks(journey)[trained.task]
@@ -60,8 +65,10 @@ def card(trained: Trained) -> str:
         f"## What it predicts\n\n{target(task, journey)}\n\nAsked of {asked(task.eligibility)}.",
         f"## Data\n\n{_data(about, journey)}",
         f"## Measured beside simple rules\n\n{_measured(trained)}",
+        f"## Predicted and true\n\n{_calibration(trained)}",
+        f"## Where it is worse\n\n{segment_tables(trained)}",
         f"## Time blocks\n\n{_blocks(about)}",
-        f"## What moves it\n\n{_reasons(importances(trained))}",
+        f"## What moves it\n\n{_reasons(parts or importances(trained))}",
         f"## Limits\n\n{limits(task, journey, about)}",
         f"## How to read it\n\n{reading(task, journey, about)}",
     )
@@ -82,14 +89,14 @@ def _measured(trained: Trained) -> str:
     metrics, rules = about["metrics"], about["rules"]
     shown = [name for name in _METRICS if name in metrics]
     header = ["", *(_METRICS[name][0] for name in shown)]
-    rows = [["**this model**", *(_number(metrics[name]) for name in shown)]]
-    rows += [[cell(rule), *(_number(found.get(name)) for name in shown)] for rule, found in rules.items()]
+    rows = [["**this model**", *(number(metrics[name]) for name in shown)]]
+    rows += [[cell(rule), *(number(found.get(name)) for name in shown)] for rule, found in rules.items()]
     size = (
         f"{len(trained.assessment.labels):,} rows of the test block; each rule was fitted on all rows before it "
         "and on the calibrator's alone, and answers by the better fit."
     )
     meaning = "\n".join(f"- {_METRICS[name][0]}: {_METRICS[name][1]}" for name in shown)
-    return f"{size}\n\n{_table(header, rows)}\n\n{meaning}{_coverage(about)}{_stake(about)}"
+    return f"{size}\n\n{table(header, rows)}\n\n{meaning}{_coverage(about)}{_stake(about)}"
 
 
 def _coverage(about: dict[str, Any]) -> str:
@@ -126,7 +133,7 @@ def _blocks(about: dict[str, Any]) -> str:
         "and each half of the customers stops the trees for the other."
     )
     return (
-        _table(["block", "for", "cutoffs", "first", "last"], rows)
+        table(["block", "for", "cutoffs", "first", "last"], rows)
         + f"\n\nA horizon of {about['horizon_days']:g} days lies between blocks: no label reaches into the next one."
         + (shared if about["blocks"]["shared"] else "")
         + f"\n\nThe served model was refitted with the same settings on all {len(about['cutoffs'])} cutoffs, "
@@ -135,9 +142,24 @@ def _blocks(about: dict[str, Any]) -> str:
     )
 
 
+def _calibration(trained: Trained) -> str:
+    """The groups of the calibration plot as a table too: a card is read where pictures are not."""
+    file = "deciles.png" if trained.task == "cltv" else "calibration.png"
+    said, came = MEANS[trained.task]
+    groups = calibration(trained)
+    rows = [
+        [str(n), str(group["rows"]), mean(trained.task, group["predicted"]), mean(trained.task, group["true"])]
+        for n, group in enumerate(groups, 1)
+    ]
+    tuned = f" {cell(trained.model.about['tuning'])}." if trained.model.about["tuning"] else ""
+    intro = f"![predicted and true]({file})\n\nTen groups of equal size, the lowest prediction first.{tuned}"
+    return f"{intro}\n\n{table(['group', 'rows', said, came], rows)}"
+
+
 def _reasons(parts: list[Importance]) -> str:
     told = []
     for found in parts:
+        told.append(in_words(found))
         title = f"Share of the effect on {found.part} (mean |SHAP value| in {found.unit}, summed over features)"
         told.append(f"{title}, {found.rows:,} rows of the test block:\n\n{_by_code(found)}")
     return "\n\n".join(told)
@@ -145,8 +167,8 @@ def _reasons(parts: list[Importance]) -> str:
 
 def _by_code(found: Importance) -> str:
     codes: dict[str, list[int]] = {}
-    for number, feature in enumerate(found.features):
-        codes.setdefault(feature.reason, []).append(number)
+    for place, feature in enumerate(found.features):
+        codes.setdefault(feature.reason, []).append(place)
     total = float(found.effects.sum()) or 1.0
     shares = {code: float(found.effects[numbers].sum()) / total for code, numbers in codes.items()}
     rows, rest = [], []
@@ -156,16 +178,5 @@ def _by_code(found: Importance) -> str:
             continue
         strongest = "; ".join(cell(found.features[n].description) for n in codes[code][:_FEATURES_TOLD])
         rows.append([code, REASONS[code], percent(share), strongest])
-    table = _table(["reason code", "which is", "share", "its strongest features"], rows)
-    return table + (f"\n\nUnder half a percent: {', '.join(rest)}." if rest else "")
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,.3f}" if abs(value) < 10 else f"{value:,.1f}"
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    told = table(["reason code", "which is", "share", "its strongest features"], rows)
+    return told + (f"\n\nUnder half a percent: {', '.join(rest)}." if rest else "")

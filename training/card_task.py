@@ -7,6 +7,7 @@ from typing import Any
 from features.journey import Churn, Cltv, Journey, NextStage, Rule
 from features.labels import Task
 from training.plots_panel import percent
+from training.plots_shap import Importance
 
 
 def target(task: Task, journey: Journey) -> str:
@@ -95,3 +96,26 @@ def _quoted(names: list[str]) -> str:
 def cell(text: str) -> str:
     """A name on one line that Markdown shows as it is, inside a table too."""
     return "".join(f"\\{c}" if c in "\\|`*_[]<>#" else c for c in " ".join(text.split()))
+
+
+def in_words(found: Importance) -> str:
+    """What moves a part of the prediction most, as a sentence."""
+    total = float(found.effects.sum()) or 1.0
+    told = []
+    for feature, effect, direction in list(zip(found.features, found.effects, found.directions, strict=True))[:3]:
+        way = {"raises": ": the higher, the more", "lowers": ": the higher, the less", "mixed": ""}[direction]
+        told.append(f"{cell(feature.description)} ({percent(float(effect) / total)} of all effects{way})")
+    return f"What moves {found.part} most is {'; then '.join(told)}."
+
+
+def number(value: float | None) -> str:
+    """A metric: three decimals where it is small; a dash where it is not defined."""
+    if value is None:
+        return "–"
+    return f"{value:,.3f}" if abs(value) < 10 else f"{value:,.1f}"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from features.feature import Feature
 from training.lifetimes import Lifetimes
 
+FEW = 8  # rows that are read one by one
 CATEGORIES_AT_MOST = 64  # of a category learned from the training rows: the most frequent
 
 
@@ -72,17 +73,35 @@ class Encodings:
         found: dict[tuple[str, tuple[Any, ...] | None], int] = {}
         wanted = [[(name, one.categories.get(name)) for name in one.inputs] for one in self._encodings]
         self._places = [[found.setdefault(column, len(found)) for column in columns] for columns in wanted]
-        self._columns = [_column(*column).alias(str(place)) for column, place in found.items()]
+        self._wanted = list(found)
+        self._columns = [_column(*column).alias(str(place)) for place, column in enumerate(self._wanted)]
+        self._known = [{value: place for place, value in enumerate(_texts(of or ()))} for _, of in self._wanted]
         self._also = list(also)
 
     def read(self, vectors: pl.DataFrame) -> tuple[list[tuple[pl.DataFrame, NDArray[np.float64]]], pl.DataFrame]:
         """Per encoding, the vectors with what the model adds to them and the matrix; and the columns of `also`."""
-        found, width = vectors.select(*self._columns, *self._also), len(self._columns)
-        every = found[:, :width].to_numpy().astype(np.float64) if width else np.empty((len(vectors), 0))
-        whole = list(range(width))
+        every, also = self._few(vectors) if len(vectors) <= FEW else self._many(vectors)
+        whole = list(range(len(self._columns)))
         parts = (every if places == whole else every[:, places] for places in self._places)
         encoded = [_whole(one, part, one.added(vectors)) for one, part in zip(self._encodings, parts, strict=True)]
-        return encoded, found[:, width:]
+        return encoded, also
+
+    def _many(self, vectors: pl.DataFrame) -> tuple[NDArray[np.float64], pl.DataFrame]:
+        found, width = vectors.select(*self._columns, *self._also), len(self._columns)
+        every = found[:, :width].to_numpy().astype(np.float64) if width else np.empty((len(vectors), 0))
+        return every, found[:, width:]
+
+    def _few(self, vectors: pl.DataFrame) -> tuple[NDArray[np.float64], pl.DataFrame]:
+        """The same for rows so few that a query of many columns takes longer to begin than they to read."""
+        types = vectors.schema
+        asked = [self._columns[i] for i, (name, of) in enumerate(self._wanted) if of and types[name] != pl.String]
+        queried = vectors.select(*asked, *self._also)
+        every = np.empty((len(vectors), len(self._wanted)), dtype=np.float32)
+        for place, (name, categories) in enumerate(self._wanted):
+            column = queried[str(place)] if str(place) in queried.columns else vectors[name]
+            known = self._known[place] if types[name] == pl.String and categories is not None else None
+            every[:, place] = [_number(value, known) for value in column.to_list()]
+        return every.astype(np.float64), queried[:, len(asked) :]
 
 
 def _whole(
@@ -102,8 +121,19 @@ def _whole(
 def _column(name: str, categories: tuple[Any, ...] | None) -> pl.Expr:
     if categories is None:
         return pl.col(name).cast(pl.Float32)
-    known = pl.Series(categories).cast(pl.String)  # those of a profile may be numbers
+    known = _texts(categories)
     return pl.col(name).cast(pl.String).cast(pl.Enum(known), strict=False).to_physical().cast(pl.Float32)
+
+
+def _texts(categories: tuple[Any, ...]) -> pl.Series:
+    return pl.Series(categories).cast(pl.String)  # those of a profile may be numbers
+
+
+def _number(value: Any, known: dict[str, int] | None) -> float:
+    """A number, or the place of a category among those known; nan where there is none."""
+    if value is None:
+        return np.nan
+    return value if known is None else known.get(value, np.nan)
 
 
 def fit_encoding(features: Sequence[Feature], vectors: pl.DataFrame, lifetimes: Lifetimes | None = None) -> Encoding:

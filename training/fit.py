@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +13,16 @@ from features.instants import microseconds
 from features.journey import Cltv
 from features.labels import Task
 from features.schema import CUSTOMER
+from training import line
 from training.blocks import Blocks
 from training.calibration import fit_platt, fit_vector
 from training.examples import Examples
 from training.intervals import Intervals, fit_intervals
-from training.line import margins as lined
 from training.links import Link, Probabilities, Probability, TwoParts
-from training.trees import Grower, Grown, Growth, nothing_to_learn
+from training.trees import Grower, Grown, Growth, mean_growth, nothing_to_learn
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 ORIGINS = 3  # forward-chained origins whose out-of-fold margins calibrate the served model
 
 
@@ -41,7 +43,7 @@ class Fitted:
 
 def margins(grown: Grown, matrix: Array, threads: int) -> Array:
     """Margins of shape (rows, margins)."""
-    return lined(grown.boosters, grown.lines, matrix, threads)
+    return line.margins(grown.boosters, grown.lines, matrix, threads)
 
 
 def fit_blocks(task: Task, grower: Grower, data: Examples, matrix: Array, blocks: Blocks) -> Fitted:
@@ -51,30 +53,38 @@ def fit_blocks(task: Task, grower: Grower, data: Examples, matrix: Array, blocks
     block began: those that stopped them, and those in between, are the newest. The calibrator reads margins of
     trees that were not grown on its rows.
     """
-    labels, trees, held = data.labels, data.at(blocks.trees), data.at(blocks.calibrate)
-    fit = matrix[trees], labels[trees]
-    if not blocks.shared:
-        stop, before = data.at(blocks.stop), _over(task, data, blocks.calibrate[0])
-        growth = grower.until(fit, (matrix[stop], labels[stop])).growth
-        grown = grower.rounds((matrix[before], labels[before]), growth)
-        return calibrated(task, grown, data, held, margins(grown, matrix[held], grower.threads))
-    half, before = _half_of_customers(data), _over(task, data, blocks.test[0])
-    first = grower.until(fit, (matrix[held & half], labels[held & half]))
-    other = grower.until(fit, (matrix[held & ~half], labels[held & ~half]), first.growth.lined)
-    found = np.empty((len(labels), margins(first, matrix[:1], 1).shape[1]))
-    for grown, judged in ((first, held & ~half), (other, held & half)):
-        found[judged] = margins(grown, matrix[judged], grower.threads)
-    grown = grower.rounds((matrix[before], labels[before]), first.growth.between(other.growth))
-    return calibrated(task, grown, data, held, found[held])
+    found = [*stopped(grower, data, matrix, blocks)]
+    before = _over(task, data, blocks.test[0] if blocks.shared else blocks.calibrate[0])
+    grown = grower.rounds((matrix[before], data.labels[before]), mean_growth([trees.growth for trees, _, _ in found]))
+    judges = [(trees, judged) for trees, _, judged in found] if blocks.shared else [(grown, data.at(blocks.calibrate))]
+    told = np.concatenate([margins(trees, matrix[judged], grower.threads) for trees, judged in judges])
+    rows = np.concatenate([np.flatnonzero(judged) for _, judged in judges])
+    return calibrated(task, grown, data, rows, told)
 
 
-def _over(task: Task, data: Examples, instant: int) -> NDArray[np.bool_]:
+def _over(task: Task, data: Examples, instant: int) -> Flags:
     """The rows whose horizon was over at an instant."""
     gap = microseconds(task.within)
     return data.at(tuple(cutoff for cutoff in data.cutoffs if cutoff + gap <= instant))
 
 
-def _half_of_customers(data: Examples) -> NDArray[np.bool_]:
+def stopped(grower: Grower, data: Examples, matrix: Array, blocks: Blocks) -> Iterator[tuple[Grown, Flags, Flags]]:
+    """Trees that stop early, with the rows that stopped them and the rows that may judge them.
+
+    Once, or where the blocks are shared twice: each half of the customers stops the trees for the other. The
+    first half decides for both which boosters start from a line.
+    """
+    labels, trees, held = data.labels, data.at(blocks.trees), data.at(blocks.calibrate)
+    half = _half_of_customers(data) if blocks.shared else None
+    pairs = [(held & half, held & ~half), (held & ~half, held & half)] if half is not None else []
+    lined = None
+    for stop, judged in pairs or [(data.at(blocks.stop), held)]:
+        grown = grower.until((matrix[trees], labels[trees]), (matrix[stop], labels[stop]), lined)
+        lined = grown.growth.lined
+        yield grown, stop, judged
+
+
+def _half_of_customers(data: Examples) -> Flags:
     """The same half for all rows of a customer, whatever the order of rows."""
     customers = np.unique(data.rows[CUSTOMER].to_numpy(), return_inverse=True)[1]
     return np.asarray(np.random.default_rng(0).permutation(customers.max() + 1)[customers] % 2 == 0)

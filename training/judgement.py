@@ -22,6 +22,7 @@ from training.fit import Fitted, fit_blocks
 from training.lifetimes import Lifetimes, fit_lifetimes
 from training.recipe import Recipe
 from training.stake import offer
+from training.sufficiency import refuse_too_few
 from training.trees import Grower, Watch
 
 Array = NDArray[np.float64]
@@ -87,7 +88,14 @@ def ground(journey: Journey, log: EventLog, data: Examples) -> Ground:
 
 
 def prepare(on: Ground, blocks: Blocks) -> Prepared:
-    """The ground, ready to be fitted on."""
+    """The ground, ready to be fitted on.
+
+    Raises
+    ------
+    InputError
+        Where there are too few customers of an outcome to learn from.
+    """
+    refuse_too_few(on.journey, on.data, blocks)
     encoding = on.encoding(on.data.rows.filter(on.data.at(blocks.trees)))
     return Prepared(on, blocks, encoding, encoding.matrix(on.data.rows))
 

@@ -7,21 +7,24 @@ from matplotlib.figure import Figure
 
 from features.journey import Journey
 from training.plots_judgement import calibration, confusion, deciles, intervals, lift_and_gains
-from training.plots_shap import importances, shap_summary
+from training.plots_shap import Importance, importances, shap_summary
+from training.plots_tuning import tuning
 from training.train import Trained
 
 _TITLES = {"churn": "Churn", "next_stage": "Next stage", "cltv": "CLTV"}
 
 
-def figures(trained: Trained) -> dict[str, Figure]:
+def figures(trained: Trained, parts: list[Importance] | None = None) -> dict[str, Figure]:
     """Figures by file name.
 
     Every task has `shap_summary.png`. Churn adds `calibration.png` and `lift_and_gains.png`; next
     stage `calibration.png` (of the likeliest stage) and `confusion.png`; CLTV `deciles.png` and
-    `intervals.png` (coverage per fifth).
+    `intervals.png` (coverage per fifth). Where recipes were tried there is `tuning.png`.
+    `parts` are the importances, where they are known already.
     """
     draw = {"churn": _churn, "next_stage": _next_stage, "cltv": _cltv}[trained.task]
-    return draw(trained) | {"shap_summary.png": shap_summary(_TITLES[trained.task], importances(trained))}
+    found = draw(trained) | {"shap_summary.png": shap_summary(_TITLES[trained.task], parts or importances(trained))}
+    return found | ({"tuning.png": tuning(_TITLES[trained.task], trained.study)} if trained.study else {})
 
 
 def _churn(trained: Trained) -> dict[str, Figure]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from features.feature import Described
 from training.plots_panel import HAPPENED, INK, legible, name_axes, page, plain, say, words
@@ -14,7 +16,9 @@ from training.train import Trained
 
 Array = NDArray[np.float64]
 
+Direction = Literal["raises", "lowers", "mixed"]
 TOP = 15
+CLEAR = 0.6  # rank correlation of a feature's values with their effects from which it has a direction
 ROWS_AT_MOST = 2_000  # evenly spaced over the test block: more change no mean that a reader would see
 
 # Every part of a prediction with its unit. The classes of the next stage are one part: their margins
@@ -40,6 +44,9 @@ class Importance:
         Mean |SHAP value| of each over the rows.
     rows
         How many rows of the test block the means are taken over.
+    directions
+        Of each feature: `raises` (the higher the value, the higher the prediction), `lowers`, or
+        `mixed`; of the next stage, which has no higher and lower, and of categories always the last.
     """
 
     part: str
@@ -47,6 +54,7 @@ class Importance:
     features: tuple[Described, ...]
     effects: Array
     rows: int
+    directions: tuple[Direction, ...]
 
 
 def importances(trained: Trained) -> list[Importance]:
@@ -56,15 +64,30 @@ def importances(trained: Trained) -> list[Importance]:
     """
     model, rows = trained.judged, trained.test_rows
     chosen = np.linspace(0, len(rows) - 1, min(len(rows), ROWS_AT_MOST)).astype(np.intp)
-    values, _ = model.contributions(model.encoding.matrix(rows[chosen]))
+    matrix = model.encoding.matrix(rows[chosen])
+    values, _ = model.contributions(matrix)
     means = np.abs(values).mean(axis=0)
     means = means if trained.task == "cltv" else means.sum(axis=0, keepdims=True)
     found = []
-    for (part, unit), effects in zip(_PARTS[trained.task], means, strict=True):
+    for number, ((part, unit), effects) in enumerate(zip(_PARTS[trained.task], means, strict=True)):
         order = np.argsort(-effects, kind="stable")
-        strongest = tuple(trained.columns[number] for number in order)
-        found.append(Importance(part, unit, strongest, effects[order], len(chosen)))
+        strongest = tuple(trained.columns[column] for column in order)
+        ordered = trained.task != "next_stage"
+        told = [ordered and trained.columns[column].unit != "category" and effects[column] > 0 for column in order]
+        directions = tuple(
+            _direction(matrix[:, column], values[:, number, column]) if tell else "mixed"
+            for column, tell in zip(order, told, strict=True)
+        )
+        found.append(Importance(part, unit, strongest, effects[order], len(chosen), directions))
     return found
+
+
+def _direction(column: Array, effects: Array) -> Direction:
+    known = np.isfinite(column)
+    if known.sum() < 2 or np.ptp(column[known]) == 0 or np.ptp(effects[known]) == 0:
+        return "mixed"
+    with_it = float(spearmanr(column[known], effects[known]).statistic)
+    return "raises" if with_it >= CLEAR else "lowers" if with_it <= -CLEAR else "mixed"
 
 
 def shap_summary(title: str, parts: list[Importance]) -> Figure:

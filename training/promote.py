@@ -34,12 +34,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a version was promoted, and why in words."""
+    """Whether a version was promoted, and why in words; `idle`: it is the champion, there was nothing to decide."""
 
     name: str
     version: int | None
     promoted: bool
     words: str
+    idle: bool = False
 
 
 def promote(
@@ -54,8 +55,26 @@ def promote(
     """Make the challenger (or the version `number`) champion, or say why not.
 
     `read` gives the resolved journey and its log; it is called only where a champion stands and the
-    recipes differ.
+    recipes differ. The decision is kept in words as tags of the version.
     """
+    decision = _decide(tracking, journey, read, task, number, accept_grade_c, threads)
+    if decision.promoted and decision.version is not None:
+        tracking.set_champion(journey, task, decision.version)
+    if decision.version is not None and not decision.idle:
+        tracking.tell(journey, task, decision.version, decision.promoted, decision.words)
+    return decision
+
+
+def _decide(
+    tracking: Tracking,
+    journey: str,
+    read: Callable[[], tuple[Journey, EventLog]],
+    task: str,
+    number: int | None,
+    accept_grade_c: bool,
+    threads: int,
+) -> Decision:
+    """The decision; nothing is changed."""
     name = model_name(journey, task)
     found = tracking.version(journey, task, number or CHALLENGER)
     if found is None:
@@ -67,17 +86,12 @@ def promote(
     if refusal := _grade_refuses(found.tags["grade"], found.tags["words"], accept_grade_c):
         return Decision(name, chosen, False, refusal)
     champion = tracking.version(journey, task, CHAMPION)
-    if champion is not None and int(champion.version) == chosen:
-        return Decision(name, chosen, False, f"version {chosen} is the champion already")
     if champion is None:
-        words = f"first champion: {found.tags['words']}"
-    else:
-        ours, theirs = tracking.about(found), tracking.about(champion)
-        ahead, words = _compare(read, task, ours, theirs, threads)
-        if not ahead:
-            return Decision(name, chosen, False, words)
-    tracking.set_champion(journey, task, chosen)
-    return Decision(name, chosen, True, words)
+        return Decision(name, chosen, True, f"first champion: {found.tags['words']}")
+    if int(champion.version) == chosen:
+        return Decision(name, chosen, False, f"version {chosen} is the champion already", idle=True)
+    ours, theirs = tracking.about(found), tracking.about(champion)
+    return Decision(name, chosen, *_compare(read, task, ours, theirs, threads))
 
 
 def _grade_refuses(letter: str, words: str, accept_grade_c: bool) -> str | None:
@@ -131,7 +145,9 @@ def _judged(
     blocks = split(data.cutoffs, task.within, journey.cutoffs.held_out)
     fitted_on = data.rows.filter(data.at(blocks.trees))
     encoding = _as_far_as_defined(fit_encoding(catalogue(journey), fitted_on, lifetimes), about["names"])
-    grower = Grower(data.task, len(journey.stage_names), Recipe.read(about["recipe"]), encoding.names, threads)
+    unordered = frozenset(encoding.categories)
+    recipe, classes = Recipe.read(about["recipe"]), len(journey.stage_names)
+    grower = Grower(data.task, classes, recipe, encoding.names, threads, unordered=unordered)
     matrix, test = encoding.matrix(data.rows), data.at(blocks.test)
     fitted = fit_blocks(task, grower, data, matrix, blocks)
     predicted = fitted.link.predict(margins(fitted.grown, matrix[test], threads))

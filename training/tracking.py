@@ -24,8 +24,10 @@ from features.journey import Journey
 from training import plots_backtest
 from training.backtest import Backtest, Origin
 from training.card import card
+from training.card_json import card_json
 from training.model import Model
 from training.plots import figures
+from training.plots_shap import importances
 from training.recipe import Recipe
 from training.train import Trained
 
@@ -170,8 +172,14 @@ class Tracking:
             mlflow.set_tag("warnings", "; ".join(about["warnings"]))
         mlflow.log_dict(about["journey"], "journey.json")
         mlflow.log_dict(about, "about.json")
-        mlflow.log_text(card(trained), "model_card.md")
-        for file, figure in figures(trained).items():
+        if trained.study is not None:
+            mlflow.log_dict(trained.study.to_json(), "tuning.json")
+            for step, trial in enumerate(trained.study.trials):
+                mlflow.log_metrics(_known({"tuning/loss": trial.loss}), step=step)
+        parts = importances(trained)
+        mlflow.log_text(card(trained, parts), "model_card.md")
+        mlflow.log_dict(card_json(trained, parts), "model_card.json")
+        for file, figure in figures(trained, parts).items():
             mlflow.log_figure(figure, file)
         info, digest = self._log_model(trained)
         tags = {"digest": digest, "grade": about["grade"]["letter"], "words": about["grade"]["words"]}
@@ -241,6 +249,12 @@ class Tracking:
             self.client.set_registered_model_alias(name, PREVIOUS, before.version)
         self.client.set_registered_model_alias(name, CHAMPION, str(number))
 
+    def tell(self, journey: str, task: str, number: int, promoted: bool, words: str) -> None:
+        """Keep the last decision on a version, with its reason, as the tags `decision` and `decision_words`."""
+        tags = {"decision": "promoted" if promoted else "not promoted", "decision_words": words}
+        for key, value in tags.items():
+            self.client.set_model_version_tag(model_name(journey, task), str(number), key, value)
+
     def rollback(self, journey: str, task: str) -> int:
         """Make the previous champion the champion again and give its version."""
         before = self.version(journey, task, PREVIOUS)
@@ -248,7 +262,11 @@ class Tracking:
             raise InputError(
                 f"{journey}.{task}", "no champion came before the present one", "a task promoted at least twice"
             )
+        left = self.version(journey, task, CHAMPION)
         self.set_champion(journey, task, int(before.version))
+        self.tell(
+            journey, task, int(before.version), True, f"rolled back to from version {left.version if left else '-'}"
+        )
         return int(before.version)
 
 

@@ -29,17 +29,20 @@ from training.leakage import refuse_later_events, refuse_separation
 from training.metrics import finite
 from training.model import Model
 from training.recipe import Recipe
+from training.segments import Segment, segments
+from training.tuning import Study, tune
 
 Array = NDArray[np.float64]
 Report = Callable[[str], None]
-STEPS_PER_TASK = 2  # fit and judge, refit
+STEPS_PER_TASK = 2  # fit and judge, refit; and one for each recipe tried
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
     """A task's model to be served, and the judgement on its twin that never saw the test block.
 
-    `columns` tells what the columns of both models' matrices are.
+    `columns` tells what the columns of both models' matrices are; `segments` are those of the test
+    block; `study` is what was tried before, if anything.
     """
 
     task: str
@@ -48,6 +51,8 @@ class Trained:
     assessment: Assessment
     test_rows: pl.DataFrame
     columns: tuple[Described, ...]
+    segments: tuple[Segment, ...] = ()
+    study: Study | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +63,12 @@ class Options:
     ----------
     trusted
         Features that may separate the outcomes alone (`training.leakage`).
+    trials
+        Recipes to try for each task on the blocks before the test; 0: the recipe given.
     """
 
     trusted: tuple[str, ...] = ()
+    trials: int = 0
 
 
 def train(
@@ -89,7 +97,7 @@ def train(
     report("building vectors and labels")
     data = examples(journey, log, task_names)
     refuse_later_events(journey, log, pl.concat([one.rows for one in data.values()]).unique(KEYS))
-    how = _How(recipe, threads, report, options or Options(), fingerprint_of(log))
+    how = _How(recipe, threads, report, options or Options(), fingerprint_of(log), log.profile)
     return [_train_task(ground(journey, log, rows), how) for rows in data.values()]
 
 
@@ -102,13 +110,16 @@ class _How:
     report: Report
     options: Options
     fingerprint: dict[str, Any]
+    profile: pl.DataFrame | None
 
 
 def _train_task(on: Ground, how: _How) -> Trained:
     data, journey, threads = on.data, on.journey, how.threads
-    task, recipe = tasks(journey)[data.task], how.recipe
+    task = tasks(journey)[data.task]
     prepared = prepare(on, split(data.cutoffs, task.within, journey.cutoffs.held_out))
     warnings = _guarded(prepared, how)
+    study = tune(prepared, how.recipe, how.options.trials, threads, how.report) if how.options.trials else None
+    recipe = study.best.recipe if study else how.recipe
     how.report(f"{data.task}: fitting and judging on later cutoffs")
     judged = judge(prepared, recipe, threads)
     how.report(f"{data.task}: refitting on every mature cutoff")
@@ -116,14 +127,22 @@ def _train_task(on: Ground, how: _How) -> Trained:
     grower = on.grower(recipe, encoding, threads)
     served = fit_all(task, grower, data, encoding.matrix(data.rows), judged.fitted.grown.growth)
     about = _about(journey, data, task, prepared.blocks, recipe, judged.assessment)
-    about |= {"log": how.fingerprint, "names": list(encoding.names), "warnings": warnings}
+    about |= {
+        "log": how.fingerprint,
+        "names": list(encoding.names),
+        "warnings": warnings,
+        "tuning": study.words if study else None,
+    }
+    test_rows = data.rows.filter(data.at(prepared.blocks.test))
     return Trained(
         data.task,
         _model(data, served, encoding, about),
         _model(data, judged.fitted, judged.encoding, about),
         judged.assessment,
-        data.rows.filter(data.at(prepared.blocks.test)),
+        test_rows,
         described(journey, judged.encoding.names),
+        tuple(segments(journey, test_rows, judged.assessment, how.profile)),
+        study,
     )
 
 

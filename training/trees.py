@@ -61,10 +61,11 @@ class Growth:
     rounds: tuple[int, ...]
     lined: tuple[bool, ...]
 
-    def between(self, other: Growth) -> Growth:
-        """The mean of two that start alike."""
-        pairs = zip(self.rounds, other.rounds, strict=True)
-        return Growth(tuple(round((one + two) / 2) for one, two in pairs), self.lined)
+
+def mean_growth(found: Sequence[Growth]) -> Growth:
+    """The mean rounds of growths that start alike."""
+    every = zip(*(one.rounds for one in found), strict=True)
+    return Growth(tuple(round(float(np.mean(counts))) for counts in every), found[0].lined)
 
 
 def parts(task: str, classes: int) -> tuple[Part, ...]:

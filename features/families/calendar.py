@@ -10,16 +10,18 @@ differs among customers and can be learned; it is null until their history is lo
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import narwhals as nw
 
-from features.aggregates import Value, age_of_first, combine, count, ratio, total
+from features.aggregates import Value, age_of_first, combine, count, cutoff, ratio, total
 from features.families.tables import conversions
 from features.families.words import second, spell
 from features.feature import Feature
 from features.instants import Window, days, microseconds
 from features.journey import Journey, duration_text
-from features.schema import CUTOFF, TIME, VALUE
+from features.numbers import only_where
+from features.schema import TIME, VALUE
 
 YEAR = timedelta(days=365)
 _SUN = microseconds(timedelta(days=365, hours=5, minutes=49, seconds=12))  # 365.2425 days
@@ -80,13 +82,13 @@ def _anniversary(journey: Journey) -> Feature:
 
 
 def _share_of_quarter(journey: Journey) -> Feature:
-    parts = [count(_quarter(TIME) == number, Window(YEAR)) for number in _QUARTERS]
+    parts = [count(_quarter(nw.col(TIME)) == number, Window(YEAR)) for number in _QUARTERS]
     return Feature(
         "quarter_purchase_share",
         "share of the purchases of the last 365 days that fell in the present quarter of the year",
         "share",
         "SEASON",
-        _since_purchase(YEAR, ratio(combine(_present, *parts), count(window=Window(YEAR)))),
+        _since_purchase(YEAR, ratio(combine(_present, cutoff(), *parts), count(window=Window(YEAR)))),
         of=conversions(journey),
         says="{value} of the last year's purchases fell in this quarter of the year",
     )
@@ -95,17 +97,17 @@ def _share_of_quarter(journey: Journey) -> Feature:
 def _since_purchase(length: timedelta, value: Value) -> Value:
     """The value of customers whose first purchase is at least so long ago; null for others."""
     least = microseconds(length)
-    return combine(lambda known, column: nw.when(known >= least).then(column), age_of_first(), value)
+    return combine(lambda known, column: only_where(known >= least, column), age_of_first(), value)
 
 
-def _quarter(instant: str) -> nw.Expr:
+def _quarter(instant: Any) -> Any:
     """The quarter of the year, from 0."""
-    return nw.col(instant) % _SUN * 4 // _SUN
+    return instant % _SUN * 4 // _SUN
 
 
-def _present(*quarters: nw.Expr) -> nw.Expr:
+def _present(instant: Any, *quarters: Any) -> Any:
     """The value of the quarter in which the cutoff lies."""
-    found = quarters[0]
+    present, found = _quarter(instant.cast(nw.Int64)), quarters[0]
     for number, value in enumerate(quarters[1:], start=1):
-        found = nw.when(_quarter(CUTOFF) == number).then(value).otherwise(found)
+        found = only_where(present == number, value, found)
     return found

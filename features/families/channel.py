@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import narwhals as nw
 
 from features.aggregates import Value, combine, count, distinct, highest, newest, only_with, ratio, share, total
@@ -10,6 +12,7 @@ from features.families.words import plain, slugs, spell
 from features.feature import Feature
 from features.instants import Window
 from features.journey import Journey, duration_text
+from features.numbers import only_where
 from features.schema import CHANNEL
 
 SHARES_AT_MOST = 6  # channels with a share of their own
@@ -88,6 +91,6 @@ def features(journey: Journey) -> tuple[Feature, ...]:
     )
 
 
-def _entropy(events: nw.Expr, spread: nw.Expr) -> nw.Expr:
-    size = events.cast(nw.Float64)
-    return nw.when(size > 0).then(nw.when(size > 0).then(size).otherwise(nw.lit(1.0)).log() - spread / size)
+def _entropy(events: Any, spread: Any) -> Any:
+    size = only_where(events > 0, events.cast(nw.Float64))
+    return size.log() - spread / size

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import narwhals as nw
 
 from features.aggregates import Value, combine, lowest, mean, named, newest, since
 from features.families.words import plain, slugs
 from features.feature import Feature
 from features.journey import Journey
+from features.numbers import only_where
 
 GROUPS = ("detractor", "passive", "promoter")  # 0 to 6, 7 and 8, 9 and 10 (Reichheld 2003)
 
@@ -24,11 +27,8 @@ def features(journey: Journey) -> tuple[Feature, ...]:
 
 
 def _group(name: str, slug: str) -> Feature:
-    def group(answer: nw.Expr) -> nw.Expr:
-        found: nw.Expr = (
-            nw.when(answer >= 9).then(nw.lit(2)).otherwise(nw.when(answer >= 7).then(nw.lit(1)).otherwise(0))
-        )
-        return nw.when(~answer.is_null()).then(found)
+    def group(answer: Any) -> Any:
+        return only_where(answer >= 9, 2, only_where(answer >= 7, 1, only_where(answer < 7, 0)))
 
     return Feature(
         f"{slug}_group",

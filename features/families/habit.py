@@ -8,16 +8,14 @@ from features.aggregates import newest, share
 from features.families.tables import activity
 from features.feature import Feature
 from features.journey import Journey
-from features.schema import DAY, TIME
 
-_HOUR = DAY // 24
 THURSDAY = 3  # 1970-01-01, counting from Monday
 
 
 def features(journey: Journey) -> tuple[Feature, ...]:
     """Shares of weekends, evenings and mornings, and the weekday of the newest event (all UTC)."""
     own = activity(journey)
-    weekday, hour = (nw.col(TIME) // DAY + THURSDAY) % 7, nw.col(TIME) // _HOUR % 24
+    weekday, hour = (nw.col("day") + THURSDAY) % 7, nw.col("hour") % 24
 
     def habit(name: str, what: str, condition: nw.Expr) -> Feature:
         says = f"{{value}} of the events {what}"

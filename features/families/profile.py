@@ -26,7 +26,7 @@ def _column(name: str, slug: str, column: ProfileColumn) -> Feature:
         plain(name),
         "category",
         "PROFILE",
-        Value(lambda _: value, ()),
+        Value(lambda: value),
         of=PROFILE,
         says=f"{plain(name)}: {{value}}",
     )

@@ -12,7 +12,7 @@ from features.feature import Table
 from features.histories import Histories, Rows
 from features.instants import microseconds
 from features.journey import Journey
-from features.schema import CHANNEL, DAY, EVENT, TIME
+from features.schema import CHANNEL, DAY, EVENT, HOUR, TIME
 
 ONE = nw.lit(1)
 
@@ -26,18 +26,19 @@ def own(journey: Journey, rows: Rows) -> Rows:
 def activity(journey: Journey) -> Table:
     """The customer's own events: nothing that the business caused.
 
-    Adds `gap` (microseconds since the event before; null at the first), `day` (UTC), `gap_days` (days
-    since the last active day before; null within a day and on the first) and `run_length` (events of
-    the row's type in a row, up to it).
+    Adds `gap` (microseconds since the event before; null at the first), `day` and `hour` (since the epoch,
+    UTC), `gap_days` (days since the last active day before; null within a day and on the first) and
+    `run_length` (events of the row's type in a row, up to it).
     """
 
     def derive(events: Rows, here: Histories) -> Rows:
-        rows = own(journey, events).with_columns(day=nw.col(TIME) // DAY, one=ONE)
-        day, event = nw.col("day") - here.before("day"), here.before(EVENT)
+        rows = own(journey, events).with_columns(day=nw.col(TIME) // DAY, hour=nw.col(TIME) // HOUR, one=ONE)
+        rows = here.before(rows, time_before=TIME, day_before="day", event_before=EVENT)
+        day = nw.col("day") - nw.col("day_before")
         rows = rows.with_columns(
-            gap=nw.col(TIME) - here.before(TIME),
+            gap=nw.col(TIME) - nw.col("time_before"),
             gap_days=nw.when(day > 0).then(day),
-            changed=_flag(nw.col(EVENT) != event),
+            changed=_flag(nw.col(EVENT) != nw.col("event_before")),
         )
         return here.running(here.running(rows, run="changed"), "run", run_length="one")
 
@@ -53,7 +54,7 @@ def conversions(journey: Journey) -> Table:
 
     def derive(events: Rows, here: Histories) -> Rows:
         rows = events.filter(is_type(journey.conversion_event)).with_columns(day=nw.col(TIME) // DAY)
-        gap = nw.col("day") - here.before("day")
+        rows, gap = here.before(rows, day_before="day"), nw.col("day") - nw.col("day_before")
         return rows.with_columns(new_day=gap.is_null() | (gap > 0), gap_days=nw.when(gap > 0).then(gap))
 
     return Table("conversions", derive)
@@ -69,7 +70,8 @@ def places(journey: Journey) -> Table:
 
     def derive(events: Rows, here: Histories) -> Rows:
         rows = own(journey, events).filter(~nw.col(CHANNEL).is_null()).with_columns(one=ONE)
-        rows = rows.with_columns(moved=nw.col(CHANNEL) != here.before(CHANNEL))
+        rows = here.before(rows, channel_before=CHANNEL)
+        rows = rows.with_columns(moved=nw.col(CHANNEL) != nw.col("channel_before"))
         rows, size = here.running(rows, CHANNEL, size="one"), nw.col("size").cast(nw.Float64)
         return rows.with_columns(spread=_times_log(size) - _times_log(size - 1))
 
@@ -86,7 +88,8 @@ def sessions(journey: Journey, gap: timedelta) -> Table:
     longest = microseconds(gap)
 
     def derive(events: Rows, here: Histories) -> Rows:
-        rows = own(journey, events).with_columns(gap=nw.col(TIME) - here.before(TIME), one=ONE)
+        rows = here.before(own(journey, events), time_before=TIME)
+        rows = rows.with_columns(gap=nw.col(TIME) - nw.col("time_before"), one=ONE)
         fresh = nw.col("gap").is_null() | (nw.col("gap") > longest)
         rows = rows.with_columns(
             first=_flag(fresh),
@@ -117,7 +120,8 @@ def followed(name: str, started: Sequence[str], finished: Sequence[str], within:
         done = rows.filter(is_type(*finished)).select(
             *here.keys, TIME, "before", order=nw.col(TIME) * 2 + 1, ends=nw.lit(1)
         )
-        every = here.running(nw.concat([due, done]).sort(*here.keys, "order"), order_by="order", so_far="ends")
+        both = here.in_order(nw.concat([due, done]), "order")
+        every = here.running(both, order_by="order", so_far="ends")
         return every.filter(nw.col("ends") == 0).with_columns(followed=nw.col("so_far") > nw.col("before"))
 
     return Table(name, derive, order_by="order")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Request, Response
+from fastapi import Path as PathParameter
 from pydantic import BaseModel, ConfigDict
 
 from serving.problems import documented
@@ -15,7 +16,11 @@ router = APIRouter(tags=["models"])
 
 
 class ModelEntry(BaseModel):
-    """One registered version of a task's model, with its metrics beside those of the simple rules."""
+    """One registered version of a task's model, with its metrics beside those of the simple rules.
+
+    `grade_words` say how far it is ahead of the best rule, `decision_words` why it was promoted or not;
+    null: nothing was decided yet.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -23,6 +28,10 @@ class ModelEntry(BaseModel):
     version: int
     aliases: list[str] = []
     grade: str | None = None
+    grade_words: str | None = None
+    decision: str | None = None
+    decision_words: str | None = None
+    warnings: str | None = None
 
 
 class Models(BaseModel):
@@ -39,6 +48,41 @@ def models(state: Shared) -> Models:
     loaded = state.loaded
     entries = [ModelEntry.model_validate(_finite(entry)) for entry in state.models()]
     return Models(journey=state.journey, serving=loaded.versions if loaded else {}, models=entries)
+
+
+Task = Annotated[Literal["churn", "next_stage", "cltv"], PathParameter(description="The task.")]
+Version = Annotated[int, PathParameter(ge=1, le=2**31 - 1, description="The version, as GET /v1/models lists them.")]
+CardFormat = Annotated[Literal["json", "markdown"] | None, Query(description="Default: as Accept says, else JSON.")]
+Plot = Literal["calibration", "lift_and_gains", "confusion", "deciles", "intervals", "shap_summary", "tuning"]
+
+
+@router.get(
+    "/v1/models/{task}/{version}/card",
+    responses=documented(404, 422, 503)
+    | {200: {"description": "The model card.", "content": {"application/json": {}, "text/markdown": {}}}},
+)
+def card(
+    state: Shared,
+    request: Request,
+    task: Task,
+    version: Version,
+    format: Annotated[
+        Literal["json", "markdown"] | None, Query(description="Default: as Accept says, else JSON.")
+    ] = None,
+) -> Response:
+    """What a version predicts, from which data, how well beside simple rules, where it is worse, and its limits."""
+    markdown = format == "markdown" or (format is None and "text/markdown" in request.headers.get("accept", ""))
+    name, media = ("model_card.md", "text/markdown") if markdown else ("model_card.json", "application/json")
+    return Response(state.model_file(task, version, name), media_type=media, headers={"Vary": "Accept"})
+
+
+@router.get(
+    "/v1/models/{task}/{version}/plots/{plot}.png",
+    responses=documented(404, 422, 503) | {200: {"description": "The plot.", "content": {"image/png": {}}}},
+)
+def plot(state: Shared, task: Task, version: Version, plot: Plot) -> Response:
+    """A plot of the judged model on the held-out cutoffs."""
+    return Response(state.model_file(task, version, f"{plot}.png"), media_type="image/png")
 
 
 def _finite(value: Any) -> Any:
