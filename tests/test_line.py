@@ -88,15 +88,22 @@ def test_a_model_with_a_line_comes_back_from_its_files(tmp_path):
     np.testing.assert_array_equal(again.predict(vectors), model.predict(vectors))
 
 
-def test_the_rows_that_stop_the_trees_choose_whether_there_is_a_line():
-    tailed, stepped = [], []
+def test_the_rows_that_stop_the_trees_choose_whether_chances_have_a_line():
+    straight, stepped = [], []
     for seed in (0, 1):
-        matrix, targets = amounts(seed=seed)
-        tailed.append((matrix, targets))
-        stepped.append((matrix, np.where(np.abs(matrix[:, 1]) > 1, 50.0, 1.0)))  # nothing that a line can tell
-    assert grower().until(*tailed).growth.lined[1]
-    assert not grower().until(*stepped).growth.lined[1]
-    assert grower().until(*stepped, [False, True]).growth.lined == (False, True)
+        rng = np.random.default_rng(seed)
+        matrix = rng.normal(size=(300, 3))
+        chance = 1 / (1 + np.exp(-np.sign(matrix[:, 0]) * np.log1p(np.abs(matrix[:, 0])) * 3))
+        straight.append((matrix, (rng.random(300) < chance).astype(float)))
+        stepped.append((matrix, (np.abs(matrix[:, 1]) > 1).astype(float)))  # nothing that a line can tell
+    assert grower("churn").until(*straight).growth.lined == (True,)
+    assert grower("churn").until(*stepped).growth.lined == (False,)
+    assert grower("churn").until(*stepped, [True]).growth.lined == (True,)
+
+
+def test_amounts_always_start_from_a_line_and_classes_never():
+    assert grower().until(amounts(), amounts(seed=1)).growth.lined[1]
+    assert grower("next_stage").until(rows_of("next_stage"), rows_of("next_stage", seed=1)).growth.lined == (False,)
 
 
 def test_categories_stay_out_of_lines():

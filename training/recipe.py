@@ -12,7 +12,8 @@ from training.metrics import TWEEDIE_POWER
 class Recipe:
     """Settings of gradient-boosted trees, by their plain names.
 
-    `rounds_at_most` and `patience` bound early stopping; everything else is LightGBM's.
+    `rounds_at_most` and `patience` bound early stopping; `amount_power` is that of the Tweedie loss of CLTV's
+    amounts, between 1 and 2: the lower, the more large amounts weigh. Everything else is LightGBM's.
     """
 
     learning_rate: float = 0.1
@@ -23,6 +24,7 @@ class Recipe:
     lambda_l2: float = 10.0
     rounds_at_most: int = 200
     patience: int = 20
+    amount_power: float = TWEEDIE_POWER
     seed: int = 7
 
     def parameters(self, objective: str, threads: int) -> dict[str, Any]:
@@ -30,7 +32,7 @@ class Recipe:
         return {
             "objective": objective,
             "metric": {"binary": "binary_logloss", "multiclass": "multi_logloss", "tweedie": "tweedie"}[objective],
-            "tweedie_variance_power": TWEEDIE_POWER,
+            "tweedie_variance_power": self.amount_power,
             "learning_rate": self.learning_rate,
             "num_leaves": self.leaves,
             "min_data_in_leaf": self.rows_per_leaf,

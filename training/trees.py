@@ -94,12 +94,12 @@ class Grower:
     def until(self, fit: Rows, stop: Rows, lined: Sequence[bool] | None = None) -> Grown:
         """Grow on `fit` until the loss on `stop` no longer falls.
 
-        `lined` says which boosters start from a line; by default each is grown both ways and the one with the
-        lower loss on `stop` is kept.
+        `lined` says which boosters start from a line. By default amounts do, and chances are grown both ways:
+        the one with the lower loss on `stop` is kept.
         """
         watches = [self.watch, *[None] * len(parts(self.task, self.classes))]
         found = [
-            self._stopped(part, fit, stop, lined[number] if lined else None, watches[number])
+            self._stopped(part, fit, stop, lined[number] if lined else _usual(part), watches[number])
             for number, part in enumerate(parts(self.task, self.classes))
         ]
         return _grown([one.booster for one in found], [one.line for one in found])
@@ -150,6 +150,14 @@ class Grower:
             raise nothing_to_learn(self.task)
         targets, start = part.targets(self.task, labels[kept]), line.margins(matrix[kept]) if line else None
         return lgb.Dataset(matrix[kept], targets, feature_name=list(self.names), init_score=start, reference=reference)
+
+
+def _usual(part: Part) -> bool | None:
+    """Whether a part starts from a line; None: its stopping rows say.
+
+    What a line is to amounts, it is beyond the largest ones learned from: few rows of the stopping block show it.
+    """
+    return {"tweedie": True, "binary": None}.get(part.objective, False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ did not learn from chooses the recipe and fits the calibrator; all parts answer 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from benchmarks.lines import progress
 from features.journey import Journey
 from features.labels import Task, tasks
 from features.log import EventLog
-from training.assess import losses
 from training.examples import Examples
 from training.fit import Fitted, calibrated, margins
 from training.judgement import ground
@@ -24,9 +24,14 @@ from training.trees import Grower, Grown
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
+Loss = Callable[[Array, Array], float]
 
 PARTS, FOLDS, SEED = 5, 5, 42
-RECIPES = (Recipe(), Recipe(learning_rate=0.05, leaves=7, rounds_at_most=600, patience=40))
+SLOW = Recipe(learning_rate=0.05, leaves=7, rounds_at_most=600, patience=40)
+RECIPES = {"usual": Recipe(), "slow": SLOW}
+AMOUNT_RECIPES = RECIPES | {
+    f"{name}, large amounts weigh more": replace(recipe, amount_power=1.1) for name, recipe in RECIPES.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +50,34 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """The trees of all parts, and a link fitted on what they say of customers they did not learn from."""
+    """The trees of all parts, a link fitted on what they say of customers they did not learn from, and that: `told`."""
 
-    loss: float
-    recipe: Recipe
     grown: tuple[Grown, ...]
     fitted: Fitted
+    told: Array
 
 
-def across(journey: Journey, log: EventLog, data: Examples, threads: int = 1) -> Answers:
-    """Five folds over the customers of the one cutoff."""
-    on = ground(journey, log, data)
+def across(journey: Journey, log: EventLog, data: Examples, loss: Loss, threads: int = 1) -> Answers:
+    """Five folds over the customers of the one cutoff.
+
+    `loss` of true and predicted chooses the recipe, on training customers.
+    """
+    on, task = ground(journey, log, data), tasks(journey)[data.task]
     encoding = on.encoding(data.rows)
     matrix, fold, chosen = encoding.matrix(data.rows), _numbered(len(data.labels), FOLDS, SEED), []
     found = np.full((3, len(fold)), np.nan)
     for number in range(FOLDS):
         learn, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        growers = [on.grower(recipe, encoding, threads) for recipe in RECIPES]
-        fit = min(
-            (_fit(tasks(journey)[data.task], data, matrix, learn, grower) for grower in growers),
-            key=lambda one: one.loss,
-        )
-        chosen.append(f"learning rate {fit.recipe.learning_rate:g}, {fit.recipe.leaves} leaves")
-        found[0, test] = answers = _answers(fit, matrix[test], threads)
-        if fit.fitted.intervals is not None:
-            found[1:, test] = fit.fitted.intervals.interval(answers)
-        progress(f"{data.task}, fold {number}: {chosen[-1]}")
+        tried = {}
+        for name, recipe in (AMOUNT_RECIPES if data.task == "cltv" else RECIPES).items():
+            fit = _fit(task, data, matrix, learn, on.grower(recipe, encoding, threads))
+            tried[name] = loss(data.labels[learn], fit.told), fit
+            progress(f"{data.task}, fold {number}, recipe '{name}': {tried[name][0]:.5f} on training customers")
+        chosen.append(min(tried, key=lambda name: tried[name][0]))
+        best = tried[chosen[-1]][1]
+        found[0, test] = answers = _answers(best, matrix[test], threads)
+        if best.fitted.intervals is not None:
+            found[1:, test] = best.fitted.intervals.interval(answers)
     return Answers(*found, fold, tuple(chosen))
 
 
@@ -90,8 +97,7 @@ def _fit(task: Task, data: Examples, matrix: Array, learn: Rows, grower: Grower)
         told = told if told.shape[1] else np.empty((len(learn), said.shape[1]))
         told[part == number] = said
     fitted = calibrated(task, grown[0], data, learn, told)
-    loss = losses(data.task, labels[learn], fitted.link.predict(told)[:, 0]).mean()
-    return _Fit(float(loss), grower.recipe, tuple(grown), fitted)
+    return _Fit(tuple(grown), fitted, np.asarray(fitted.link.predict(told)[:, 0]))
 
 
 def _answers(fit: _Fit, matrix: Array, threads: int) -> Array:

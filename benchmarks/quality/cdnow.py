@@ -28,7 +28,7 @@ from features.log import EventLog, read
 from features.schema import CUSTOMER
 from training.examples import Examples, examples
 from training.lifetimes import fit_lifetimes
-from training.metrics import interval_metrics, normalised_gini
+from training.metrics import interval_metrics, log_losses, normalised_gini
 
 Array = NDArray[np.float64]
 QUICK_CUSTOMERS = 1500
@@ -71,7 +71,7 @@ def _counted(journey: Journey) -> Journey:
 def _orders(journey: Journey, log: EventLog, told: Told) -> None:
     progress("CDNOW: orders")
     asked = examples(journey, log, ["cltv"])["cltv"]
-    found = across(journey, log, asked)
+    found = across(journey, log, asked, _rmse)
     true, ours, rule = asked.labels, found.predicted, _bg_nbd(journey, log, asked)
     named: dict[str, tuple[Callable[[Array, Array], float], str, str]] = {
         "RMSE": (_rmse, "orders", "<= 1.65"),
@@ -104,7 +104,8 @@ def _published(name: str) -> float:
 def _spend(journey: Journey, log: EventLog, told: Told) -> None:
     progress("CDNOW: churn and spend")
     asked = examples(journey, log, ["churn", "cltv"])
-    churn, spend = (across(journey, log, asked[name]) for name in ("churn", "cltv"))
+    churn = across(journey, log, asked["churn"], lambda true, ours: float(log_losses(true, ours).mean()))
+    spend = across(journey, log, asked["cltv"], lambda true, ours: -normalised_gini(true, ours))
     gone, worth = asked["churn"].labels, asked["cltv"].labels
     recency = asked["churn"].rows["purchase_recency_days"].to_numpy()
     detail = {
