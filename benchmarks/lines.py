@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from training.cpus import usable_cpus
 
@@ -51,7 +51,8 @@ class Lines:
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._file: IO[str] = file.open("w", encoding="utf-8")
+        file.unlink(missing_ok=True)
+        self._file = file
         self._write(machine())
 
     def add(self, line: Line) -> None:
@@ -65,8 +66,8 @@ class Lines:
     def _write(self, line: dict[str, Any]) -> None:
         text = json.dumps(line, ensure_ascii=False)
         print(text, flush=True)
-        self._file.write(text + "\n")
-        self._file.flush()
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
 
 
 def machine() -> dict[str, Any]:
