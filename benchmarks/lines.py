@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -47,16 +47,17 @@ class Line:
 
 
 class Lines:
-    """Writes lines to a file and to standard output as they come."""
+    """Writes lines to a file and to standard output as they come; without `targets` nothing is promised of them."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, targets: bool = True) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.unlink(missing_ok=True)
-        self._file = file
+        self._file, self._targets = file, targets
         self._write(machine())
 
     def add(self, line: Line) -> None:
         """Write a line."""
+        line = line if self._targets else replace(line, target=None)
         fields = asdict(line)
         self._write(
             {name: fields[name] for name in ("name", "value", "unit", "target")}

@@ -8,8 +8,8 @@ import pytest
 
 from features.errors import InputError
 from features.journey import Journey
-from features.records import from_records
 from features.next_event import END
+from features.records import from_records
 from training.next_event import fit_next_event
 from training.recipe import Recipe
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.lines import Lines
+from benchmarks.lines import Lines, progress
 from benchmarks.quality import cdnow, complete_journey, next_event, simulator, ta_feng
 from benchmarks.quality.options import RESULTS, options
 
@@ -27,10 +27,10 @@ def main() -> None:
     folder = chosen.folder if chosen.quick else RESULTS
     for name, run in PARTS.items():
         if name == "next_event" and chosen.logs is None:
-            run(chosen, Lines(chosen.folder / "left-out.jsonl"))
+            progress("next event: left out, give the folder of the logs (--logs)")
             continue
         out = folder / f"{'quick-' if chosen.quick else ''}{name}.jsonl"
-        run(replace(chosen, out=out), Lines(out))
+        run(replace(chosen, out=out), Lines(out, targets=not chosen.quick))
 
 
 if __name__ == "__main__":

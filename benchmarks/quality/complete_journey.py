@@ -5,8 +5,6 @@ At each origin everything is trained anew on what was known then, and tested on 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from benchmarks.lines import Line, Lines, progress
@@ -28,7 +26,7 @@ def run(chosen: Options, lines: Lines) -> None:
     count = QUICK_ORIGINS if chosen.quick else ORIGINS
     (found,) = backtest(journey, log, ["churn"], Recipe(), count, 1, progress)
     for line in _lines(found):
-        lines.add(replace(line, target=None) if chosen.quick else line)
+        lines.add(line)
 
 
 def _lines(found: Backtest) -> list[Line]:
@@ -64,7 +62,7 @@ def _against_the_count(found: Backtest) -> Line:
 def main() -> None:
     """Run this benchmark alone."""
     chosen = options(__doc__, "complete_journey")
-    run(chosen, Lines(chosen.out))
+    run(chosen, Lines(chosen.out, targets=not chosen.quick))
 
 
 if __name__ == "__main__":
