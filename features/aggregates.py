@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, Literal
 
 import narwhals as nw
@@ -127,8 +128,8 @@ class Value:
 
 @lru_cache(8192)
 def column(table: str, part: Aggregate) -> str:
-    """Where an aggregate of a table stands before the arithmetic."""
-    return f"{part.name} of {table}"
+    """Where an aggregate of a table stands before the arithmetic: short, and without a sign that SQL reads."""
+    return f"{part.kind} {blake2b(part.name.encode(), digest_size=12).hexdigest()} of {table}"
 
 
 def combine(function: Callable[..., Any], *values: Value | float) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 import narwhals as nw
 import numpy as np
@@ -15,11 +15,11 @@ from features.numbers import Numbers
 from features.schema import CUSTOMER
 
 
-def computable(feature: Feature) -> bool:
-    """Whether the feature's arithmetic asks nothing but what `Numbers` can."""
+def computable(feature: Feature, texts: Container[str]) -> bool:
+    """Whether the feature's arithmetic asks nothing but what `Numbers` can; `texts` are aggregates that are texts."""
     if feature.value.bare:
         return True
-    if feature.of is PROFILE:
+    if feature.of is PROFILE or any(name in texts for name in wanted([feature])):
         return False
     try:
         with np.errstate(all="ignore"):
@@ -28,10 +28,15 @@ def computable(feature: Feature) -> bool:
         return False
 
 
+def texts_of(found: Mapping[str, Values]) -> set[str]:
+    """The aggregates that are texts."""
+    return {name for name, values in found.items() if isinstance(values, pl.Series)}
+
+
 def computed(features: Iterable[Feature], found: Mapping[str, Values]) -> dict[str, Values]:
     """The columns of computable features from those of their aggregates."""
     with np.errstate(all="ignore"):
-        return {feature.name: _filled(feature, _one(feature, found)) for feature in features}
+        return {feature.name: _finite(_filled(feature, _one(feature, found))) for feature in features}
 
 
 def queried(built: pl.LazyFrame, features: Sequence[Feature], profile: pl.DataFrame | None) -> pl.LazyFrame:
@@ -72,12 +77,20 @@ def _filled(feature: Feature, values: Values) -> Values:
     return np.where(np.isnan(values), feature.empty, values)
 
 
+def _finite(values: Values) -> Values:
+    """What is beyond all numbers is not known."""
+    return values if isinstance(values, pl.Series) else np.where(np.isinf(values), np.nan, values)
+
+
 def _is_count(feature: Feature) -> bool:
     """Whether the feature is a bare count or total: a float64 that is never null."""
     return feature.value.bare and feature.value.parts[0].kind in COUNTS
 
 
 def _typed(feature: Feature, column: nw.Expr) -> nw.Expr:
-    """Numbers as float64, with `empty` in place of null."""
-    column = column if feature.unit == "category" else column.cast(nw.Float64)
-    return column if feature.empty is None else column.fill_null(feature.empty)
+    """Numbers as float64, with `empty` in place of null; nan is null, and so is what is beyond all numbers."""
+    if feature.unit == "category":
+        return column if feature.empty is None else column.fill_null(feature.empty)
+    number = column.cast(nw.Float64).fill_nan(None)
+    number = number if feature.empty is None else number.fill_null(feature.empty)
+    return nw.when(number.is_finite()).then(number)

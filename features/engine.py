@@ -19,7 +19,7 @@ from narwhals.exceptions import NarwhalsError
 from numpy.typing import NDArray
 
 from features.aggregates import Aggregate
-from features.arithmetic import computable, computed, queried, wanted
+from features.arithmetic import computable, computed, queried, texts_of, wanted
 from features.feature import PROFILE, Feature, Table
 from features.held import Held
 from features.histories import Single, Sorted
@@ -146,7 +146,8 @@ def finished(
     keys: pl.DataFrame, found: Found, features: Sequence[Feature], profile: pl.DataFrame | None
 ) -> pl.DataFrame:
     """The features from their aggregates; `keys` are the queries'."""
-    at_once = [f for f in features if computable(f)]
+    texts = texts_of(found)
+    at_once = [f for f in features if computable(f, texts)]
     done = computed(at_once, found)
     rest = [f for f in features if f.name not in done]
     if rest:

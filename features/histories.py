@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from features.schema import HISTORY, POSITION, TIME
 
 FEW = 2_000  # values up to which a dictionary tells them apart sooner than sorting
+SPARSE = 2**20  # whole numbers that lie no further apart than so many times their number stay what they are
 Rows = Any  # a Narwhals frame, lazy or not
 
 
@@ -37,7 +38,8 @@ class Histories(Protocol):
     def running(self, rows: Rows, *by: str, order_by: str = POSITION, **sums: str) -> Rows:
         """The rows with running sums (name: of which column), each up to and including its row.
 
-        With `by`, over the rows that share those columns. The columns hold integers.
+        With `by`, over the rows that share those columns. The columns hold whole numbers; the sum of a
+        row whose number is null is null, and null adds nothing.
         """
 
     def in_order(self, rows: Rows, order_by: str) -> Rows:
@@ -89,7 +91,7 @@ class Single:
     def running(self, rows: Rows, *by: str, order_by: str = POSITION, **sums: str) -> Rows:
         """The rows with running sums."""
         frame: pl.LazyFrame = rows.to_native()
-        found = {name: pl.col(of).cast(pl.Int64).cum_sum() for name, of in sums.items()}
+        found = {name: pl.col(of).cast(pl.Int64).cum_sum() for name, of in sums.items()}  # fractions: see Sorted
         return nw.from_native(frame.with_columns(**{n: e.over(*by) if by else e for n, e in found.items()}))
 
     def in_order(self, rows: Rows, order_by: str) -> Rows:
@@ -124,9 +126,7 @@ class Sorted:
         frame: pl.DataFrame = rows.to_native()
         order = grouped(frame[HISTORY].to_numpy(), *(codes(frame[name]) for name in by))
         return nw.from_native(
-            frame.with_columns(
-                pl.Series(name, _running(frame[column].to_numpy(), order)) for name, column in sums.items()
-            )
+            frame.with_columns(_sums(frame[column], order).alias(name) for name, column in sums.items())
         )
 
     def in_order(self, rows: Rows, order_by: str) -> Rows:
@@ -142,7 +142,7 @@ class Sorted:
         new = np.append(True, history[1:] != history[:-1])[: len(order)]
         last = np.append(new[1:] | (time[1:] != time[:-1]), True)[: len(order)]
         every = Grouped(None, new)
-        sums = {name: _running(frame[name].to_numpy()[order], every)[last] for name in columns}
+        sums = {name: _running(_whole(frame[name])[order], every)[last] for name in columns}
         return nw.from_native(pl.DataFrame({HISTORY: history[last], TIME: time[last], **sums}))
 
 
@@ -173,7 +173,11 @@ def grouped(*columns: NDArray[Any]) -> Grouped:
     """The order that brings together the rows with equal codes; `rows` is None where they stand together."""
     key = columns[0].astype(np.int64)
     for column in columns[1:]:
-        key = key * (int(column.max(initial=0)) + 1) + column
+        kinds, further = int(column.max(initial=0)) + 1, column
+        if (int(key.max(initial=0)) + 1) * kinds >= 2**63:
+            key, further = (np.unique(each, return_inverse=True)[1] for each in (key, column))
+            kinds = len(column)
+        key = key * kinds + further
     rows = None if np.all(key[1:] >= key[:-1]) else np.argsort(key, kind="stable")
     together = key if rows is None else key[rows]
     fresh = np.ones(len(key), dtype=np.bool_)
@@ -182,24 +186,50 @@ def grouped(*columns: NDArray[Any]) -> Grouped:
 
 
 def codes(column: pl.Series) -> NDArray[np.int64]:
-    """Whole numbers from 0, equal where the values are."""
-    if len(column) < FEW:
+    """Whole numbers from 0, equal where the values are; null is a value, and nan is null."""
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+    if len(column) <= FEW:
         places: dict[object, int] = {}
         return np.array([places.setdefault(value, len(places)) for value in column.to_list()], dtype=np.int64)
-    if column.dtype.is_float():
-        return np.unique(column.to_numpy(), return_inverse=True)[1]
-    if not column.dtype.is_integer():
-        coded = column if column.dtype == pl.Enum else column.cast(pl.Categorical)
-        column = coded.to_physical().cast(pl.Int64)
-    numbers: NDArray[np.int64] = column.fill_null(-1).cast(pl.Int64).to_numpy()
-    return np.asarray(numbers - numbers.min(initial=0), dtype=np.int64)
+    if column.dtype == pl.String:
+        column = column.cast(pl.Categorical(pl.Categories.random()))
+    if isinstance(column.dtype, pl.Categorical):
+        numbers = column.to_physical().cast(pl.Int64) + 1
+        return _dense(numbers.fill_null(0).to_numpy())
+    if column.dtype.is_signed_integer() and not column.null_count():
+        whole: NDArray[np.int64] = column.cast(pl.Int64).to_numpy()
+        low, high = int(whole.min()), int(whole.max())
+        if high - low < len(column) * SPARSE:
+            return whole - low
+    return column.rank("dense").cast(pl.Int64).fill_null(0).to_numpy()
 
 
-def _running(values: NDArray[Any], order: Grouped) -> NDArray[np.int64]:
+def _dense(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Small whole numbers without the gaps between them."""
+    there = np.zeros(int(numbers.max(initial=0)) + 1, dtype=np.bool_)
+    there[numbers] = True
+    return np.asarray(np.cumsum(there)[numbers] - 1, dtype=np.int64)
+
+
+def _whole(column: pl.Series) -> NDArray[np.int64]:
+    """What is added up: null adds nothing."""
+    if not (column.dtype.is_integer() or column.dtype in (pl.Boolean, pl.Null)):
+        raise TypeError(f"running sums are of whole numbers: {column.name!r} holds {column.dtype}; cast it")
+    return column.cast(pl.Int64).fill_null(0).to_numpy()
+
+
+def _sums(column: pl.Series, order: Grouped) -> pl.Series:
+    """Running sums; null where the row's own number is."""
+    found = pl.Series(_running(_whole(column), order))
+    return found.set(column.is_null(), None) if column.null_count() else found
+
+
+def _running(values: NDArray[np.int64], order: Grouped) -> NDArray[np.int64]:
     """The sum of each row's group up to the row."""
     if len(values) == 0:
         return np.zeros(0, dtype=np.int64)
-    steps = (values if order.rows is None else values[order.rows]).astype(np.int64)
+    steps = values.copy() if order.rows is None else values[order.rows]
     starts = np.flatnonzero(order.fresh)[1:]
     sums = np.cumsum(steps)
     steps[starts] -= np.diff(sums[starts - 1], prepend=0)  # each group begins by taking back the one before

@@ -47,6 +47,12 @@ def past(events: Frame, cutoffs: Frame) -> Frame:
     return rows.with_columns(age=nw.col(CUTOFF) - nw.col(TIME))
 
 
+def past_at(events: Frame, cutoff: int) -> Frame:
+    """The same for every customer at one cutoff."""
+    rows = events.with_columns(nw.lit(cutoff, dtype=nw.Int64).alias(CUTOFF)).filter(seen())
+    return rows.with_columns(age=nw.col(CUTOFF) - nw.col(TIME))
+
+
 def seen() -> nw.Expr:
     """Of events beside a cutoff: those that happened and were known before it."""
     return (nw.col(TIME) < nw.col(CUTOFF)) & (nw.col(KNOWN_AT) < nw.col(CUTOFF))

@@ -273,7 +273,9 @@ def _numbers(values: Floats | Ints, row: Ints) -> Floats:
 
 def _at(values: pl.Series, row: Ints) -> Values:
     """The numbers or texts at these rows; null (of numbers nan) where the row is -1."""
-    is_text = values.dtype in (pl.String, pl.Enum)
+    is_text = values.dtype == pl.String or isinstance(values.dtype, pl.Categorical)
+    if not (is_text or values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
+        raise TypeError(f"the newest value is a text or a number, not {values.dtype}; cast it")
     if len(row) <= FEW:
         few = [values[place] if place >= 0 else None for place in row.tolist()]
         return pl.Series(few, dtype=pl.String) if is_text else np.array(few, dtype=np.float64)

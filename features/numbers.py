@@ -32,6 +32,9 @@ class Truths:
     def __or__(self, other: Truths) -> Truths:
         return Truths(self.values | other.values)
 
+    def __bool__(self) -> bool:
+        raise TypeError("a condition of many rows is neither true nor false; use only_where")
+
 
 class Numbers:
     """Numbers with nan for null, which behave as a Narwhals column: whatever null meets is null."""
@@ -53,11 +56,11 @@ class Numbers:
     def __truediv__(self, other: Numbers | float) -> Numbers:
         return Numbers(self.values / _plain(other))
 
-    def __mod__(self, other: Numbers | float) -> Numbers:
-        return Numbers(np.mod(self.values, _plain(other)))
+    def __mod__(self, other: float) -> Numbers:
+        return Numbers(np.mod(self.values, _divisor(other)))
 
-    def __floordiv__(self, other: Numbers | float) -> Numbers:
-        return Numbers(np.floor_divide(self.values, _plain(other)))
+    def __floordiv__(self, other: float) -> Numbers:
+        return Numbers(np.floor_divide(self.values, _divisor(other)))
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -89,8 +92,8 @@ class Numbers:
     __hash__ = None  # type: ignore[assignment]
 
     def clip(self, lower_bound: float, upper_bound: float = np.inf) -> Numbers:
-        """No lower and no higher than the bounds."""
-        return Numbers(np.clip(self.values, lower_bound, upper_bound))
+        """No lower and no higher than the bounds, which are the same for all rows."""
+        return Numbers(np.clip(self.values, float(lower_bound), float(upper_bound)))
 
     def log(self) -> Numbers:
         """The natural logarithm."""
@@ -98,7 +101,9 @@ class Numbers:
 
     def cast(self, dtype: Any) -> Numbers:
         """As float64, or cut to whole numbers."""
-        return Numbers(np.trunc(self.values)) if dtype is nw.Int64 else self
+        if dtype not in (nw.Float64, nw.Int64):
+            raise TypeError(f"{dtype} is none of float64 and int64")
+        return Numbers(np.trunc(self.values)) if dtype == nw.Int64 else self
 
 
 def only_where(condition: Any, column: Any, otherwise: Any = None) -> Any:
@@ -122,6 +127,13 @@ def name_of(index: Any, names: Sequence[str]) -> Any:
     for number, name in enumerate(names[1:], start=1):
         found = nw.when(index == number).then(nw.lit(name)).otherwise(found)
     return found
+
+
+def _divisor(other: Any) -> float:
+    """A number that whole division and its rest are the same of everywhere."""
+    if not isinstance(other, int | float) or other <= 0:
+        raise TypeError(f"{other!r} is no number above 0")
+    return other
 
 
 def _plain(other: Any) -> Any:

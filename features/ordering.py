@@ -51,15 +51,20 @@ def _in_order(events: pl.DataFrame, begins: pl.Series) -> bool:
 
 
 def coded(log: Ordered) -> Ordered:
-    """The log with event types and channels as numbers under their names, which compare several times faster."""
+    """The log with event types and channels as categories, which compare several times faster than texts.
+
+    Whatever a text may be compared with or filled by, a category may too.
+    """
     names = [name for name in (EVENT, CHANNEL) if name in log.events.columns]
-    kinds = log.events.select(pl.col(names).unique().drop_nulls().sort().implode())
-    return Ordered(log.events.with_columns(pl.col(n).cast(pl.Enum(kinds[n][0])) for n in names), log.size)
+    return Ordered(
+        log.events.with_columns(pl.col(n).cast(pl.Categorical(pl.Categories.random())) for n in names), log.size
+    )
 
 
 def plain(events: pl.DataFrame) -> pl.DataFrame:
     """The events with texts as they were."""
-    return events.with_columns(pl.col(pl.Enum).cast(pl.String))
+    coded = [name for name, kind in events.schema.items() if isinstance(kind, pl.Categorical)]
+    return events.with_columns(pl.col(coded).cast(pl.String))
 
 
 def numbered(queries: pl.DataFrame, log: Ordered) -> pl.DataFrame:

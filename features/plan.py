@@ -14,7 +14,7 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
-from features.arithmetic import computable, computed, queried, wanted
+from features.arithmetic import computable, computed, queried, texts_of, wanted
 from features.engine import aggregates, build, looked_up, planned
 from features.feature import Feature
 from features.held import Held
@@ -49,9 +49,9 @@ class Plan:
         self._features, self._tables = tuple(features), [Asked(*each) for each in aggregates(features)]
         log = self._events.rows().cache()  # read once for all tables
         self._derived = [planned(log, asked) for asked in self._tables]
-        self._computed = [f for f in features if computable(f)]
-        self._rest = [f for f in features if not computable(f)]
         blank = self._found(pl.DataFrame(schema=schema), "", 0)
+        self._computed = [f for f in features if computable(f, texts_of(blank))]
+        self._rest = [f for f in features if f not in self._computed]
         keys = {CUSTOMER: pl.String, CUTOFF: pl.Int64}
         self._aggregates = Held(keys | {name: _dtype(blank[name]) for name in wanted(self._rest)})
         self._queried = queried(self._aggregates.rows(), self._rest, profile) if self._rest else None

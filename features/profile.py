@@ -35,11 +35,7 @@ def read_profile(journey: Journey, base: Path, threads: int | None = None) -> pl
     columns = _columns(profile)
 
     def pick(names: list[str]) -> list[str]:
-        for name, column in columns.items():
-            if column not in names:
-                found = f"the profile has no column {column!r}{did_you_mean(column, names)}"
-                raise InputError(f"profile.columns.{name}", found, ", ".join(names))
-        return list(columns.values())
+        return list(columns_of(profile, names).values())
 
     frame = read_table(profile, base, pick, "profile", threads)
     known = {column.known_at for column in profile.features.values() if column.known_at}
@@ -53,6 +49,22 @@ def read_profile(journey: Journey, base: Path, threads: int | None = None) -> pl
     ).drop_nulls(CUSTOMER)
     _refuse_two_rows(rows)
     return rows.sort(CUSTOMER)
+
+
+def columns_of(profile: Profile, names: list[str]) -> dict[str, str]:
+    """What the journey names -> column of the source.
+
+    Raises
+    ------
+    InputError
+        One of them is not there.
+    """
+    columns = _columns(profile)
+    for name, column in columns.items():
+        if column not in names:
+            found = f"the profile has no column {column!r}{did_you_mean(column, names)}"
+            raise InputError(f"profile.columns.{name}", found, ", ".join(names))
+    return columns
 
 
 def _columns(profile: Profile) -> dict[str, str]:

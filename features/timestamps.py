@@ -26,11 +26,11 @@ FORMS = (
     "a timestamp, a date, ISO 8601 text (2017-01-31T18:05:00, with Z or +02:00 if it has a zone), seconds since 1970"
 )
 
-_DAY_NUMBERS = (19_000_101, 21_001_231)  # 20170131 is a day, not a second in August 1970
-_UNITS = ((1e11, 1_000_000.0), (1e14, 1_000.0), (1e17, 1.0), (float("inf"), 0.001))
-_LIMIT = 253_402_300_800_000_000  # the year 10000; Python's and Polars' dates end there
-_NUMBER = r"^[+-]?[0-9]+(\.[0-9]+)?$"
-_IS_NUMBER = re.compile(_NUMBER, re.ASCII)
+DAY_NUMBERS = (19_000_101, 21_001_231)  # 20170131 is a day, not a second in August 1970
+UNITS = ((1e11, 1_000_000.0), (1e14, 1_000.0), (1e17, 1.0), (float("inf"), 0.001))
+LIMIT = 253_402_300_800_000_000  # the year 10000; Python's and Polars' dates end there
+NUMBER = r"^[+-]?[0-9]+(\.[0-9]+)?$"
+_IS_NUMBER = re.compile(NUMBER, re.ASCII)
 _DAY = timedelta(days=1)
 
 
@@ -80,13 +80,13 @@ def _one_text(text: str, zone: ZoneInfo) -> int | None:
 
 
 def _one_number(value: float, zone: ZoneInfo) -> int | None:
-    if _DAY_NUMBERS[0] <= value <= _DAY_NUMBERS[1] and value.is_integer():
+    if DAY_NUMBERS[0] <= value <= DAY_NUMBERS[1] and value.is_integer():
         return parse_one(f"{int(value) // 10_000:04}-{int(value) // 100 % 100:02}-{int(value) % 100:02}", zone)
-    if not abs(value) < _LIMIT * 1_000.0:  # NaN too
+    if not abs(value) < LIMIT * 1_000.0:  # NaN too
         return None
-    factor = next(factor for limit, factor in _UNITS if abs(value) < limit)
+    factor = next(factor for limit, factor in UNITS if abs(value) < limit)
     found = _rounded(value * factor)
-    return found if abs(found) < _LIMIT else None
+    return found if abs(found) < LIMIT else None
 
 
 def _rounded(value: float) -> int:
@@ -116,7 +116,7 @@ def _as_utc(aware: pl.Series) -> pl.Series:
 
 def _numbers(column: pl.Series, zone: str) -> Times:
     values = column.cast(pl.Float64, strict=False).fill_nan(None)
-    days = values.is_between(*_DAY_NUMBERS) & (values == values.floor())
+    days = values.is_between(*DAY_NUMBERS) & (values == values.floor())
     scaled = _scaled(values.set(days.fill_null(False), None))
     if not days.any():
         return Times(scaled, numbers=column.len() - column.null_count())
@@ -128,17 +128,17 @@ def _numbers(column: pl.Series, zone: str) -> Times:
 
 def _scaled(values: pl.Series) -> pl.Series:
     """Numbers since 1970 in the unit their size tells."""
-    size, result = values.abs(), values * _UNITS[-1][1]
-    for limit, factor in reversed(_UNITS[:-1]):
+    size, result = values.abs(), values * UNITS[-1][1]
+    for limit, factor in reversed(UNITS[:-1]):
         result = (values * factor).zip_with(size < limit, result)
     result = result.round(mode="half_away_from_zero")
-    return _bounded(result.set(result.abs() >= _LIMIT, None).cast(pl.Int64))
+    return _bounded(result.set(result.abs() >= LIMIT, None).cast(pl.Int64))
 
 
 def _texts(column: pl.Series, zone: str) -> Times:
     """ISO 8601 and numbers: what Polars reads at once, then the rest one by one."""
     texts = column.str.strip_chars()
-    is_number = texts.str.contains(_NUMBER).fill_null(False)
+    is_number = texts.str.contains(NUMBER).fill_null(False)
     aware = texts.str.replace(" ", "T", literal=True).str.strptime(
         pl.Datetime("us", "UTC"), "%Y-%m-%dT%H:%M:%S%.f%#z", strict=False
     )
@@ -177,4 +177,4 @@ def _iso(text: str) -> datetime | None:
 
 def _bounded(microseconds: pl.Series) -> pl.Series:
     """Null outside the years that calendars know."""
-    return microseconds.set(microseconds.abs() >= _LIMIT, None).cast(pl.Int64)
+    return microseconds.set(microseconds.abs() >= LIMIT, None).cast(pl.Int64)

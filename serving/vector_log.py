@@ -12,6 +12,7 @@ from sqlalchemy import delete, insert, select
 
 from features.canonical import ordered, shaped
 from features.journey import Journey
+from features.records import from_records
 from features.schema import CUSTOMER, CUTOFF
 from serving.clock import now
 from serving.store import Store
@@ -98,6 +99,8 @@ def kept(store: Store, journey: str, sample: int) -> Iterator[ServedVector]:
 
 def events_of(served: ServedVector, journey: Journey) -> pl.DataFrame:
     """The events of the request again, in canonical columns."""
+    if not served.events:
+        return from_records([], journey)[0]
     return ordered(shaped(pl.DataFrame(served.events, infer_schema_length=None), journey))
 
 

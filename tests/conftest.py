@@ -7,7 +7,8 @@ from typing import Any
 import hypothesis
 from spec import approx
 
-pytest_plugins = ["trained", "stores"]  # fixtures: the simulated business with models and answers; stores
+# Fixtures: the simulated business with models and answers; stores; the engines that spec tests run on.
+pytest_plugins = ["trained", "stores", "engines"]
 
 # The same examples on every machine; no deadline, because others may use the machine.
 hypothesis.settings.register_profile("journeycast", deadline=None, derandomize=True, database=None)

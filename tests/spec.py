@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -116,6 +116,24 @@ def pairs(customers: Iterable[str], cutoffs: Iterable[int]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={CUSTOMER: pl.String, CUTOFF: pl.Int64}, orient="row")
 
 
+class Question(NamedTuple):
+    """What is asked of an engine; it is answered by a row per pair, in their order."""
+
+    events: pl.DataFrame
+    pairs: pl.DataFrame
+    features: tuple[Feature, ...]
+    journey: Journey
+    profile: pl.DataFrame | None = None
+
+
+def on_polars(question: Question) -> list[dict[str, Any]]:
+    """The vectors that a question asks for."""
+    return build(question.events, question.pairs, question.features, question.profile).to_dicts()
+
+
+ask: Callable[[Question], list[dict[str, Any]]] = on_polars  # the fixture `engine` puts another in its place
+
+
 def vector(
     table: str,
     features: Iterable[Feature],
@@ -125,9 +143,9 @@ def vector(
     profile: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The vector at `now` of the one customer whose events the table tells."""
-    asked = pairs(["c"], [to_microseconds(now)])
     known = None if profile is None else pl.DataFrame([{CUSTOMER: "c", **profile}])
-    (row,) = build(log(table, journey, now=now), asked, features, known).to_dicts()
+    asked = pairs(["c"], [to_microseconds(now)])
+    (row,) = ask(Question(log(table, journey, now=now), asked, tuple(features), journey, known))
     return {name: value for name, value in row.items() if name not in (CUSTOMER, CUTOFF)}
 
 

@@ -72,7 +72,7 @@ def by_hand(row: dict[str, Any], events: pl.DataFrame, which: str) -> dict[str, 
 
 @pytest.mark.parametrize("which", ["shop", "by_event"])
 @given(logs())
-@examples(25)
+@examples(12)
 def test_plain_loops_give_the_same_vectors(which, case):
     events, cutoffs = case
     found = vectors(events, cutoffs, which)
@@ -83,7 +83,7 @@ def test_plain_loops_give_the_same_vectors(which, case):
 
 @pytest.mark.parametrize("journey", [PARTIAL, ONE_TYPE, changed(business=["email"], windows=["6h"], profile=None)])
 @given(logs())
-@examples(8)
+@examples(5)
 def test_journeys_without_some_of_the_parts_agree_too(journey, case):
     events, cutoffs = case
     every = pairs(sorted(events[CUSTOMER].unique()), cutoffs)
@@ -97,7 +97,7 @@ def test_journeys_without_some_of_the_parts_agree_too(journey, case):
 
 
 @given(logs())
-@examples(7)
+@examples(5)
 def test_events_from_the_cutoff_on_change_nothing(case):
     events, (cutoff, *_) = case
     before = events.filter(pl.col(TIME) < cutoff)
@@ -108,7 +108,7 @@ def test_events_from_the_cutoff_on_change_nothing(case):
 
 
 @given(logs())
-@examples(7)
+@examples(5)
 def test_events_the_business_did_not_know_yet_change_nothing(case):
     events, (cutoff, *_) = case
     known = events.filter(pl.col(KNOWN_AT) < cutoff)
@@ -124,7 +124,7 @@ def drop_profile(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @given(logs(), st.randoms(use_true_random=False))
-@examples(7)
+@examples(5)
 def test_the_order_of_rows_in_the_log_changes_nothing(case, random):
     events, cutoffs = case
     order = list(range(events.height))
@@ -133,7 +133,7 @@ def test_the_order_of_rows_in_the_log_changes_nothing(case, random):
 
 
 @given(logs())
-@examples(7)
+@examples(5)
 def test_many_cutoffs_at_once_give_what_each_gives_alone(case):
     events, cutoffs = case
     alone = [row for cutoff in cutoffs for row in vectors(events, [cutoff])]
@@ -141,7 +141,7 @@ def test_many_cutoffs_at_once_give_what_each_gives_alone(case):
 
 
 @given(logs())
-@examples(7)
+@examples(5)
 def test_a_customer_alone_has_the_vector_of_the_batch(case):
     events, cutoffs = case
     batch = vectors(events, cutoffs[:1])
@@ -150,7 +150,7 @@ def test_a_customer_alone_has_the_vector_of_the_batch(case):
 
 
 @given(logs())
-@examples(7)
+@examples(5)
 def test_one_request_has_the_vector_of_the_batch(case):
     events, cutoffs = case
     batch = build(events, pairs(sorted(events[CUSTOMER].unique()), cutoffs), FEATURES["shop"])
@@ -161,7 +161,7 @@ def test_one_request_has_the_vector_of_the_batch(case):
 
 
 @given(logs(), st.randoms(use_true_random=False))
-@examples(7)
+@examples(5)
 def test_rows_keep_the_order_of_the_cutoffs_given(case, random):
     events, cutoffs = case
     every = pairs(sorted(events[CUSTOMER].unique()), cutoffs).rows()

@@ -1,10 +1,14 @@
 from datetime import timedelta
 
 import narwhals as nw
+import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from spec import at, log, pairs
 
+from features import instants
 from features.instants import Window, days, inside, mature, microseconds, past
 from features.schema import CUTOFF, DAY, TIME
 
@@ -58,3 +62,21 @@ def test_durations_are_microseconds_and_microseconds_are_days():
     assert microseconds(timedelta(days=1, microseconds=1)) == DAY + 1
     rows = nw.from_native(pl.DataFrame({"age": [DAY // 4, 3 * DAY]}))
     assert rows.select(days(nw.col("age")))["age"].to_list() == [0.25, 3.0]
+
+
+@pytest.mark.parametrize("searched", [0, 10**9], ids=["searched", "counted"])
+@given(
+    histories=st.lists(st.lists(st.integers(0, 9), max_size=6), min_size=2, max_size=4),
+    asked=st.lists(st.integers(-1, 10), min_size=2, max_size=6),
+)
+def test_an_edge_is_the_first_row_that_is_not_before_the_instant(searched, histories, asked):
+    sizes = np.array([len(one) for one in histories])
+    ends = np.cumsum(sizes)
+    times = np.array([time for one in histories for time in sorted(one)], dtype=np.int64)
+    of = np.array([number % len(histories) for number in range(len(asked))])
+    starts, stops = (ends - sizes)[of], ends[of]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(instants, "SEARCHED", searched)
+        found = instants.first_at_or_after(times, starts, stops, np.array(asked))
+    wanted = [s + sum(time < a for time in histories[h]) for s, a, h in zip(starts, asked, of, strict=True)]
+    assert found.tolist() == wanted

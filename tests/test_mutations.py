@@ -51,9 +51,16 @@ MUTATIONS = [
     Mutation(
         "the cutoff itself is seen",
         "features/instants.py",
+        "Places.of(times < instant)",
+        "Places.of(times <= instant)",
+        "test_past.py",
+    ),
+    Mutation(
+        "the cutoff itself is seen of many customers at many cutoffs",
+        "features/instants.py",
         "before = times[np.minimum(middle, len(times) - 1)] < instants",
         "before = times[np.minimum(middle, len(times) - 1)] <= instants",
-        "test_past.py",
+        "test_instants.py",
     ),
     Mutation(
         "the cutoff itself is seen of one customer",

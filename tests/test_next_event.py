@@ -75,7 +75,7 @@ def category(name: str, values: list[Any]) -> dict[str, Any]:
 
 
 @given(histories())
-@examples(40)
+@examples(20)
 def test_plain_loops_give_the_same_vectors(rows):
     events = frame(rows)
     every = events.to_dicts()
@@ -89,7 +89,7 @@ def test_plain_loops_give_the_same_vectors(rows):
 
 
 @given(histories(), st.integers(0, 100))
-@examples(15)
+@examples(8)
 def test_later_events_change_nothing(rows, share):
     events = frame(rows)
     times = sorted(events[TIME])

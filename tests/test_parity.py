@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
+from spec import SHOP
 
 from features.errors import InputError
 from features.schema import CUSTOMER, CUTOFF
 from serving import batch, vector_log
 from serving.parity import parity
 from serving.store import Store
-from serving.vector_log import VectorLog
+from serving.vector_log import ServedVector, VectorLog, events_of
 
 
 @pytest.fixture
@@ -72,3 +73,8 @@ def test_only_the_newest_are_kept(business, champions, store, monkeypatch):
 def test_nothing_to_compare_says_how_vectors_come_to_be_kept(business, store):
     with pytest.raises(InputError, match="no served vector"):
         parity(business.journey, business.log, store, 1000)
+
+
+def test_a_vector_served_of_no_events_is_built_again_of_none():
+    served = ServedVector("a", 0, "digest", {}, [])
+    assert events_of(served, SHOP).is_empty()

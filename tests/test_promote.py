@@ -187,7 +187,7 @@ def test_another_definition_is_promoted_since_champions_have_to_agree(store):
 def test_an_overfit_champion_that_has_seen_the_test_cutoffs_loses_all_the_same(shop, empty):
     # Refitted on everything, it knows the test rows nearly by heart; its recipe is judged without them.
     journey, log = shop(LATER)
-    greedy = Recipe(learning_rate=0.3, leaves=63, rows_per_leaf=2, lambda_l2=0.0, rounds_at_most=60, patience=60)
+    greedy = Recipe(learning_rate=0.3, leaves=31, rows_per_leaf=2, lambda_l2=0.0, rounds_at_most=40, patience=40)
     by_heart, careful = (train(journey, log, ["churn"], recipe, 1, lambda _: None)[0] for recipe in (greedy, GOOD))
     churned = careful.assessment.labels
 

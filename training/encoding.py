@@ -72,6 +72,7 @@ class Encodings:
         self._encodings = tuple(encodings)
         found: dict[tuple[str, tuple[Any, ...] | None], int] = {}
         wanted = [[(name, one.categories.get(name)) for name in one.inputs] for one in self._encodings]
+        self._own = [(one.names, _own(one)) for one in self._encodings]
         self._places = [[found.setdefault(column, len(found)) for column in columns] for columns in wanted]
         self._wanted = list(found)
         self._columns = [_column(*column).alias(str(place)) for place, column in enumerate(self._wanted)]
@@ -83,7 +84,10 @@ class Encodings:
         every, also = self._few(vectors) if len(vectors) <= FEW else self._many(vectors)
         whole = list(range(len(self._columns)))
         parts = (every if places == whole else every[:, places] for places in self._places)
-        encoded = [_whole(one, part, one.added(vectors)) for one, part in zip(self._encodings, parts, strict=True)]
+        encoded = [
+            _whole(names, added, part, one.added(vectors))
+            for one, (names, added), part in zip(self._encodings, self._own, parts, strict=True)
+        ]
         return encoded, also
 
     def _many(self, vectors: pl.DataFrame) -> tuple[NDArray[np.float64], pl.DataFrame]:
@@ -100,21 +104,27 @@ class Encodings:
         for place, (name, categories) in enumerate(self._wanted):
             column = queried[str(place)] if str(place) in queried.columns else vectors[name]
             known = self._known[place] if types[name] == pl.String and categories is not None else None
-            every[:, place] = [_number(value, known) for value in column.to_list()]
+            with np.errstate(over="ignore"):  # beyond single precision is infinity, as in a query
+                every[:, place] = [_number(value, known) for value in column.to_list()]
         return every.astype(np.float64), queried[:, len(asked) :]
 
 
+def _own(encoding: Encoding) -> list[int]:
+    """The places of the columns that the model adds."""
+    inputs = set(encoding.inputs)
+    return [place for place, name in enumerate(encoding.names) if name not in inputs]
+
+
 def _whole(
-    encoding: Encoding, inputs: NDArray[np.float64], vectors: pl.DataFrame
+    names: Sequence[str], own: Sequence[int], inputs: NDArray[np.float64], vectors: pl.DataFrame
 ) -> tuple[pl.DataFrame, NDArray[np.float64]]:
     """The matrix of inputs with the model's own columns at their places."""
-    own = [place for place, name in enumerate(encoding.names) if name not in encoding.inputs]
     if not own:
         return vectors, inputs
-    matrix = np.empty((len(vectors), len(encoding.names)))
-    matrix[:, [place for place in range(len(encoding.names)) if place not in own]] = inputs
+    matrix = np.empty((len(vectors), len(names)))
+    matrix[:, [place for place in range(len(names)) if place not in own]] = inputs
     for place in own:
-        matrix[:, place] = vectors[encoding.names[place]].cast(pl.Float32).to_numpy()
+        matrix[:, place] = vectors[names[place]].cast(pl.Float32).to_numpy()
     return vectors, matrix
 
 

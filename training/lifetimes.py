@@ -43,9 +43,7 @@ class Lifetimes:
         bought = ~np.isnan(np.sum(statistics, axis=0))
         known = [column[bought] for column in statistics]
         found = self.purchases.p_alive(*known), self.purchases.expected_purchases(self.horizon_days, *known)
-        return vectors.with_columns(
-            _spread(name, values, bought) for name, values in zip(self.names, found, strict=True)
-        )
+        return vectors.hstack([_spread(name, values, bought) for name, values in zip(self.names, found, strict=True)])
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `read` makes the same value of it."""
@@ -60,7 +58,7 @@ class Lifetimes:
 def _spread(name: str, values: Array, bought: NDArray[np.bool_]) -> pl.Series:
     every = np.full(len(bought), np.nan)
     every[bought] = values
-    return pl.Series(name, every).fill_nan(None)
+    return pl.Series(name, every, nan_to_null=True)
 
 
 def fit_lifetimes(journey: Journey, log: EventLog, cutoff: int, task: Task) -> Lifetimes | None:

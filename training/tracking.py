@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -22,9 +21,10 @@ from features.addresses import shown
 from features.errors import InputError
 from features.journey import Journey
 from training import plots_backtest
-from training.backtest import Backtest, Origin
+from training.backtest import Backtest
 from training.card import card
 from training.card_json import card_json
+from training.logged_metrics import at_origin, finite_only, of_model, over_origins
 from training.model import Model
 from training.plots import figures
 from training.plots_shap import importances
@@ -103,18 +103,23 @@ class Tracking:
                     logged.append(self._log(journey, one))
             return self._register(logged)
 
-    def log_backtest(self, journey: Journey, found: list[Backtest], recipe: Recipe) -> str:
-        """One run with every metric at every origin, its mean and spread, the plots and `backtest.json`; its id."""
+    def log_backtest(
+        self, journey: Journey, found: list[Backtest], recipe: Recipe, parent_run: str | None = None
+    ) -> str:
+        """One run with every metric at every origin, its mean and spread, the plots and `backtest.json`; its id.
+
+        `parent_run` is a run that MLflow began (`mlflow run`) and that becomes this one.
+        """
         mlflow.set_tracking_uri(self.uri)
-        with mlflow.start_run(experiment_id=self._experiment(journey.journey), run_name="backtest") as run:
+        with self._run(journey.journey, parent_run, "backtest") as run:
             mlflow.log_params({f"recipe_{key}": value for key, value in recipe.to_json().items()})
             mlflow.log_dict(journey.model_dump(mode="json", by_alias=True), "journey.json")
             mlflow.log_dict({"backtests": [one.to_json() for one in found]}, "backtest.json")
             for one in found:
                 mlflow.set_tag(f"{one.task}_words", one.grade.words)
-                mlflow.log_metrics(_over_origins(one))
+                mlflow.log_metrics(over_origins(one))
                 for step, origin in enumerate(one.origins):
-                    mlflow.log_metrics(_at_origin(one.task, origin), step=step)
+                    mlflow.log_metrics(at_origin(one.task, origin), step=step)
             for file, figure in plots_backtest.figures(found).items():
                 mlflow.log_figure(figure, file)
             return str(run.info.run_id)
@@ -166,7 +171,7 @@ class Tracking:
         mlflow.log_params({f"recipe_{key}": value for key, value in about["recipe"].items()})
         mlflow.log_params({"rounds": about["rounds"], "cutoffs": len(about["cutoffs"]), "rows": about["rows"]})
         mlflow.log_params({"features": about["features"][:12], "log_digest": about["log"]["digest"][:12]})
-        mlflow.log_metrics(_metrics(about))
+        mlflow.log_metrics(of_model(about))
         mlflow.set_tags({"grade": about["grade"]["letter"], "grade_words": about["grade"]["words"]})
         if about["warnings"]:
             mlflow.set_tag("warnings", "; ".join(about["warnings"]))
@@ -175,7 +180,7 @@ class Tracking:
         if trained.study is not None:
             mlflow.log_dict(trained.study.to_json(), "tuning.json")
             for step, trial in enumerate(trained.study.trials):
-                mlflow.log_metrics(_known({"tuning/loss": trial.loss}), step=step)
+                mlflow.log_metrics(finite_only({"tuning/loss": trial.loss}), step=step)
         parts = importances(trained)
         mlflow.log_text(card(trained, parts), "model_card.md")
         mlflow.log_dict(card_json(trained, parts), "model_card.json")
@@ -204,12 +209,12 @@ class Tracking:
         return info, digest
 
     @contextmanager
-    def _run(self, journey: str, parent_run: str | None) -> Iterator[Any]:
+    def _run(self, journey: str, parent_run: str | None, name: str = "train") -> Iterator[Any]:
         if parent_run:
             with mlflow.start_run(run_id=parent_run) as run:
                 yield run
         else:
-            with mlflow.start_run(experiment_id=self._experiment(journey), run_name="train") as run:
+            with mlflow.start_run(experiment_id=self._experiment(journey), run_name=name) as run:
                 yield run
 
     def _experiment(self, name: str) -> str:
@@ -279,40 +284,3 @@ def _signature(model: Model) -> ModelSignature:
     names, categories = model.encoding.inputs, model.encoding.categories
     columns = [ColSpec("string" if n in categories else "double", n, required=False) for n in names]
     return ModelSignature(inputs=Schema(columns))
-
-
-def _metrics(about: dict[str, Any]) -> dict[str, float]:
-    """The model's metrics, and each rule's as `rule/NAME/METRIC`."""
-    found = dict(about["metrics"]) | {"ahead_of_best_rule": about["grade"]["ahead"]}
-    return _known(found | _of_rules(about["rules"]))
-
-
-def _of_rules(rules: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Each rule's metrics as `rule/NAME/METRIC`, in the characters MLflow takes."""
-    found: dict[str, Any] = {}
-    for rule, metrics in rules.items():
-        plain = "".join(c if c.isalnum() or c in "_-. " else "_" for c in rule)
-        found |= {f"rule/{plain}/{name}": value for name, value in metrics.items()}
-    return found
-
-
-def _at_origin(task: str, origin: Origin) -> dict[str, float]:
-    """Metrics at one origin as `TASK/METRIC` and `TASK/rule/NAME/METRIC`."""
-    told = origin.to_json()
-    found = told["metrics"] | {"ahead_of_best_rule": told["grade"]["ahead"]} | _of_rules(told["rules"])
-    return {f"{task}/{name}": value for name, value in _known(found).items()}
-
-
-def _over_origins(found: Backtest) -> dict[str, float]:
-    """Mean and spread of the model's metrics as `TASK/METRIC_mean` and `TASK/METRIC_spread`."""
-    told = {
-        f"{found.task}/{name}_{which}": value
-        for name, pair in found.over_origins().items()
-        for which, value in zip(("mean", "spread"), pair, strict=True)
-    }
-    return _known(told | {f"{found.task}/ahead_of_best_rule_pooled": found.grade.ahead})
-
-
-def _known(found: dict[str, Any]) -> dict[str, float]:
-    """The metrics that can be told: MLflow's stores have no nan."""
-    return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}

@@ -74,7 +74,7 @@ def _anniversary(journey: Journey) -> Feature:
         "days",
         "SEASON",
         # In the first year it would tell the tenure once more. Whole numbers: Polars takes the remainder of
-        # a float another way for many rows than for one.
+        # a float another way for many rows than for one, and Spark another way than both.
         _since_purchase(YEAR, combine(lambda known: days(year - known.cast(nw.Int64) % year), age_of_first())),
         of=conversions(journey),
         says="{value} until the anniversary of the first purchase",
