@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -103,6 +105,8 @@ def test_the_rows_that_stop_the_trees_choose_whether_chances_have_a_line():
 
 def test_amounts_always_start_from_a_line_and_classes_never():
     assert grower().until(amounts(), amounts(seed=1)).growth.lined[1]
+    without = Grower("cltv", 3, replace(RECIPE, lines=False), NAMES, 1)
+    assert without.until(amounts(), amounts(seed=1)).growth.lined == (False, False)
     assert grower("next_stage").until(rows_of("next_stage"), rows_of("next_stage", seed=1)).growth.lined == (False,)
 
 

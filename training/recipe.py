@@ -13,7 +13,8 @@ class Recipe:
     """Settings of gradient-boosted trees, by their plain names.
 
     `rounds_at_most` and `patience` bound early stopping; `amount_power` is that of the Tweedie loss of CLTV's
-    amounts, between 1 and 2: the lower, the more large amounts weigh. Everything else is LightGBM's.
+    amounts, between 1 and 2: the lower, the more large amounts weigh. Without `lines` trees start from nothing.
+    Everything else is LightGBM's.
     """
 
     learning_rate: float = 0.1
@@ -25,6 +26,7 @@ class Recipe:
     rounds_at_most: int = 200
     patience: int = 20
     amount_power: float = TWEEDIE_POWER
+    lines: bool = True
     seed: int = 7
 
     def parameters(self, objective: str, threads: int) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class Grower:
         """
         watches = [self.watch, *[None] * len(parts(self.task, self.classes))]
         found = [
-            self._stopped(part, fit, stop, lined[number] if lined else _usual(part), watches[number])
+            self._stopped(part, fit, stop, lined[number] if lined else self._usual(part), watches[number])
             for number, part in enumerate(parts(self.task, self.classes))
         ]
         return _grown([one.booster for one in found], [one.line for one in found])
@@ -111,6 +111,13 @@ class Grower:
             lines.append(self._line(part, fit) if lined else None)
             boosters.append(lgb.train(self._parameters(part, fit), self._dataset(part, fit, lines[-1]), count))
         return _grown(boosters, lines)
+
+    def _usual(self, part: Part) -> bool | None:
+        """Whether a part starts from a line; None: its stopping rows say.
+
+        What a line is to amounts, it is beyond the largest ones learned from: few stopping rows show it.
+        """
+        return {"tweedie": True, "binary": None}.get(part.objective, False) if self.recipe.lines else False
 
     def _stopped(self, part: Part, fit: Rows, stop: Rows, lined: bool | None, watch: Watch | None) -> _Stopped:
         """The booster of a part, with or without a line, or whichever is better."""
@@ -150,14 +157,6 @@ class Grower:
             raise nothing_to_learn(self.task)
         targets, start = part.targets(self.task, labels[kept]), line.margins(matrix[kept]) if line else None
         return lgb.Dataset(matrix[kept], targets, feature_name=list(self.names), init_score=start, reference=reference)
-
-
-def _usual(part: Part) -> bool | None:
-    """Whether a part starts from a line; None: its stopping rows say.
-
-    What a line is to amounts, it is beyond the largest ones learned from: few rows of the stopping block show it.
-    """
-    return {"tweedie": True, "binary": None}.get(part.objective, False)
 
 
 @dataclass(frozen=True, slots=True)
