@@ -287,10 +287,11 @@ def score(journey: JourneyArgument) -> None:
     from features import parts
 
     definition, base = _definition(journey)
+    upto = _newest_event(definition)  # before the log is read: events that come in meanwhile count as newer
     if parts.size(definition, base) <= parts.ROWS:
-        _score(*_read(journey))
+        _score(*_read(journey), upto)
     else:
-        _score_parts(definition, base)
+        _score_parts(definition, base, upto)
 
 
 @app.command()
@@ -630,12 +631,13 @@ def demo(
     from serving.show import at_risk_table, explanation, metrics_table
 
     name = "complete_journey"
+    upto = _newest_event(_definition(name)[0])
     resolved, log = _read(name)
     print(report_text(found_in(resolved, log), resolved, log))
     for task, about in _train(resolved, log, None):
         out.print(metrics_table(task, about))
     _promote(name, "all", None, False)
-    _score(resolved, log)
+    _score(resolved, log, upto)
     with _store() as store:
         worst = store.at_risk(resolved.journey, limit=10).items
         first = store.answer(resolved.journey, worst[0].customer_id)
@@ -670,6 +672,13 @@ def _stored_events(definition: Journey) -> DataFrame | None:
         return None
     with _store() as store:
         return stored(store, definition.journey)
+
+
+def _newest_event(definition: Journey) -> int:
+    from serving.events import newest
+
+    with _store() as store:
+        return newest(store, definition.journey)
 
 
 def _filters(definition: Journey, **options: Any) -> Filters:
@@ -801,15 +810,16 @@ def _promote(name: str, task: str, version: int | None, accept_c: bool) -> list[
     return decided
 
 
-def _score(resolved: Journey, log: EventLog) -> None:
+def _score(resolved: Journey, log: EventLog, upto: int) -> None:
     from serving import batch
 
     scorer = _scorer(resolved, log.profile)
     with _progress(None) as report, _store() as store:
-        _scored(resolved, batch.score(resolved, log, scorer, store, partial(report, "scoring and explaining")))
+        told = partial(report, "scoring and explaining")
+        _scored(resolved, batch.score(resolved, log, scorer, store, told, upto))
 
 
-def _score_parts(definition: Journey, base: Path) -> None:
+def _score_parts(definition: Journey, base: Path, upto: int) -> None:
     """Score a log of many events, some of the customers at a time."""
     from features import parts
     from features.profile import read_profile
@@ -825,7 +835,7 @@ def _score_parts(definition: Journey, base: Path) -> None:
         customers = parts.customers(paths, resolved.observed_until_microseconds)
         events = (parts.read_part(resolved, path) for path in paths)
         told = partial(report, "scoring and explaining")
-        _scored(resolved, batch.score_parts(resolved, events, customers, profile, scorer, store, told))
+        _scored(resolved, batch.score_parts(resolved, events, customers, profile, scorer, store, told, upto))
 
 
 def _scorer(definition: Journey, profile: DataFrame | None) -> Scorer:
