@@ -18,7 +18,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 from commands import campaigns, data, demo, lists, models, scores, server
-from commands.settings import Settings
+from commands.settings import Settings, use
 from features.errors import InputError
 
 # In the order of the help.
@@ -73,7 +73,8 @@ def main() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        app(obj=settings())
+        use(settings())
+        app()
     except InputError as problem:
         print(problem, file=sys.stderr)
         sys.exit(2)

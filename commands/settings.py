@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-
-import click
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,14 @@ class Settings:
         return self.home / "models"
 
 
+_CURRENT: ContextVar[Settings] = ContextVar("settings")
+
+
+def use(settings: Settings) -> None:
+    """Let every command see these settings from now on."""
+    _CURRENT.set(settings)
+
+
 def current() -> Settings:
     """The settings of the command that is running."""
-    found: Settings = click.get_current_context().find_root().obj
-    return found
+    return _CURRENT.get()
