@@ -68,6 +68,8 @@ class Audit:
             except StoreError as error:
                 self._waiting.extendleft(reversed(entries))
                 _log.warning("%s audit entries wait: %s", f"{len(entries):,}", error.found)
+            except Exception:  # the next entries must not wait for whoever mends this
+                _log.exception("%s audit entries are lost", f"{len(entries):,}")
 
     def close(self) -> None:
         """Write what waits, and end."""
