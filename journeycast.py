@@ -41,6 +41,7 @@ COMMANDS = (
     scores.explain,
     server.serve,
     access.audit,
+    access.erase,
     data.simulate,
     demo.demo,
 )

@@ -10,6 +10,7 @@ import typer
 from commands import opened
 from commands.options import JourneyArgument
 from commands.terminal import out
+from features.errors import InputError
 
 if TYPE_CHECKING:
     from serving.store import Store
@@ -93,6 +94,30 @@ def audit(
             print(json.dumps({**entry._asdict(), "at": to_text(entry.at)}, ensure_ascii=False))
     else:
         out.print(audit_table(found))
+
+
+def erase(
+    journey: JourneyArgument,
+    customer: Annotated[str, typer.Argument(help="The customer's id.")],
+    allow: Annotated[bool, typer.Option("--allow", help="Let an erased customer in again instead.")] = False,
+) -> None:
+    """Delete all that is stored of a customer and keep them out from now on; print a receipt.
+
+    The customer is left out of the journey's own files too. What a model learned stays in it until the next training.
+
+    Example: journeycast erase complete_journey 700
+    """
+    from serving import erasure
+
+    definition, _ = opened.journey(journey)
+    with opened.store() as store:
+        _note(store, definition.journey, "erase --allow" if allow else "erase")
+        if not allow:
+            print(json.dumps(erasure.erase(store, definition.journey, customer)._asdict(), indent=2))
+        elif erasure.allow(store, definition.journey, customer):
+            print(f"the customer is allowed in {definition.journey} again; what was deleted does not come back")
+        else:
+            raise InputError("customer", "was not kept out", "one who was erased", "check the id")
 
 
 def _note(store: Store, journey: str, what: str) -> None:

@@ -64,7 +64,7 @@ def run(
             raise InputError("--port", f"{port} is taken by another server", "a free port", f"--port {port + 1}")
     found = current()
     found.home.mkdir(parents=True, exist_ok=True)
-    profile = read_profile(definition, base)
+    profile = read_profile(definition, base, erased=opened.erased(definition))
     load = partial(registry.load, definition.journey, found.tracking_uri, found.models, profile, own=definition.own)
     told = ServerSettings(
         definition.journey,
