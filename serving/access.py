@@ -120,7 +120,7 @@ class Access:
             return
         route, asked = scope.get("route"), scope.get("path_params", {})
         customer = asked.get("customer_id") if status != 404 else None  # nobody's, or one's who was erased
-        path = getattr(route, "path", None) or "unknown"
+        path = getattr(route, "path", None) or "/".join(scope["path"].split("/")[:3])[:100]  # not so far as to an id
         method, journey = scope["method"], self._door.journey
         self._door.audit.add(Entry(now(), who, method, path.replace(":path}", "}"), journey, customer, status))
 

@@ -565,7 +565,7 @@ def test_the_api_is_documented_in_openapi(client):
     work = {"/v1/worklist/{customer_id}", "/v1/campaigns", one, *(f"{one}/{part}" for part in CAMPAIGN_PARTS)}
     assert routes | work | {"/healthz", "/readyz"} == set(told["paths"])
     problems = told["paths"]["/v1/predictions"]["post"]["responses"]
-    assert set(problems) == {"200", "400", "413", "415", "422", "503"}
+    assert set(problems) == {"200", "400", "401", "403", "413", "415", "422", "429", "503"}
     assert set(problems["422"]["content"]) == {"application/problem+json"}
     assert {"Answer", "Problem", "Fault", "AtRiskCustomer", "Event", "EventList"} <= set(told["components"]["schemas"])
     assert "HTTPValidationError" not in json.dumps(told)
