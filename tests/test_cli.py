@@ -286,9 +286,6 @@ def test_a_simulated_business_is_written_with_its_truth(shell: Shell) -> None:
         (["worklist", "shop.yml", "c002", "--status", "busy"], "--status"),
         (["rollback", "shop.yml", "cltv"], "no champion came before"),
         (["serve", "shop.yml", "--host", "0.0.0.0"], "there are no keys"),
-        (["keys", "create", "crm", "--scope", "write"], "read, ingest, admin"),
-        (["keys", "create", "crm", "--expires", "yesterday"], "--expires"),
-        (["keys", "revoke", "nobody"], "no key 'nobody'"),
         (["simulate", "-o", "sim.csv"], ".parquet"),
     ],
 )
