@@ -186,7 +186,7 @@ class State:
         return NotReadyError(self.journey, told, "", "see that the model registry can be reached")
 
 
-def _state_of(request: Request) -> State:
+async def _state_of(request: Request) -> State:  # one that is no coroutine would wait for a thread
     state: State = request.app.state.journeycast
     return state
 
