@@ -22,8 +22,14 @@ check: install ## ruff, format, mypy, the direction of imports
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_directions.py
 
+# Tests that mostly wait for processes of their own (Spark, the README's commands, changed copies) run beside the others.
+APART := tests/test_spark.py tests/test_readme.py tests/test_mutations.py
+
 test: check ## everything that guards the project
-	$(BIN)/pytest -q
+	@$(BIN)/pytest -q -p no:cacheprovider $(APART) > .apart.txt 2>&1 & apart=$$!; \
+	$(BIN)/pytest -q $(APART:%=--ignore=%); together=$$?; \
+	wait $$apart; apart=$$?; cat .apart.txt; rm -f .apart.txt; \
+	test $$apart -eq 0 && test $$together -eq 0
 
 demo: install ## real data to served, explained predictions (SERVE=0 ends instead of serving)
 	$(BIN)/journeycast demo $(if $(filter 0,$(SERVE)),--no-serve,--serve)
