@@ -16,7 +16,7 @@ from training.examples import Examples
 from training.fit import fit_all, fit_blocks, margins
 from training.links import Probabilities, Probability, TwoParts
 from training.recipe import Recipe
-from training.trees import Grower, Growth
+from training.trees import Grower
 
 MONTH, CUTOFFS, CUSTOMERS = timedelta(days=28), 9, 150
 TASKS = {
@@ -94,11 +94,11 @@ def test_with_shared_blocks_each_half_of_the_customers_stops_the_trees_for_the_o
 @pytest.mark.parametrize(("task", "link"), [("churn", Probability), ("next_stage", Probabilities), ("cltv", TwoParts)])
 def test_the_served_model_is_grown_on_everything_for_the_rounds_found(task, link):
     data, matrix = examples_of(task)
-    growth = Growth((9, 5)[: 1 + (task == "cltv")], (False, True)[: 1 + (task == "cltv")])
-    served = fit_all(TASKS[task], grower(task), data, matrix, growth)
-    assert served.grown.growth == growth
+    rounds = (9, 5)[: 1 + (task == "cltv")]
+    served = fit_all(TASKS[task], grower(task), data, matrix, rounds)
+    assert served.grown.rounds == rounds
     assert isinstance(served.link, link)
-    alone = grower(task).rounds((matrix, data.labels), growth)
+    alone = grower(task).rounds((matrix, data.labels), rounds)
     assert [b.model_to_string() for b in served.grown.boosters] == [b.model_to_string() for b in alone.boosters]
 
 
@@ -108,7 +108,7 @@ def test_the_served_calibrator_never_saw_a_margin_of_a_row_its_trees_were_grown_
     chance = np.random.default_rng(5).integers(0, 2, len(data.labels)).astype(float)
     data = Examples("churn", data.rows, chance, np.empty(0))
     by_heart = grower("churn", leaves=63, rows_per_leaf=2, lambda_l2=0.0, learning_rate=0.5)
-    served = fit_all(TASKS["churn"], by_heart, data, matrix, Growth((60,), (False,)))
+    served = fit_all(TASKS["churn"], by_heart, data, matrix, (60,))
     known = margins(served.grown, matrix, 1)[:, 0]
     assert known[chance == 1].min() > known[chance == 0].max()
     predicted = served.link.predict(known[:, None])[:, 0]

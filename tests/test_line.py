@@ -1,4 +1,4 @@
-"""The line that trees start from: what it tells, that it adds up, and that only validation brings it in."""
+"""The line that trees start from: what it tells, that it adds up, and who has one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.encoding import Encoding
 from training.line import Line, fit_line, margins
 from training.links import TwoParts
 from training.model import Model
-from training.trees import Grower, Growth
+from training.trees import Grower
 
 ALL = np.array([True, True, True])
 
@@ -67,7 +67,7 @@ def grower(task="cltv", **more):
 
 def test_trees_learn_what_the_line_leaves_and_both_are_explained():
     matrix, targets = amounts()
-    grown = grower().rounds((matrix, targets), Growth((3, 8), (False, True)))
+    grown = grower().rounds((matrix, targets), (3, 8))
     assert [line is None for line in grown.lines] == [True, False]
     model = Model(
         "cltv", grown.boosters, Encoding(NAMES, {}), TwoParts(PlattCalibrator(1.0, 0.0), 1.0, 0.0), {}, grown.lines
@@ -80,7 +80,7 @@ def test_trees_learn_what_the_line_leaves_and_both_are_explained():
 
 def test_a_model_with_a_line_comes_back_from_its_files(tmp_path):
     matrix, targets = amounts()
-    grown = grower().rounds((matrix, targets), Growth((3, 8), (True, True)))
+    grown = grower().rounds((matrix, targets), (3, 8))
     model = Model(
         "cltv", grown.boosters, Encoding(NAMES, {}), TwoParts(PlattCalibrator(1.0, 0.0), 1.0, 0.0), {}, grown.lines
     )
@@ -90,28 +90,21 @@ def test_a_model_with_a_line_comes_back_from_its_files(tmp_path):
     np.testing.assert_array_equal(again.predict(vectors), model.predict(vectors))
 
 
-def test_the_rows_that_stop_the_trees_choose_whether_chances_have_a_line():
-    straight, stepped = [], []
-    for seed in (0, 1):
-        rng = np.random.default_rng(seed)
-        matrix = rng.normal(size=(300, 3))
-        chance = 1 / (1 + np.exp(-np.sign(matrix[:, 0]) * np.log1p(np.abs(matrix[:, 0])) * 3))
-        straight.append((matrix, (rng.random(300) < chance).astype(float)))
-        stepped.append((matrix, (np.abs(matrix[:, 1]) > 1).astype(float)))  # nothing that a line can tell
-    assert grower("churn").until(*straight).growth.lined == (True,)
-    assert grower("churn").until(*stepped).growth.lined == (False,)
-    assert grower("churn").until(*stepped, [True]).growth.lined == (True,)
+def test_amounts_start_from_a_line_chances_where_the_recipe_says_so_and_classes_never():
+    def lined(task, **settings):
+        rows = (amounts(), amounts(seed=1)) if task == "cltv" else (rows_of(task), rows_of(task, seed=1))
+        grown = Grower(task, 3, replace(RECIPE, **settings), NAMES, 1).until(*rows)
+        return [line is not None for line in grown.lines]
 
-
-def test_amounts_always_start_from_a_line_and_classes_never():
-    assert grower().until(amounts(), amounts(seed=1)).growth.lined[1]
-    without = Grower("cltv", 3, replace(RECIPE, lines=False), NAMES, 1)
-    assert without.until(amounts(), amounts(seed=1)).growth.lined == (False, False)
-    assert grower("next_stage").until(rows_of("next_stage"), rows_of("next_stage", seed=1)).growth.lined == (False,)
+    assert lined("churn") == [False]
+    assert lined("churn", chance_line=True) == [True]
+    assert lined("next_stage", chance_line=True) == [False]
+    assert lined("cltv") == [False, True]
+    assert lined("cltv", amount_line=False) == [False, False]
 
 
 def test_categories_stay_out_of_lines():
     fit = amounts()
-    line = grower(unordered=frozenset({"first"})).rounds(fit, Growth((1, 1), (False, True))).lines[1]
+    line = grower(unordered=frozenset({"first"})).rounds(fit, (1, 1)).lines[1]
     assert line.slopes[0] == 0
     assert any(slope != 0 for slope in line.slopes)

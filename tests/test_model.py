@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import shap
-from test_trees import NAMES, RECIPE, rows_of, without_lines
+from test_trees import NAMES, RECIPE, rows_of
 
 from features.errors import InputError
 from training.calibration import PlattCalibrator, VectorCalibrator
@@ -24,7 +24,7 @@ TASKS = sorted(LINKS)
 
 
 def model_of(task):
-    grown = Grower(task, 3, RECIPE, NAMES, 1).rounds(rows_of(task), without_lines(*(12, 9)[: 1 + (task == "cltv")]))
+    grown = Grower(task, 3, RECIPE, NAMES, 1).rounds(rows_of(task), (12, 9)[: 1 + (task == "cltv")])
     return Model(task, grown.boosters, Encoding(NAMES, {}), LINKS[task], {"journey": "shöp", "grade": {"letter": "A"}})
 
 

@@ -16,7 +16,7 @@ from training.tracking import CHAMPION
 from training.train import train
 
 GOOD = Recipe(learning_rate=0.2, leaves=7, rounds_at_most=40)
-POOR = Recipe(learning_rate=0.001, rounds_at_most=1, lines=False)
+POOR = Recipe(learning_rate=0.001, rounds_at_most=1)
 EARLIER = "observed_until: 2024-11-25T00:00:00Z"
 LATER = "observed_until: 2024-12-28T00:00:00Z"
 BANDS = "risk_bands: {medium: 0.1, high: 0.3}"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from training.recipe import Recipe
-from training.trees import Grower, Growth, parts
+from training.trees import Grower, parts
 
 ROWS, NAMES = 1200, ("first", "second", "noise")
 RECIPE = Recipe(learning_rate=0.2, leaves=7, rows_per_leaf=20, rounds_at_most=40, patience=5)
@@ -29,10 +29,6 @@ def grower(task, recipe=RECIPE, threads=1):
     return Grower(task, 3, recipe, NAMES, threads)
 
 
-def without_lines(*rounds):
-    return Growth(rounds, (False,) * len(rounds))
-
-
 def texts(grown):
     return [booster.model_to_string() for booster in grown.boosters]
 
@@ -46,15 +42,15 @@ def test_the_same_seed_gives_the_same_trees_whatever_the_threads(task):
 
 def test_another_seed_gives_other_trees():
     fit = rows_of("churn")
-    one = texts(grower("churn").rounds(fit, without_lines(5)))
-    other = texts(grower("churn", Recipe(seed=8, rows_per_leaf=20)).rounds(fit, without_lines(5)))
+    one = texts(grower("churn").rounds(fit, (5,)))
+    other = texts(grower("churn", Recipe(seed=8, rows_per_leaf=20)).rounds(fit, (5,)))
     assert one != other
 
 
 @pytest.mark.parametrize(("task", "boosters", "trees_a_round"), [("churn", 1, 1), ("next_stage", 1, 3), ("cltv", 2, 1)])
 def test_a_task_has_its_boosters_with_the_rounds_asked_for(task, boosters, trees_a_round):
     rounds = tuple(range(4, 4 + boosters))
-    grown = grower(task).rounds(rows_of(task), without_lines(*rounds))
+    grown = grower(task).rounds(rows_of(task), rounds)
     assert grown.rounds == rounds
     assert [b.num_trees() for b in grown.boosters] == [trees_a_round * count for count in rounds]
     assert grown.boosters[0].feature_name() == list(NAMES)
@@ -82,8 +78,8 @@ def test_the_amount_is_learned_from_those_who_spend():
     assert amount.rows(labels).tolist() == [False, True, False, True]
     matrix, values = rows_of("cltv")
     spending = values > 0
-    whole = grower("cltv").rounds((matrix, values), without_lines(1, 6)).boosters[1]
-    alone = grower("cltv").rounds((matrix[spending], values[spending]), without_lines(1, 6)).boosters[1]
+    whole = grower("cltv").rounds((matrix, values), (1, 6)).boosters[1]
+    alone = grower("cltv").rounds((matrix[spending], values[spending]), (1, 6)).boosters[1]
     np.testing.assert_array_equal(whole.predict(matrix), alone.predict(matrix))
 
 
@@ -98,7 +94,7 @@ def test_few_rows_get_small_trees_and_the_recipe_is_kept_else():
 
 def test_what_is_used_is_what_is_stored():
     matrix, labels = rows_of("churn")
-    grown = grower("churn", threads=2).rounds((matrix, labels), without_lines(7))
+    grown = grower("churn", threads=2).rounds((matrix, labels), (7,))
     stored = lgb.Booster(model_str=grown.boosters[0].model_to_string())
     np.testing.assert_array_equal(stored.predict(matrix), grown.boosters[0].predict(matrix))
     assert "[num_threads: 2]" not in grown.boosters[0].model_to_string()

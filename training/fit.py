@@ -19,7 +19,7 @@ from training.calibration import fit_platt, fit_vector
 from training.examples import Examples
 from training.intervals import Intervals, fit_intervals
 from training.links import Link, Probabilities, Probability, TwoParts
-from training.trees import Grower, Grown, Growth, mean_growth, nothing_to_learn
+from training.trees import Grower, Grown, nothing_to_learn
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -54,8 +54,9 @@ def fit_blocks(task: Task, grower: Grower, data: Examples, matrix: Array, blocks
     trees that were not grown on its rows.
     """
     found = [*stopped(grower, data, matrix, blocks)]
+    rounds = [round(float(np.mean(counts))) for counts in zip(*(trees.rounds for trees, _, _ in found), strict=True)]
     before = _over(task, data, blocks.test[0] if blocks.shared else blocks.calibrate[0])
-    grown = grower.rounds((matrix[before], data.labels[before]), mean_growth([trees.growth for trees, _, _ in found]))
+    grown = grower.rounds((matrix[before], data.labels[before]), rounds)
     judges = [(trees, judged) for trees, _, judged in found] if blocks.shared else [(grown, data.at(blocks.calibrate))]
     told = np.concatenate([margins(trees, matrix[judged], grower.threads) for trees, judged in judges])
     rows = np.concatenate([np.flatnonzero(judged) for _, judged in judges])
@@ -71,17 +72,13 @@ def _over(task: Task, data: Examples, instant: int) -> Flags:
 def stopped(grower: Grower, data: Examples, matrix: Array, blocks: Blocks) -> Iterator[tuple[Grown, Flags, Flags]]:
     """Trees that stop early, with the rows that stopped them and the rows that may judge them.
 
-    Once, or where the blocks are shared twice: each half of the customers stops the trees for the other. The
-    first half decides for both which boosters start from a line.
+    Once, or where the blocks are shared twice: each half of the customers stops the trees for the other.
     """
     labels, trees, held = data.labels, data.at(blocks.trees), data.at(blocks.calibrate)
     half = _half_of_customers(data) if blocks.shared else None
     pairs = [(held & half, held & ~half), (held & ~half, held & half)] if half is not None else []
-    lined = None
     for stop, judged in pairs or [(data.at(blocks.stop), held)]:
-        grown = grower.until((matrix[trees], labels[trees]), (matrix[stop], labels[stop]), lined)
-        lined = grown.growth.lined
-        yield grown, stop, judged
+        yield grower.until((matrix[trees], labels[trees]), (matrix[stop], labels[stop])), stop, judged
 
 
 def _half_of_customers(data: Examples) -> Flags:
@@ -90,8 +87,8 @@ def _half_of_customers(data: Examples) -> Flags:
     return np.asarray(np.random.default_rng(0).permutation(customers.max() + 1)[customers] % 2 == 0)
 
 
-def fit_all(task: Task, grower: Grower, data: Examples, matrix: Array, growth: Growth) -> Fitted:
-    """Refit on every mature cutoff as the judged trees were grown; calibrate on forward-chained margins.
+def fit_all(task: Task, grower: Grower, data: Examples, matrix: Array, rounds: tuple[int, ...]) -> Fitted:
+    """Refit on every mature cutoff with the rounds found; calibrate on forward-chained margins.
 
     Each of the newest origins is predicted by trees grown only on cutoffs whose horizon was over by
     then, so the calibrator never sees a margin of a row its trees were grown on.
@@ -102,10 +99,10 @@ def fit_all(task: Task, grower: Grower, data: Examples, matrix: Array, growth: G
     for origin in origins:
         before = data.at(tuple(c for c in cutoffs if c + gap <= origin))
         held = data.at((origin,))
-        grown = grower.rounds((matrix[before], data.labels[before]), growth)
+        grown = grower.rounds((matrix[before], data.labels[before]), rounds)
         parts.append(margins(grown, matrix[held], grower.threads))
         masks.append(np.flatnonzero(held))
-    final = grower.rounds((matrix, data.labels), growth)
+    final = grower.rounds((matrix, data.labels), rounds)
     return calibrated(task, final, data, np.concatenate(masks), np.concatenate(parts))
 
 

@@ -13,8 +13,8 @@ class Recipe:
     """Settings of gradient-boosted trees, by their plain names.
 
     `rounds_at_most` and `patience` bound early stopping; `amount_power` is that of the Tweedie loss of CLTV's
-    amounts, between 1 and 2: the lower, the more large amounts weigh. Without `lines` trees start from nothing.
-    Everything else is LightGBM's.
+    amounts, between 1 and 2: the lower, the more large amounts weigh. `amount_line` and
+    `chance_line` say what starts from a line (`training.line`). Everything else is LightGBM's.
     """
 
     learning_rate: float = 0.1
@@ -26,7 +26,8 @@ class Recipe:
     rounds_at_most: int = 200
     patience: int = 20
     amount_power: float = TWEEDIE_POWER
-    lines: bool = True
+    amount_line: bool = True
+    chance_line: bool = False
     seed: int = 7
 
     def parameters(self, objective: str, threads: int) -> dict[str, Any]:

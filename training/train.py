@@ -125,7 +125,7 @@ def _train_task(on: Ground, how: _How) -> Trained:
     how.report(f"{data.task}: refitting on every mature cutoff")
     encoding = on.encoding(data.rows)
     grower = on.grower(recipe, encoding, threads)
-    served = fit_all(task, grower, data, encoding.matrix(data.rows), judged.fitted.grown.growth)
+    served = fit_all(task, grower, data, encoding.matrix(data.rows), judged.fitted.grown.rounds)
     about = _about(journey, data, task, prepared.blocks, recipe, judged.assessment)
     about |= {
         "log": how.fingerprint,

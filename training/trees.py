@@ -48,25 +48,6 @@ class Grown:
     rounds: tuple[int, ...]
     lines: tuple[Line | None, ...]
 
-    @property
-    def growth(self) -> Growth:
-        """What it takes to grow the same on other rows."""
-        return Growth(self.rounds, tuple(line is not None for line in self.lines))
-
-
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """Rounds of each booster of a task, and whether it starts from a line."""
-
-    rounds: tuple[int, ...]
-    lined: tuple[bool, ...]
-
-
-def mean_growth(found: Sequence[Growth]) -> Growth:
-    """The mean rounds of growths that start alike."""
-    every = zip(*(one.rounds for one in found), strict=True)
-    return Growth(tuple(round(float(np.mean(counts))) for counts in every), found[0].lined)
-
 
 def parts(task: str, classes: int) -> tuple[Part, ...]:
     """The boosters of a task; CLTV: does the customer spend at all, and how much if so."""
@@ -91,54 +72,37 @@ class Grower:
     watch: Watch | None = None
     unordered: frozenset[str] = frozenset()
 
-    def until(self, fit: Rows, stop: Rows, lined: Sequence[bool] | None = None) -> Grown:
-        """Grow on `fit` until the loss on `stop` no longer falls.
-
-        `lined` says which boosters start from a line. By default amounts do, and chances are grown both ways:
-        the one with the lower loss on `stop` is kept.
-        """
+    def until(self, fit: Rows, stop: Rows) -> Grown:
+        """Grow on `fit` until the loss on `stop` no longer falls."""
         watches = [self.watch, *[None] * len(parts(self.task, self.classes))]
-        found = [
-            self._stopped(part, fit, stop, lined[number] if lined else self._usual(part), watches[number])
-            for number, part in enumerate(parts(self.task, self.classes))
-        ]
-        return _grown([one.booster for one in found], [one.line for one in found])
+        every = zip(parts(self.task, self.classes), watches, strict=False)
+        boosters, lines = zip(*(self._stopped(part, fit, stop, watch) for part, watch in every), strict=True)
+        return _grown(boosters, lines)
 
-    def rounds(self, fit: Rows, growth: Growth) -> Grown:
-        """Grow on `fit` as another was grown."""
+    def rounds(self, fit: Rows, rounds: Sequence[int]) -> Grown:
+        """Grow on `fit` for a given number of rounds per booster."""
         boosters, lines = [], []
-        for part, count, lined in zip(parts(self.task, self.classes), growth.rounds, growth.lined, strict=True):
-            lines.append(self._line(part, fit) if lined else None)
+        for part, count in zip(parts(self.task, self.classes), rounds, strict=True):
+            lines.append(self._line(part, fit))
             boosters.append(lgb.train(self._parameters(part, fit), self._dataset(part, fit, lines[-1]), count))
         return _grown(boosters, lines)
 
-    def _usual(self, part: Part) -> bool | None:
-        """Whether a part starts from a line; None: its stopping rows say.
-
-        What a line is to amounts, it is beyond the largest ones learned from: few stopping rows show it.
-        """
-        return {"tweedie": True, "binary": None}.get(part.objective, False) if self.recipe.lines else False
-
-    def _stopped(self, part: Part, fit: Rows, stop: Rows, lined: bool | None, watch: Watch | None) -> _Stopped:
-        """The booster of a part, with or without a line, or whichever is better."""
-        line = self._line(part, fit) if lined is not False else None
-        ways = [line] if lined is not None or line is None else [None, line]
-        found = [self._one_way(part, fit, stop, way, watch if way is ways[0] else None) for way in ways]
-        return min(found, key=lambda one: one.loss)  # the first of equals: without
-
-    def _one_way(self, part: Part, fit: Rows, stop: Rows, line: Line | None, watch: Watch | None) -> _Stopped:
+    def _stopped(self, part: Part, fit: Rows, stop: Rows, watch: Watch | None) -> tuple[lgb.Booster, Line | None]:
+        line = self._line(part, fit)
         data = self._dataset(part, fit, line)
         held = self._dataset(part, stop, line, reference=data)
         callbacks: list[Any] = [lgb.early_stopping(self.recipe.patience, verbose=False)]
         callbacks += [_told(watch)] if watch else []
         parameters = self._parameters(part, fit)
         booster = lgb.train(parameters, data, self.recipe.rounds_at_most, valid_sets=[held], callbacks=callbacks)
-        return _Stopped(booster, line, float(next(iter(booster.best_score["valid_0"].values()))))
+        return booster, line
 
     def _line(self, part: Part, rows: Rows) -> Line | None:
+        """What the part starts from, where the recipe says so."""
+        wanted = {"binary": self.recipe.chance_line, "tweedie": self.recipe.amount_line}
         matrix, labels = rows
         kept = part.rows(labels)
-        if part.objective == "multiclass" or not kept.any():
+        if not wanted.get(part.objective) or not kept.any():
             return None
         ordered = np.array([name not in self.unordered for name in self.names])
         return fit_line(matrix[kept], part.targets(self.task, labels[kept]), part.objective == "binary", ordered)
@@ -157,15 +121,6 @@ class Grower:
             raise nothing_to_learn(self.task)
         targets, start = part.targets(self.task, labels[kept]), line.margins(matrix[kept]) if line else None
         return lgb.Dataset(matrix[kept], targets, feature_name=list(self.names), init_score=start, reference=reference)
-
-
-@dataclass(frozen=True, slots=True)
-class _Stopped:
-    """A booster as it was stopped, and its loss then."""
-
-    booster: lgb.Booster
-    line: Line | None
-    loss: float
 
 
 def _grown(boosters: Sequence[lgb.Booster], lines: Sequence[Line | None]) -> Grown:

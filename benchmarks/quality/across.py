@@ -29,6 +29,9 @@ Loss = Callable[[Array, Array], float]
 PARTS, FOLDS, SEED = 5, 5, 42
 SLOW = Recipe(learning_rate=0.05, leaves=7, rounds_at_most=600, patience=40)
 RECIPES = {"usual": Recipe(), "slow": SLOW}
+CHANCE_RECIPES = RECIPES | {
+    f"{name}, from a line": replace(recipe, chance_line=True) for name, recipe in RECIPES.items()
+}
 AMOUNT_RECIPES = RECIPES | {
     f"{name}, large amounts weigh more": replace(recipe, amount_power=1.1) for name, recipe in RECIPES.items()
 }
@@ -69,7 +72,7 @@ def across(journey: Journey, log: EventLog, data: Examples, loss: Loss, threads:
     for number in range(FOLDS):
         learn, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         tried = {}
-        for name, recipe in (AMOUNT_RECIPES if data.task == "cltv" else RECIPES).items():
+        for name, recipe in (AMOUNT_RECIPES if data.task == "cltv" else CHANCE_RECIPES).items():
             fit = _fit(task, data, matrix, learn, on.grower(recipe, encoding, threads))
             tried[name] = loss(data.labels[learn], fit.told), fit
             progress(f"{data.task}, fold {number}, recipe '{name}': {tried[name][0]:.5f} on training customers")
@@ -91,8 +94,7 @@ def _fit(task: Task, data: Examples, matrix: Array, learn: Rows, grower: Grower)
     told = np.empty((len(learn), 0))
     for number in range(PARTS):
         fit, stop = learn[part != number], learn[part == number]
-        lined = grown[0].growth.lined if grown else None
-        grown.append(grower.until((matrix[fit], labels[fit]), (matrix[stop], labels[stop]), lined))
+        grown.append(grower.until((matrix[fit], labels[fit]), (matrix[stop], labels[stop])))
         said = margins(grown[-1], matrix[stop], grower.threads)
         told = told if told.shape[1] else np.empty((len(learn), said.shape[1]))
         told[part == number] = said
