@@ -14,7 +14,7 @@ from features.journey import Cltv
 from features.labels import Task
 from features.schema import CUSTOMER
 from training import line
-from training.blocks import Blocks
+from training.blocks import Blocks, grown_again
 from training.calibration import fit_platt, fit_vector
 from training.examples import Examples
 from training.intervals import Intervals, fit_intervals
@@ -55,18 +55,12 @@ def fit_blocks(task: Task, grower: Grower, data: Examples, matrix: Array, blocks
     """
     found = [*stopped(grower, data, matrix, blocks)]
     rounds = [round(float(np.mean(counts))) for counts in zip(*(trees.rounds for trees, _, _ in found), strict=True)]
-    before = _over(task, data, blocks.test[0] if blocks.shared else blocks.calibrate[0])
+    before = data.at(grown_again(data.cutoffs, blocks, task.within))
     grown = grower.rounds((matrix[before], data.labels[before]), rounds)
     judges = [(trees, judged) for trees, _, judged in found] if blocks.shared else [(grown, data.at(blocks.calibrate))]
     told = np.concatenate([margins(trees, matrix[judged], grower.threads) for trees, judged in judges])
     rows = np.concatenate([np.flatnonzero(judged) for _, judged in judges])
     return calibrated(task, grown, data, rows, told)
-
-
-def _over(task: Task, data: Examples, instant: int) -> Flags:
-    """The rows whose horizon was over at an instant."""
-    gap = microseconds(task.within)
-    return data.at(tuple(cutoff for cutoff in data.cutoffs if cutoff + gap <= instant))
 
 
 def stopped(grower: Grower, data: Examples, matrix: Array, blocks: Blocks) -> Iterator[tuple[Grown, Flags, Flags]]:

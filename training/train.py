@@ -19,7 +19,7 @@ from features.labels import Task, tasks
 from features.log import EventLog
 from features.schema import TIME, to_text
 from training.assess import Assessment
-from training.blocks import Blocks, split
+from training.blocks import Blocks, grown_again, split
 from training.drift import drift
 from training.encoding import Encoding
 from training.examples import Examples, examples
@@ -152,7 +152,8 @@ def _guarded(prepared: Prepared, how: _How) -> list[str]:
     before = data.at((*blocks.trees, *blocks.stop, *blocks.calibrate))
     learned = Examples(data.task, data.rows.filter(before), data.labels[before], np.empty(0))
     refuse_separation(prepared.on.journey, learned, prepared.matrix[before], names, how.options.trusted)
-    warning = drift(data, prepared.matrix, names, blocks, how.threads).warning
+    grown = grown_again(data.cutoffs, blocks, prepared.task.within)
+    warning = drift(data, prepared.matrix, names, grown, blocks.test, how.threads).warning
     return [warning] if warning else []
 
 
