@@ -111,5 +111,5 @@ def test_training_takes_the_best_recipe_and_logs_the_study(shop, empty):
 
 def test_classes_are_never_reweighted_so_that_probabilities_stay_true():
     reweighting = {"is_unbalance", "scale_pos_weight", "class_weight", "pos_bagging_fraction", "neg_bagging_fraction"}
-    for objective in ("binary", "multiclass", "gamma"):
+    for objective in ("binary", "multiclass", "tweedie"):
         assert not reweighting & Recipe().parameters(objective, 1).keys()
