@@ -28,7 +28,7 @@ from training.recipe import Recipe
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 PRESENT = "step_1_back"  # the type of the event that a vector ends with
-RECIPE = Recipe(learning_rate=0.2, rows_per_leaf=20, feature_fraction=0.3, patience=10)
+RECIPE = Recipe(learning_rate=0.2, leaves=15, rows_per_leaf=20, feature_fraction=0.3, rounds_at_most=200, patience=10)
 PARTS = 4
 FEWEST = 2  # events that a class has followed a type: fewer are no pattern
 

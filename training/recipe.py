@@ -17,14 +17,14 @@ class Recipe:
     `chance_line` say what starts from a line (`training.line`). Everything else is LightGBM's.
     """
 
-    learning_rate: float = 0.1
-    leaves: int = 15
+    learning_rate: float = 0.05
+    leaves: int = 7
     rows_per_leaf: int = 50
-    feature_fraction: float = 0.5
+    feature_fraction: float = 0.25
     bagging_fraction: float = 0.8
     lambda_l2: float = 10.0
-    rounds_at_most: int = 200
-    patience: int = 20
+    rounds_at_most: int = 500
+    patience: int = 40
     amount_power: float = TWEEDIE_POWER
     amount_line: bool = True
     chance_line: bool = False

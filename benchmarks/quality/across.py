@@ -27,14 +27,9 @@ Rows = NDArray[np.intp]
 Loss = Callable[[Array, Array], float]
 
 PARTS, FOLDS, SEED = 5, 5, 42
-SLOW = Recipe(learning_rate=0.05, leaves=7, rounds_at_most=600, patience=40)
-RECIPES = {"usual": Recipe(), "slow": SLOW}
-CHANCE_RECIPES = RECIPES | {
-    f"{name}, from a line": replace(recipe, chance_line=True) for name, recipe in RECIPES.items()
-}
-AMOUNT_RECIPES = RECIPES | {
-    f"{name}, large amounts weigh more": replace(recipe, amount_power=1.1) for name, recipe in RECIPES.items()
-}
+USUAL = Recipe()
+CHANCE_RECIPES = {"usual": USUAL, "from a line": replace(USUAL, chance_line=True)}
+AMOUNT_RECIPES = {"usual": USUAL, "large amounts weigh more": replace(USUAL, amount_power=1.1)}
 
 
 @dataclass(frozen=True, slots=True)
