@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, insert, select, update
 
 from features.errors import InputError
 from features.schema import DAY
@@ -22,14 +22,14 @@ from serving.filters import Wanted
 from serving.listing import Page, page
 from serving.rows import CHUNK
 from serving.segments import Segments
-from serving.tables import Run, runs, stored_answers
+from serving.tables import Run, histories, runs, stored_answers
 
 _WHOLE_LIST = Wanted()
 _WHOLE = runs.c.customers > 0  # a run that is still being written, or never was to its end, has none
-_LATEST = select(runs).where(runs.c.journey == bindparam("journey"), _WHOLE).order_by(runs.c.id.desc()).limit(1)
+LATEST = select(runs).where(runs.c.journey == bindparam("journey"), _WHOLE).order_by(runs.c.id.desc()).limit(1)
 _ABANDONED = DAY  # a run unfinished for so long is nobody's
 _ANSWER = select(stored_answers.c.answer).where(
-    stored_answers.c.run_id == _LATEST.with_only_columns(runs.c.id).scalar_subquery(),
+    stored_answers.c.run_id == LATEST.with_only_columns(runs.c.id).scalar_subquery(),
     stored_answers.c.customer_id == bindparam("customer_id"),
 )
 _ANSWERS = select(stored_answers.c.customer_id, stored_answers.c.answer).order_by(stored_answers.c.customer_id)
@@ -75,11 +75,14 @@ class Store:
         versions: dict[str, int],
         answers: Iterable[Answer],
         segments: Segments | None = None,
+        event_id: int | None = None,
     ) -> int:
         """Write a run and return its id; readers see all of it or, where anything fails, nothing.
 
         `answers` is read once, a part at a time, and each part is a transaction of its own: others
         write meanwhile. A run is stored as scored after the one before it, whatever the clock says.
+        `event_id` is `serving.events.newest` from before the run's log was read. Histories of customers
+        whom the run no longer has go with it.
 
         Raises
         ------
@@ -88,6 +91,7 @@ class Store:
         """
         held = segments or Segments()
         new = {"journey": journey, "cutoff": cutoff, "versions": versions, "segments": held.names or None}
+        new["event_id"] = event_id
         before, run_id, stamp = self._begin(new, scored_at)
         try:
             written = rows.write(self.transaction, run_id, stamp, answers, before, held)
@@ -97,6 +101,7 @@ class Store:
                 )
             with self.transaction(writes=True) as connection:
                 connection.execute(update(runs).where(runs.c.id == run_id).values(written._asdict()))
+                _forget_histories(connection, journey, run_id)
                 self._forget_old(connection, journey)
         except BaseException:
             with suppress(StoreError), self.transaction(writes=True) as connection:
@@ -107,7 +112,7 @@ class Store:
     def _begin(self, new: dict[str, Any], scored_at: int) -> tuple[Run | None, int, int]:
         """The run before, and the id and stamp of the new one, which nobody sees yet."""
         with self.transaction(writes=True) as connection:
-            before = _latest(connection, new["journey"])
+            before = latest(connection, new["journey"])
             stamp = max(scored_at, before.scored_at + 1) if before else scored_at
             begun = {**new, "scored_at": stamp, "customers": 0}
             run_id = connection.execute(insert(runs).values(begun).returning(runs.c.id)).scalar_one()
@@ -116,7 +121,7 @@ class Store:
     def latest_run(self, journey: str) -> Run | None:
         """The newest run of a journey; null: none yet."""
         with self.transaction() as connection:
-            return _latest(connection, journey)
+            return latest(connection, journey)
 
     def answer_json(self, journey: str, customer_id: str) -> bytes | None:
         """The customer's answer in the newest run, as JSON; null: the run has none."""
@@ -217,8 +222,14 @@ class Store:
             connection.execute(delete(runs).where(runs.c.id.in_(old)))  # scores and answers go with it
 
 
-def _latest(connection: Connection, journey: str) -> Run | None:
-    row = connection.execute(_LATEST, {"journey": journey}).one_or_none()
+def _forget_histories(connection: Connection, journey: str, run_id: int) -> None:
+    here = (stored_answers.c.run_id == run_id, stored_answers.c.customer_id == histories.c.customer_id)
+    connection.execute(delete(histories).where(histories.c.journey == journey, ~exists().where(*here)))
+
+
+def latest(connection: Connection, journey: str) -> Run | None:
+    """The newest run of a journey; null: none yet."""
+    row = connection.execute(LATEST, {"journey": journey}).one_or_none()
     return Run(**row._mapping) if row else None
 
 
@@ -233,7 +244,7 @@ def run_of(connection: Connection, journey: str, begun: Cursor | None = None) ->
         Where the list's run was deleted.
     """
     if begun is None:
-        run = _latest(connection, journey)
+        run = latest(connection, journey)
         if run is None:
             raise NoScoresError(journey, "no scores are stored", "", f"run journeycast score {journey}")
         return run
