@@ -16,7 +16,7 @@ from features.schema import CUSTOMER, to_microseconds
 from serving.answers import Answer
 from serving.scorer import Scorer
 from serving.segments import Segments
-from serving.store import Store
+from serving.store import Options, Store
 from serving.vector_log import OF_A_RUN, VectorLog
 
 CUSTOMERS_AT_ONCE = 12_500  # as many as are explained at once
@@ -32,7 +32,14 @@ class Scored:
     versions: dict[str, int]
 
 
-def score(journey: Journey, log: EventLog, scorer: Scorer, store: Store, report: Callable[[int, int], None]) -> Scored:
+def score(
+    journey: Journey,
+    log: EventLog,
+    scorer: Scorer,
+    store: Store,
+    report: Callable[[int, int], None],
+    asked: int | None = None,
+) -> Scored:
     """Score everyone at the log's `observed_until` and store the run; nothing is stored on failure.
 
     Parameters
@@ -41,12 +48,14 @@ def score(journey: Journey, log: EventLog, scorer: Scorer, store: Store, report:
         Resolved with `log`.
     report
         Called with how many customers are done, and of how many.
+    asked
+        The id of the run that was asked for; null: it gets one of its own.
     """
     customers = len(population(log.events, [journey.observed_until_microseconds]))
-    return score_parts(journey, [log.events], customers, log.profile, scorer, store, report)
+    return score_parts(journey, [log.events], customers, log.profile, scorer, store, report, asked=asked)
 
 
-def score_parts(
+def score_parts(  # noqa: PLR0913 -- where it all comes from and where it goes
     journey: Journey,
     parts: Iterable[pl.DataFrame],
     customers: int,
@@ -54,6 +63,8 @@ def score_parts(
     scorer: Scorer,
     store: Store,
     report: Callable[[int, int], None],
+    *,
+    asked: int | None = None,
 ) -> Scored:
     """The same of a log in parts, each with some of the customers and all of their events."""
     cutoff = journey.observed_until_microseconds
@@ -64,7 +75,9 @@ def score_parts(
     answers = (answer for events in parts for answer in _answers(events, cutoff, run))
     segments = Segments(journey.profile.segments if journey.profile else (), profile)
     scored_at = to_microseconds(stamp)
-    run_id = store.write_run(journey.journey, cutoff, scored_at, scorer.versions, answers, segments)
+    run_id = store.write_run(
+        journey.journey, cutoff, scored_at, scorer.versions, answers, segments, Options(journey.risk_bands, asked)
+    )
     vectors.write()
     return Scored(run_id, cutoff, done.number, scorer.versions)
 

@@ -33,9 +33,19 @@ def _lists_that_pay(connection: Connection) -> None:
     metadata.create_all(connection)
 
 
+def _changes_out(connection: Connection) -> None:
+    """Changes, webhooks and their deliveries, leases; runs that were asked for."""
+    for column in (runs.c.asked_at, runs.c.finished_at, runs.c.failed):
+        _add(connection, column)
+    metadata.create_all(connection)
+
+
 def _add(connection: Connection, column: Column[Any]) -> None:
     kind = column.type.compile(dialect=connection.dialect)
     connection.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {kind}"))
 
 
-_STEPS: dict[str, tuple[str, Callable[[Connection], None]]] = {"0001": ("0002", _lists_that_pay)}
+_STEPS: dict[str, tuple[str, Callable[[Connection], None]]] = {
+    "0001": ("0002", _lists_that_pay),
+    "0002": ("0004", _changes_out),
+}

