@@ -39,6 +39,18 @@ def _duration(text: Any) -> Any:
         raise ValueError(f"{text!r} is longer than any log; accepted: at most some years, such as 730d") from None
 
 
+def read_duration(text: str) -> timedelta:
+    """`28d`, `24h`: a length of time as a journey file writes it.
+
+    Raises
+    ------
+    ValueError
+        Where it is none.
+    """
+    found: timedelta = _duration(text)
+    return found
+
+
 def duration_text(length: timedelta) -> str:
     """`28d`, `30m`: the form a journey file uses."""
     seconds = int(length.total_seconds())

@@ -17,6 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from serving import problems
+from serving.arrivals import Event
 from serving.background import Background, Work
 from serving.bodies import BodyLimit
 from serving.deliverer import Deliverer
@@ -29,6 +30,7 @@ from serving.routes import (
     catalogue,
     changes,
     customers,
+    events,
     health,
     models,
     predictions,
@@ -48,6 +50,9 @@ _ABOUT = (
 )
 
 
+_SCHEMAS = (problems.Problem, Event, events.EventList)  # that no route tells FastAPI of
+
+
 class _Application(FastAPI):
     """FastAPI with the problem document among its schemas."""
 
@@ -55,9 +60,10 @@ class _Application(FastAPI):
         """The OpenAPI document, made once."""
         if self.openapi_schema is None:
             document = super().openapi()
-            told = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            parts = told.pop("$defs")
-            document.setdefault("components", {}).setdefault("schemas", {}).update({**parts, "Problem": told})
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            for model in _SCHEMAS:
+                told = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                schemas.update({**told.pop("$defs", {}), model.__name__: told})
         return super().openapi()
 
 
@@ -99,7 +105,7 @@ def create_app(
     app.add_middleware(Observed, metrics=app.state.metrics)
     app.include_router(webhooks.registering)
     for routes in (
-        customers, predictions, at_risk, worklist, campaigns, changes, webhooks, runs, catalogue, models, health
+        customers, events, predictions, at_risk, worklist, campaigns, changes, webhooks, runs, catalogue, models, health
     ):  # fmt: skip
         app.include_router(routes.router)
     _add_documentation(app)
@@ -115,7 +121,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     await asyncio.to_thread(background.stop)
     app.state.metrics.close(os.getpid())
-    state.store.close()
+    await asyncio.to_thread(state.close)
 
 
 def _works(settings: Settings, state: State, metrics: Metrics) -> list[Work]:

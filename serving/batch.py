@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 import polars as pl
@@ -13,6 +14,7 @@ from features.journey import Journey
 from features.labels import population
 from features.log import EventLog
 from features.schema import CUSTOMER, to_microseconds
+from serving import histories
 from serving.answers import Answer
 from serving.scorer import Scorer
 from serving.segments import Segments
@@ -38,9 +40,13 @@ def score(
     scorer: Scorer,
     store: Store,
     report: Callable[[int, int], None],
+    event_id: int | None = None,
+    *,
     asked: int | None = None,
 ) -> Scored:
-    """Score everyone at the log's `observed_until` and store the run; nothing is stored on failure.
+    """Score everyone at the log's `observed_until` and store the run; no answer is stored on failure.
+
+    Each customer's history is stored beside, as the log has it.
 
     Parameters
     ----------
@@ -48,14 +54,16 @@ def score(
         Resolved with `log`.
     report
         Called with how many customers are done, and of how many.
+    event_id
+        `serving.events.newest` from before the log was read.
     asked
         The id of the run that was asked for; null: it gets one of its own.
     """
     customers = len(population(log.events, [journey.observed_until_microseconds]))
-    return score_parts(journey, [log.events], customers, log.profile, scorer, store, report, asked=asked)
+    return score_parts(journey, [log.events], customers, log.profile, scorer, store, report, event_id, asked=asked)
 
 
-def score_parts(  # noqa: PLR0913 -- where it all comes from and where it goes
+def score_parts(  # noqa: PLR0913, PLR0917 -- where it all comes from and where it goes
     journey: Journey,
     parts: Iterable[pl.DataFrame],
     customers: int,
@@ -63,6 +71,7 @@ def score_parts(  # noqa: PLR0913 -- where it all comes from and where it goes
     scorer: Scorer,
     store: Store,
     report: Callable[[int, int], None],
+    event_id: int | None = None,
     *,
     asked: int | None = None,
 ) -> Scored:
@@ -71,24 +80,24 @@ def score_parts(  # noqa: PLR0913 -- where it all comes from and where it goes
     stamp = datetime.now(UTC).replace(microsecond=0)
     done = _Counted(report, customers)
     vectors = VectorLog(store, scorer, share=OF_A_RUN / max(1, customers), events=False)
-    run = _Run(scorer, stamp, vectors, done)
+    run = _Run(scorer, stamp, vectors, done, partial(histories.write, store, journey.journey, cutoff))
     answers = (answer for events in parts for answer in _answers(events, cutoff, run))
     segments = Segments(journey.profile.segments if journey.profile else (), profile)
     scored_at = to_microseconds(stamp)
-    run_id = store.write_run(
-        journey.journey, cutoff, scored_at, scorer.versions, answers, segments, Options(journey.risk_bands, asked)
-    )
+    options = Options(journey.risk_bands, asked, event_id)
+    run_id = store.write_run(journey.journey, cutoff, scored_at, scorer.versions, answers, segments, options)
     vectors.write()
     return Scored(run_id, cutoff, done.number, scorer.versions)
 
 
 class _Run(NamedTuple):
-    """Who answers, the answers' stamp, and who is told of it."""
+    """Who answers, the answers' stamp, who is told of it, and where the events go."""
 
     scorer: Scorer
     stamp: datetime
     vectors: VectorLog
     done: _Counted
+    keep: Callable[[pl.DataFrame], None]
 
 
 def _answers(events: pl.DataFrame, cutoff: int, run: _Run) -> Iterator[Answer]:
@@ -99,6 +108,7 @@ def _answers(events: pl.DataFrame, cutoff: int, run: _Run) -> Iterator[Answer]:
         first = held.search_sorted(asked[CUSTOMER].item(0), side="left")
         after = held.search_sorted(asked[CUSTOMER].item(-1), side="right")
         own = events.slice(first, after - first)
+        run.keep(own.filter(own[CUSTOMER].is_in(asked[CUSTOMER].implode())))
         yield from run.scorer.predict(own, asked, scored_at=run.stamp, served=run.vectors.add)
         run.done.add(len(asked))
 

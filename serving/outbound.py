@@ -35,6 +35,22 @@ class Rules:
     networks: tuple[str, ...] = ()
     http: bool = False
 
+    def checked(self) -> Rules:
+        """The same rules, if its networks are ones.
+
+        Raises
+        ------
+        InputError
+            Where one is not.
+        """
+        for network in self.networks:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                accepted = "a network such as 10.1.0.0/16"
+                raise InputError("--webhook-network", f"{network!r}: {error}", accepted) from None
+        return self
+
     def allows(self, address: Address) -> bool:
         """Whether a request may go to an address."""
         return any(address in ip_network(network) for network in self.networks) or all(

@@ -11,7 +11,14 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from features.errors import InputError, NoModelError, SuppressedError, UnknownCustomerError
+from features.errors import (
+    ErasedError,
+    InputError,
+    KeyReusedError,
+    NoModelError,
+    SuppressedError,
+    UnknownCustomerError,
+)
 from serving.campaigns import UnknownCampaignError
 from serving.changes import ChangesGoneError
 from serving.database import StoreError
@@ -72,6 +79,7 @@ _KINDS: dict[type[InputError], tuple[int, str, str]] = {
     SuppressedError: (409, "suppressed", "The customer must not be contacted"),
     RunNotCompleteError: (409, "run_not_complete", "The run is not complete"),
     ChangesGoneError: (410, "changes_gone", "Changes are no longer stored"),
+    ErasedError: (409, "erased", "The customer was erased"),
     RunGoneError: (410, "run_gone", "The list is no longer stored"),
     NoModelError: (503, "no_model", "No model serves this journey yet"),
     NoScoresError: (503, "no_scores", "No scores are stored yet"),
@@ -79,6 +87,7 @@ _KINDS: dict[type[InputError], tuple[int, str, str]] = {
     RefusedAddressError: (422, "refused_address", "Messages must not go there"),
     NotReadyError: (503, "models_unavailable", "The models cannot be loaded"),
     StoreError: (503, "store_unavailable", "The score store cannot be used"),
+    KeyReusedError: (422, "key_reused", "The idempotency key belongs to another request"),
     InputError: (422, "invalid_input", "The request cannot be used"),
 }
 _STATUSES: dict[int, tuple[str, str, str]] = {

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, select, update
 
 from features.errors import InputError
 from features.journey import RiskBands
@@ -24,14 +24,14 @@ from serving.listing import Page, page
 from serving.rows import CHUNK, Held, Written
 from serving.runs import WHOLE, begin_run, undo
 from serving.segments import Segments
-from serving.tables import Run, runs, stored_answers
+from serving.tables import Run, histories, runs, stored_answers
 
 _WHOLE_LIST = Wanted()
-_LATEST = select(runs).where(runs.c.journey == bindparam("journey"), WHOLE).order_by(runs.c.scored_at.desc()).limit(1)
+LATEST = select(runs).where(runs.c.journey == bindparam("journey"), WHOLE).order_by(runs.c.scored_at.desc()).limit(1)
 KEEP_CHANGES = 90 * DAY
 _ABANDONED = DAY  # a run unfinished for so long is nobody's
 _ANSWER = select(stored_answers.c.answer).where(
-    stored_answers.c.run_id == _LATEST.with_only_columns(runs.c.id).scalar_subquery(),
+    stored_answers.c.run_id == LATEST.with_only_columns(runs.c.id).scalar_subquery(),
     stored_answers.c.customer_id == bindparam("customer_id"),
 )
 _ANSWERS = select(stored_answers.c.customer_id, stored_answers.c.answer).order_by(stored_answers.c.customer_id)
@@ -42,10 +42,12 @@ class Options(NamedTuple):
 
     `bands`: each customer's band is held against that of the run before; null: it is as the answers say.
     `asked`: the id of a run that was asked for (`serving.runs.ask`); null: it gets an id of its own.
+    `event_id`: `serving.events.newest` from before the log was read; null: not known.
     """
 
     bands: RiskBands | None = None
     asked: int | None = None
+    event_id: int | None = None
 
 
 _AS_TOLD = Options()
@@ -99,6 +101,8 @@ class Store:
 
         `answers` is read once, a part at a time, and each part is a transaction of its own: others
         write meanwhile. A run is stored as scored after the one before it, whatever the clock says.
+        `event_id` is `serving.events.newest` from before the run's log was read. Histories of customers
+        whom the run no longer has go with it.
 
         Raises
         ------
@@ -107,6 +111,7 @@ class Store:
         """
         held = Held(segments or Segments(), options.bands)
         new = {"journey": journey, "cutoff": cutoff, "versions": versions, "segments": held.segments.names or None}
+        new["event_id"] = options.event_id
         before, run_id, stamp = self._begin(new, scored_at, options.asked)
         try:
             written = rows.write(self.transaction, run_id, stamp, answers, before, held)
@@ -125,7 +130,7 @@ class Store:
     def _begin(self, new: dict[str, Any], scored_at: int, asked: int | None) -> tuple[Run | None, int, int]:
         """The run before, and the id and stamp of the new one, which nobody sees yet."""
         with self.transaction(writes=True) as connection:
-            before = _latest(connection, new["journey"])
+            before = latest(connection, new["journey"])
             stamp = max(scored_at, before.scored_at + 1) if before else scored_at
             run_id = begin_run(connection, {**new, "scored_at": stamp}, asked)
         return before, run_id, stamp
@@ -133,8 +138,8 @@ class Store:
     def _finish(self, connection: Connection, journey: str, run_id: int, before: Run | None, written: Written) -> None:
         """Show the run and its changes, and forget what is old: all of it in one transaction."""
         lock(connection)  # changes get their ids in the order in which they become visible
-        latest = _latest(connection, journey)
-        if (latest and latest.id) != (before and before.id):
+        newest = latest(connection, journey)
+        if (newest and newest.id) != (before and before.id):
             raise InputError(
                 f"score {journey}",
                 "another run was finished meanwhile, and this one was held against the one before it",
@@ -147,12 +152,13 @@ class Store:
         changes.prune(connection, journey, now() - self._keep_changes)
         if before is not None:
             changes.record(connection, run_id)
+        _forget_histories(connection, journey, run_id)
         self._forget_old(connection, journey)
 
     def latest_run(self, journey: str) -> Run | None:
         """The newest run of a journey; null: none yet."""
         with self.transaction() as connection:
-            return _latest(connection, journey)
+            return latest(connection, journey)
 
     def answer_json(self, journey: str, customer_id: str) -> bytes | None:
         """The customer's answer in the newest run, as JSON; null: the run has none."""
@@ -253,8 +259,14 @@ class Store:
             connection.execute(delete(runs).where(runs.c.id.in_(old)))  # scores and answers go with it
 
 
-def _latest(connection: Connection, journey: str) -> Run | None:
-    row = connection.execute(_LATEST, {"journey": journey}).one_or_none()
+def _forget_histories(connection: Connection, journey: str, run_id: int) -> None:
+    here = (stored_answers.c.run_id == run_id, stored_answers.c.customer_id == histories.c.customer_id)
+    connection.execute(delete(histories).where(histories.c.journey == journey, ~exists().where(*here)))
+
+
+def latest(connection: Connection, journey: str) -> Run | None:
+    """The newest run of a journey; null: none yet."""
+    row = connection.execute(LATEST, {"journey": journey}).one_or_none()
     return Run(**row._mapping) if row else None
 
 
@@ -269,7 +281,7 @@ def run_of(connection: Connection, journey: str, begun: Cursor | None = None) ->
         Where the list's run was deleted.
     """
     if begun is None:
-        run = _latest(connection, journey)
+        run = latest(connection, journey)
         if run is None:
             raise NoScoresError(journey, "no scores are stored", "", f"run journeycast score {journey}")
         return run

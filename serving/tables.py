@@ -18,14 +18,17 @@ from sqlalchemy import (
     Text,
     TypedColumns,
     UniqueConstraint,
+    text,
 )
+
+from features.schema import CONTACTED
 
 SCHEMA = "0004"
 
 metadata = MetaData()
 # Ids sort by code point on every database, so that a list has one order everywhere.
-_ID = Text().with_variant(Text(collation="C"), "postgresql")
-_COUNTER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only what it calls INTEGER
+ID = Text().with_variant(Text(collation="C"), "postgresql")
+COUNTER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only what it calls INTEGER
 _JSON = JSON(none_as_null=True)
 
 
@@ -43,16 +46,18 @@ class _Runs(TypedColumns):
     customers: Named[int]
     horizon = Column(BigInteger)  # of churn, microseconds; null: no churn
     segments = Column(_JSON)  # the names of the journey's segments; null: none
+    # The newest stored event when the run's log was read; null: an earlier version did not say.
+    event_id = Column(BigInteger)
     asked_at = Column(BigInteger)  # microseconds; null: a command began it, nobody asked a server for it
     finished_at = Column(BigInteger)  # microseconds; null: not yet, or before this was kept
     failed: Named[str | None]  # why it came to nothing
 
 
 class _Changes(TypedColumns):
-    id = Column(_COUNTER, primary_key=True)  # in the order in which runs became visible
+    id = Column(COUNTER, primary_key=True)  # in the order in which runs became visible
     journey: Named[str]
     run_id: Named[int]  # may be gone
-    customer_id = Column(_ID, nullable=False)
+    customer_id = Column(ID, nullable=False)
     changed_at = Column(BigInteger, nullable=False)  # scored_at of the run
     risk: Named[str | None]  # null: churn does not ask about the customer any more
     risk_before: Named[str | None]  # null: the run before had no band of the customer
@@ -85,12 +90,12 @@ class _Webhooks(TypedColumns):
 
 
 class _Deliveries(TypedColumns):
-    id = Column(_COUNTER, primary_key=True)
+    id = Column(COUNTER, primary_key=True)
     journey: Named[str]
     webhook_id: Named[int] = Column(ForeignKey("webhooks.id", ondelete="CASCADE"))
     message_id: Named[str]  # stays the same from attempt to attempt
     type: Named[str]
-    customer_id = Column(_ID)  # null: the message is not of one customer
+    customer_id = Column(ID)  # null: the message is not of one customer
     body: Named[str]  # JSON, as it is signed
     state: Named[str]  # waiting, delivered or dead
     attempts: Named[int]
@@ -110,7 +115,7 @@ class _Leases(TypedColumns):
 
 class _Scores(TypedColumns):
     run_id: Named[int] = Column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-    customer_id = Column(_ID, primary_key=True)
+    customer_id = Column(ID, primary_key=True)
     stage: Named[str | None]
     churn_eligible: Named[bool]
     churn_probability: Named[float | None]
@@ -130,13 +135,22 @@ class _Scores(TypedColumns):
 
 class _Answers(TypedColumns):
     run_id: Named[int] = Column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-    customer_id = Column(_ID, primary_key=True)
+    customer_id = Column(ID, primary_key=True)
     answer = Column(LargeBinary, nullable=False)  # JSON, deflated: a sixth of the bytes to write, keep and delete
+
+
+class _Histories(TypedColumns):
+    journey: Named[str] = Column(primary_key=True)
+    customer_id = Column(ID, primary_key=True)
+    history = Column(LargeBinary, nullable=False)  # JSON by column, deflated: serving.histories
+    events: Named[int]  # how many
+    digest = Column(BigInteger, nullable=False)  # of the events: what did not change is not written again
+    until = Column(BigInteger, nullable=False)  # the end of the log, microseconds, when it was written last
 
 
 class _Worklist(TypedColumns):
     journey: Named[str] = Column(primary_key=True)
-    customer_id = Column(_ID, primary_key=True)
+    customer_id = Column(ID, primary_key=True)
     status: Named[str]
     assignee: Named[str | None]
     note: Named[str | None]
@@ -148,10 +162,10 @@ class _Worklist(TypedColumns):
 
 
 class _Events(TypedColumns):
-    id = Column(_COUNTER, primary_key=True)  # in the order of arrival
+    id = Column(COUNTER, primary_key=True)  # in the order of arrival
     journey: Named[str]
-    event_id = Column(_ID, nullable=False)  # the same id is the same event, in files too
-    customer_id = Column(_ID, nullable=False)
+    event_id = Column(ID, nullable=False)  # the same id is the same event, in files too
+    customer_id = Column(ID, nullable=False)
     time = Column(BigInteger, nullable=False)  # microseconds
     event: Named[str]
     value: Named[float | None]
@@ -181,11 +195,12 @@ class _Campaigns(TypedColumns):
     channel: Named[str | None]
     contacted: Named[int | None]  # how many were: members of the contact arm that may be
     outcome = Column(_JSON)  # serving.outcomes.Outcome; null: not measured
+    erased: Named[int | None]  # members who were erased since and are no rows any more; null: none
 
 
 class _Members(TypedColumns):
     campaign_id: Named[int] = Column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
-    customer_id = Column(_ID, primary_key=True)
+    customer_id = Column(ID, primary_key=True)
     place: Named[int]  # from 1, the most profitable first
     arm: Named[str]
     churn_probability: Named[float]
@@ -194,9 +209,9 @@ class _Members(TypedColumns):
 
 
 class _ServedVectors(TypedColumns):
-    id = Column(_COUNTER, primary_key=True)
+    id = Column(COUNTER, primary_key=True)
     journey: Named[str]
-    customer_id = Column(_ID, nullable=False)
+    customer_id = Column(ID, nullable=False)
     cutoff = Column(BigInteger, nullable=False)  # microseconds
     served_at = Column(BigInteger, nullable=False)  # microseconds
     definitions: Named[str]  # features.catalogue.digest
@@ -212,6 +227,7 @@ runs = Table("runs", metadata, _Runs, sqlite_autoincrement=True)
 # Narrow rows for lists, apart from the wide answers: a filtered list reads far fewer pages.
 scores = Table("scores", metadata, _Scores, sqlite_with_rowid=False)
 stored_answers = Table("answers", metadata, _Answers)
+histories = Table("histories", metadata, _Histories)
 worklist = Table("worklist", metadata, _Worklist, sqlite_with_rowid=False)
 events = Table("events", metadata, _Events, UniqueConstraint("journey", "event_id"), sqlite_autoincrement=True)
 campaigns = Table("campaigns", metadata, _Campaigns, sqlite_autoincrement=True)
@@ -240,6 +256,9 @@ scores_of_stage = Index(
 Index("runs_of_journey", runs.c.journey, runs.c.id)
 Index("worklist_by_status", worklist.c.journey, worklist.c.status)
 Index("events_of_customer", events.c.journey, events.c.customer_id, events.c.time)
+# How far the business has come: its own contacts say nothing of that.
+THEIRS = text(f"event <> '{CONTACTED}'")
+events_known = Index("events_known", events.c.journey, events.c.known_at, sqlite_where=THEIRS, postgresql_where=THEIRS)
 Index("campaigns_of_journey", campaigns.c.journey, campaigns.c.id)
 Index("changes_of_journey", changes.c.journey, changes.c.id)
 Index("changes_of_customer", changes.c.journey, changes.c.customer_id)
@@ -255,7 +274,8 @@ class Run:
 
     `cutoff` and `scored_at` are microseconds since the epoch; `versions` maps tasks to model
     versions; `currency` is null without a CLTV task; `horizon` is that of churn in microseconds
-    (null: no churn), `segments` the names of the journey's segments. Of a run that a server was asked
+    (null: no churn), `segments` the names of the journey's segments, `event_id` the number of the
+    newest event of the store when the log was read (null: not known). Of a run that a server was asked
     for, `asked_at` says when; `failed` says why it came to nothing.
     """
 
@@ -268,6 +288,7 @@ class Run:
     customers: int
     horizon: int | None = None
     segments: list[str] | None = None
+    event_id: int | None = None
     asked_at: int | None = None
     finished_at: int | None = None
     failed: str | None = None
