@@ -14,7 +14,7 @@ class Settings:
 
     `run_id` is the MLflow run that `mlflow run` began, `spark_remote` the address of a Spark server (null: none),
     `find_java` lets Spark find a Java before it starts. Changes of risk band are kept for `keep_changes_days`;
-    `before_serving` readies the environment of a server, whose workers leave their counts in a folder (null: one worker).
+    `before_serving` readies the environment of a server, whose workers leave counts in a folder (null: one worker).
     """
 
     home: Path
