@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias, cast
 
+from isal import isal_zlib
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
@@ -82,7 +82,7 @@ def _made(
         told = answer if held.bands is None else settled(answer, before.risk if before else None, held.bands)
         band = moved(before, told.churn.risk if told.churn else None, scored_at, compared=known is not None)
         rows.append(_score(run_id, told, band, own))
-        packed.append({"run_id": run_id, "customer_id": told.customer_id, "answer": zlib.compress(to_json(told), 1)})
+        packed.append({"run_id": run_id, "customer_id": told.customer_id, "answer": isal_zlib.compress(to_json(told), 1)})
     return rows, packed
 
 

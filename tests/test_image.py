@@ -78,7 +78,7 @@ def test_services_name_each_other_rightly():
 
 def test_no_password_is_written_down_and_no_image_comes_from_an_address():
     text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
-    assert set(re.findall(r"journeycast:([^@]+)@", text)) == {"${POSTGRES_PASSWORD:?choose one in .env}"}
+    assert set(re.findall(r"//journeycast:([^@\n]+)@", text)) == {"${POSTGRES_PASSWORD:?choose one in .env}"}
     images = [service["image"] for service in SERVICES.values()]
     images += re.findall(r"^FROM (\S+)", DOCKERFILE, flags=re.MULTILINE)
     assert [image for image in images if "/" in image] == []
