@@ -22,7 +22,13 @@ def ours(journey: str, home: Path, settings: dict[str, str] | None = None, *opti
     """`journeycast serve JOURNEY` with this home; yields its address."""
     port = _free_port()
     command = [sys.executable, "-m", "journeycast", "serve", journey, "--port", str(port), *options]
-    with _running(command, {"JOURNEYCAST_HOME": str(home), **(settings or {})}, home / "ours.log", f"http://127.0.0.1:{port}", "/healthz"):
+    with _running(
+        command,
+        {"JOURNEYCAST_HOME": str(home), **(settings or {})},
+        home / "ours.log",
+        f"http://127.0.0.1:{port}",
+        "/healthz",
+    ):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -61,7 +61,7 @@ def runs_written(found: Sample, customers: int, lines: Lines, home: Path, second
                 target = "<= 60" if kind == "postgresql" else None
                 about = detail | {"of_it_making_the_answers_s": round(made, 1)}
                 lines.add(Line(f"{customers:,} scores written to {kind}, {what}", took, "s", target, about))
-            _read_meanwhile(url, store, found, customers, lines, home, kind, seconds)
+            _read_meanwhile(url, store, found, customers, lines, home, seconds)
             store.close()
 
 
@@ -82,7 +82,7 @@ def _made(found: Sample, customers: int) -> float:
 
 
 def _read_meanwhile(
-    url: str, store: Store, found: Sample, customers: int, lines: Lines, home: Path, kind: str, seconds: float
+    url: str, store: Store, found: Sample, customers: int, lines: Lines, home: Path, seconds: float
 ) -> None:
     """The p99 of reading customers at rest, and again while a run is written."""
     requests = [Request(f"/v1/customers/customer-{number % customers:08d}") for number in range(0, IDS * 7, 7)]
@@ -103,5 +103,6 @@ def _read_meanwhile(
         done.set()
         writer.join()
     detail = {"p99_at_rest_ms": rest.p99, "p99_ms": busy.p99, "requests_per_second": busy.rate, "connections": 4}
+    kind = url.partition(":")[0]
     name = f"p99 of customers by id on {kind} while a run of {customers:,} is written, over that at rest"
     lines.add(Line(name, busy.p99 / rest.p99, "times", "<= 2", detail))
