@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, TypeAlias
 
 import polars as pl
 
@@ -17,6 +20,8 @@ from serving.scorer import Scorer, Served
 from training.model import Model
 
 CHAMPION = "champion"
+_Found: TypeAlias = dict[str, tuple[int, str]]  # task -> version and digest of the champion
+_PATIENCE = 10.0  # seconds for the registry to answer, where the champions known last are at hand
 _log = logging.getLogger(__name__)
 
 
@@ -39,10 +44,10 @@ def load(
         Where no task of the journey has a champion.
     """
     remembered = Remembered(cache, journey)
+    kept = remembered.read()
     try:
-        found = _fetched(journey, tracking_uri, cache)
+        found = _within(_PATIENCE if kept else None, lambda: _fetched(journey, tracking_uri, cache))
     except Exception as problem:
-        kept = remembered.read()
         if not kept:
             raise
         _log.warning("the model registry cannot be read, the champions known last are loaded: %s", problem)
@@ -163,7 +168,23 @@ def _champion(journey: str, task: str, tracking_uri: str) -> Any | None:
         ) from problem
 
 
-def _fetched(journey: str, tracking_uri: str, cache: Path) -> dict[str, tuple[int, str]]:
+def _within(seconds: float | None, look: Callable[[], _Found]) -> _Found:
+    """What `look` finds; `TimeoutError` where it takes longer. MLflow tries for minutes to reach a database."""
+    if seconds is None:
+        return look()
+    told: Future[_Found] = Future()
+
+    def run() -> None:
+        try:
+            told.set_result(look())
+        except BaseException as problem:
+            told.set_exception(problem)
+
+    Thread(target=run, name="registry", daemon=True).start()
+    return told.result(seconds)
+
+
+def _fetched(journey: str, tracking_uri: str, cache: Path) -> _Found:
     """Task to the champion's version and digest, under which the cache has its files then."""
     found = {}
     for task in TASKS:

@@ -82,7 +82,9 @@ def _made(
         told = answer if held.bands is None else settled(answer, before.risk if before else None, held.bands)
         band = moved(before, told.churn.risk if told.churn else None, scored_at, compared=known is not None)
         rows.append(_score(run_id, told, band, own))
-        packed.append({"run_id": run_id, "customer_id": told.customer_id, "answer": isal_zlib.compress(to_json(told), 1)})
+        packed.append(
+            {"run_id": run_id, "customer_id": told.customer_id, "answer": isal_zlib.compress(to_json(told), 1)}
+        )
     return rows, packed
 
 
