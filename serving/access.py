@@ -18,6 +18,7 @@ from serving.rates import Rates
 OPEN = ("/", "/healthz", "/readyz", "/openapi.json", "/docs")  # and everything below /docs/static
 _READS = ("GET", "HEAD", "OPTIONS")
 _ADMIN = ("/v1/webhooks",)
+_ADMIN_CHANGES = ("/v1/runs",)  # whoever reads may read those too
 
 
 class Door(NamedTuple):
@@ -39,11 +40,12 @@ def needed(method: str, path: str) -> str:
     """The scope that a request needs.
 
     `read`: everything that changes nothing, predictions from a request's own events among it. `ingest`: events,
-    contacts, the worklist and campaigns. `admin`: erasing, and whatever decides who is told what.
+    contacts, the worklist and campaigns. `admin`: erasing, scoring runs, and whatever decides who is told what.
     """
-    if method == "DELETE" or path.startswith(_ADMIN):
+    changes = method not in _READS
+    if method == "DELETE" or path.startswith(_ADMIN) or (changes and path.startswith(_ADMIN_CHANGES)):
         return "admin"
-    return "read" if method in _READS or path == "/v1/predictions" else "ingest"
+    return "ingest" if changes and path != "/v1/predictions" else "read"
 
 
 class Access:

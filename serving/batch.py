@@ -18,7 +18,7 @@ from serving import histories
 from serving.answers import Answer
 from serving.scorer import Scorer
 from serving.segments import Segments
-from serving.store import Store
+from serving.store import Options, Store
 from serving.vector_log import OF_A_RUN, VectorLog
 
 CUSTOMERS_AT_ONCE = 12_500  # as many as are explained at once
@@ -41,6 +41,8 @@ def score(
     store: Store,
     report: Callable[[int, int], None],
     event_id: int | None = None,
+    *,
+    asked: int | None = None,
 ) -> Scored:
     """Score everyone at the log's `observed_until` and store the run; no answer is stored on failure.
 
@@ -54,12 +56,14 @@ def score(
         Called with how many customers are done, and of how many.
     event_id
         `serving.events.newest` from before the log was read.
+    asked
+        The id of the run that was asked for; null: it gets one of its own.
     """
     customers = len(population(log.events, [journey.observed_until_microseconds]))
-    return score_parts(journey, [log.events], customers, log.profile, scorer, store, report, event_id)
+    return score_parts(journey, [log.events], customers, log.profile, scorer, store, report, event_id, asked=asked)
 
 
-def score_parts(  # noqa: PLR0913, PLR0917
+def score_parts(  # noqa: PLR0913, PLR0917 -- where it all comes from and where it goes
     journey: Journey,
     parts: Iterable[pl.DataFrame],
     customers: int,
@@ -68,6 +72,8 @@ def score_parts(  # noqa: PLR0913, PLR0917
     store: Store,
     report: Callable[[int, int], None],
     event_id: int | None = None,
+    *,
+    asked: int | None = None,
 ) -> Scored:
     """The same of a log in parts, each with some of the customers and all of their events."""
     cutoff = journey.observed_until_microseconds
@@ -78,7 +84,8 @@ def score_parts(  # noqa: PLR0913, PLR0917
     answers = (answer for events in parts for answer in _answers(events, cutoff, run))
     segments = Segments(journey.profile.segments if journey.profile else (), profile)
     scored_at = to_microseconds(stamp)
-    run_id = store.write_run(journey.journey, cutoff, scored_at, scorer.versions, answers, segments, event_id)
+    options = Options(journey.risk_bands, asked, event_id)
+    run_id = store.write_run(journey.journey, cutoff, scored_at, scorer.versions, answers, segments, options)
     vectors.write()
     return Scored(run_id, cutoff, done.number, scorer.versions)
 
