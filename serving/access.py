@@ -15,7 +15,7 @@ from serving.keys import Key, Keys
 from serving.problems import of_input, of_status, respond
 from serving.rates import Rates
 
-OPEN = ("/", "/healthz", "/readyz", "/openapi.json", "/docs")  # and everything below /docs/static
+OPEN = ("/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")  # and everything below /docs/static
 _READS = ("GET", "HEAD", "OPTIONS")
 _ADMIN = ("/v1/webhooks",)
 _ADMIN_CHANGES = ("/v1/runs",)  # whoever reads may read those too
