@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.responses import HTMLResponse
 
 from features.errors import InputError
 from serving import problems
 from serving.bodies import BodyLimit
+from serving.pages import site
 from serving.routes import at_risk, campaigns, catalogue, customers, health, models, predictions, worklist
 from serving.state import ReadFile, Settings, State
 
@@ -75,6 +76,7 @@ def create_app(
     for routes in (customers, predictions, at_risk, worklist, campaigns, catalogue, models, health):
         app.include_router(routes.router)
     _add_documentation(app)
+    site.install(app)
     return app
 
 
@@ -107,7 +109,3 @@ def _add_documentation(app: FastAPI) -> None:
             swagger_favicon_url="/docs/static/favicon.png",
             swagger_ui_parameters={"validatorUrl": None},
         )
-
-    @app.get("/", include_in_schema=False)
-    def root() -> RedirectResponse:
-        return RedirectResponse("/docs")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any
@@ -130,6 +130,12 @@ class Store:
         """The customer's answer in the newest run; null: the run has none."""
         found = self.answer_json(journey, customer_id)
         return None if found is None else Answer.model_validate_json(found)
+
+    def answers_of(self, run: Run, customer_ids: Sequence[str]) -> dict[str, bytes]:
+        """Some customers' answers in a run, as JSON; those it has none of are missing."""
+        wanted = _ANSWERS.where(stored_answers.c.run_id == run.id, stored_answers.c.customer_id.in_(customer_ids))
+        with self.transaction() as connection:
+            return {row.customer_id: zlib.decompress(row.answer) for row in connection.execute(wanted)}
 
     def at_risk(self, journey: str, wanted: Wanted = _WHOLE_LIST, *, limit: int = 50, after: str | None = None) -> Page:
         """A page of the customers that churn asks about, the largest expected loss or profit first.

@@ -24,11 +24,12 @@ def customer(
     """The answer of the newest scoring run, with its reasons."""
     found = state.store.answer_json(state.journey, customer_id)
     if found is None:
-        raise _missing(state, customer_id)
+        raise missing(state, customer_id)
     return Response(found, media_type="application/json")
 
 
-def _missing(state: State, customer_id: str) -> Exception:
+def missing(state: State, customer_id: str) -> Exception:
+    """Why there is no answer of a customer, to be raised."""
     run = state.store.latest_run(state.journey)
     if run is not None:
         return UnknownCustomerError(
