@@ -38,4 +38,12 @@ def _add(connection: Connection, column: Column[Any]) -> None:
     connection.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {kind}"))
 
 
-_STEPS: dict[str, tuple[str, Callable[[Connection], None]]] = {"0001": ("0002", _lists_that_pay)}
+def _what_runs_tell(connection: Connection) -> None:
+    """Journeys, reports on the data and realised outcomes beside the scores."""
+    metadata.create_all(connection)
+
+
+_STEPS: dict[str, tuple[str, Callable[[Connection], None]]] = {
+    "0001": ("0002", _lists_that_pay),
+    "0002": ("0005", _what_runs_tell),
+}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any
@@ -12,12 +12,13 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from features.errors import InputError
 from features.schema import DAY
-from serving import cursors, rows
+from serving import cursors, documented, rows
 from serving.answers import Answer
 from serving.clock import now
 from serving.cursors import Cursor
 from serving.database import StoreError, connect, prepare
 from serving.database import transaction as begin
+from serving.documented import Document
 from serving.filters import Wanted
 from serving.listing import Page, page
 from serving.rows import CHUNK
@@ -75,11 +76,13 @@ class Store:
         versions: dict[str, int],
         answers: Iterable[Answer],
         segments: Segments | None = None,
+        documents: Callable[[], Iterable[Document]] = tuple,
     ) -> int:
         """Write a run and return its id; readers see all of it or, where anything fails, nothing.
 
         `answers` is read once, a part at a time, and each part is a transaction of its own: others
         write meanwhile. A run is stored as scored after the one before it, whatever the clock says.
+        `documents` is called when all answers are written: what it gives is stored with the run.
 
         Raises
         ------
@@ -97,6 +100,7 @@ class Store:
                 )
             with self.transaction(writes=True) as connection:
                 connection.execute(update(runs).where(runs.c.id == run_id).values(written._asdict()))
+                documented.write(connection, run_id, documents())
                 self._forget_old(connection, journey)
         except BaseException:
             with suppress(StoreError), self.transaction(writes=True) as connection:
