@@ -1,0 +1,93 @@
+"""What commands open: the journey, its event log, the model registry, the score store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from commands.settings import current
+from features.errors import InputError
+
+if TYPE_CHECKING:
+    from polars import DataFrame
+
+    from features.journey import Journey
+    from features.log import EventLog
+    from serving.scorer import Scorer
+    from serving.store import Store
+    from training.tracking import Tracking
+
+
+def journey(name: str) -> tuple[Journey, Path]:
+    """The definition of that name or path, and the folder its paths begin at."""
+    from features.definition import read
+
+    return read(name)
+
+
+def log(name: str) -> tuple[Journey, EventLog]:
+    """The journey resolved against its event log, and the log: the sources and what the store knows besides."""
+    from features.log import read
+    from training.cpus import usable_cpus
+
+    definition, base = journey(name)
+    return read(definition, base, usable_cpus(), stored_events(definition))
+
+
+def stored_events(definition: Journey) -> DataFrame | None:
+    """What the store knows besides the journey's sources; null: there is no store yet."""
+    from serving.database import exists
+    from serving.events import stored
+
+    if not exists(current().store_url):
+        return None
+    with store() as opened:
+        return stored(opened, definition.journey)
+
+
+def tasks(definition: Journey, wanted: list[str] | None) -> list[str]:
+    """The names of the wanted tasks; null: all that the journey has."""
+    from features.labels import tasks as of_journey
+
+    known = list(of_journey(definition))
+    if not known:
+        do = "build its vectors with features.next_event, or add one of those tasks"
+        raise InputError("tasks", "next_event alone", "churn, next_stage or cltv: what commands train", do)
+    unknown = [name for name in wanted or [] if name not in known]
+    if unknown:
+        raise InputError("task", ", ".join(unknown), f"{', '.join(known)}: the tasks of {definition.journey}")
+    return wanted or known
+
+
+def tracking() -> Tracking:
+    """Where runs are logged and models registered."""
+    from training.tracking import Tracking
+
+    found = current()
+    found.home.mkdir(parents=True, exist_ok=True)
+    return Tracking(found.tracking_uri, found.artifacts)
+
+
+@contextmanager
+def store() -> Iterator[Store]:
+    """The score store for as long as the command needs it."""
+    from serving.store import Store
+
+    found = current()
+    found.home.mkdir(parents=True, exist_ok=True)
+    opened = Store(found.store_url)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def scorer(definition: Journey, profile: DataFrame | None) -> Scorer:
+    """The journey's champions, ready to score with every usable CPU."""
+    from serving import registry
+    from training.cpus import usable_cpus
+
+    found = current()
+    return registry.load(definition.journey, found.tracking_uri, found.models, profile, usable_cpus(), definition.own)
