@@ -128,7 +128,9 @@ def _score_parts(definition: Journey, base: Path) -> None:
         customers = parts.customers(paths, resolved.observed_until_microseconds)
         events = (parts.read_part(resolved, path) for path in paths)
         told = partial(report, "scoring and explaining")
-        _scored(resolved, batch.score_parts(resolved, events, customers, profile, scorer, store, told))
+        first = parts.first_time(paths)
+        done = batch.score_parts(resolved, events, customers, profile, scorer, store, told, first=first)
+        _scored(resolved, done)
 
 
 def _scored(resolved: Journey, run: Scored) -> None:

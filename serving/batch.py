@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 import polars as pl
@@ -14,6 +15,7 @@ from features.journey import Journey
 from features.labels import population
 from features.log import EventLog
 from features.schema import CUSTOMER, to_microseconds
+from serving import histories
 from serving.answers import Answer
 from serving.beside import Beside
 from serving.scorer import Scorer
@@ -34,8 +36,17 @@ class Scored:
     versions: dict[str, int]
 
 
-def score(journey: Journey, log: EventLog, scorer: Scorer, store: Store, report: Callable[[int, int], None]) -> Scored:
-    """Score everyone at the log's `observed_until` and store the run; nothing is stored on failure.
+def score(
+    journey: Journey,
+    log: EventLog,
+    scorer: Scorer,
+    store: Store,
+    report: Callable[[int, int], None],
+    event_id: int | None = None,
+) -> Scored:
+    """Score everyone at the log's `observed_until` and store the run; no answer is stored on failure.
+
+    Each customer's history is stored beside, as the log has it.
 
     Parameters
     ----------
@@ -43,13 +54,15 @@ def score(journey: Journey, log: EventLog, scorer: Scorer, store: Store, report:
         Resolved with `log`.
     report
         Called with how many customers are done, and of how many.
+    event_id
+        `serving.events.newest` from before the log was read.
     """
     customers = len(population(log.events, [journey.observed_until_microseconds]))
     beside = Beside(store, journey, log.profile, lambda: report_json(check(journey, log), journey, log))
-    return _score(journey, [log.events], customers, log.profile, scorer, store, report, beside)
+    return _score(journey, [log.events], customers, log.profile, scorer, store, report, event_id, beside)
 
 
-def score_parts(
+def score_parts(  # noqa: PLR0913, PLR0917
     journey: Journey,
     parts: Iterable[pl.DataFrame],
     customers: int,
@@ -57,15 +70,19 @@ def score_parts(
     scorer: Scorer,
     store: Store,
     report: Callable[[int, int], None],
+    event_id: int | None = None,
     first: int | None = None,
 ) -> Scored:
-    """The same of a log in parts, each with some of the customers and all of their events; `first`: of its events."""
+    """The same of a log in parts, each with some of the customers and all of their events.
+
+    `first` is the time of the log's first event; null: that of its first part.
+    """
     beside = Beside(store, journey, profile, lambda: None)
     beside.begins(first)
-    return _score(journey, parts, customers, profile, scorer, store, report, beside)
+    return _score(journey, parts, customers, profile, scorer, store, report, event_id, beside)
 
 
-def _score(
+def _score(  # noqa: PLR0913, PLR0917
     journey: Journey,
     parts: Iterable[pl.DataFrame],
     customers: int,
@@ -73,28 +90,32 @@ def _score(
     scorer: Scorer,
     store: Store,
     report: Callable[[int, int], None],
+    event_id: int | None,
     beside: Beside,
 ) -> Scored:
     cutoff = journey.observed_until_microseconds
     stamp = datetime.now(UTC).replace(microsecond=0)
     done = _Counted(report, customers)
     vectors = VectorLog(store, scorer, share=OF_A_RUN / max(1, customers), events=False)
-    run = _Run(scorer, stamp, vectors, done, beside)
+    run = _Run(scorer, stamp, vectors, done, partial(histories.write, store, journey.journey, cutoff), beside)
     answers = (answer for events in parts for answer in _answers(events, cutoff, run))
     segments = Segments(journey.profile.segments if journey.profile else (), profile)
-    scored_at = to_microseconds(stamp)
-    run_id = store.write_run(journey.journey, cutoff, scored_at, scorer.versions, answers, segments, beside.documents)
+    scored_at, versions = to_microseconds(stamp), scorer.versions
+    run_id = store.write_run(
+        journey.journey, cutoff, scored_at, versions, answers, segments, event_id, beside.documents
+    )
     vectors.write()
     return Scored(run_id, cutoff, done.number, scorer.versions)
 
 
 class _Run(NamedTuple):
-    """Who answers, the answers' stamp, and who is told of it."""
+    """Who answers, the answers' stamp, who is told of it, and where the events go."""
 
     scorer: Scorer
     stamp: datetime
     vectors: VectorLog
     done: _Counted
+    keep: Callable[[pl.DataFrame], None]
     beside: Beside
 
 
@@ -107,6 +128,7 @@ def _answers(events: pl.DataFrame, cutoff: int, run: _Run) -> Iterator[Answer]:
         first = held.search_sorted(asked[CUSTOMER].item(0), side="left")
         after = held.search_sorted(asked[CUSTOMER].item(-1), side="right")
         own = events.slice(first, after - first)
+        run.keep(own.filter(own[CUSTOMER].is_in(asked[CUSTOMER].implode())))
         answers = run.scorer.predict(own, asked, scored_at=run.stamp, served=run.vectors.add)
         run.beside.answered(answers)
         yield from answers

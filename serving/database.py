@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from features.addresses import shown
 from features.errors import InputError
-from serving.migrations import upgrade
+from serving.migrations import upgrade  # and, with it, every table
 from serving.tables import SCHEMA, metadata, schema_version
 
 _LOCK = 0x6A6F7572  # PostgreSQL: held while the tables are made, so that two servers may start at once

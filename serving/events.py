@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from features.schema import CHANNEL, CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME, VALUE
@@ -80,6 +80,21 @@ def stored(store: Store, journey: str) -> pl.DataFrame:
         for rows in connection.execute(wanted.execution_options(yield_per=_AT_ONCE)).partitions():
             parts.append(_frame([row._mapping for row in rows]))
     return pl.concat(parts, how="diagonal_relaxed") if parts else _frame([])
+
+
+def of_customer(connection: Connection, journey: str, customer_id: str) -> pl.DataFrame:
+    """One customer's events, as `stored` gives those of all."""
+    columns = [events.c[name] for name in _COLUMNS]
+    of = (events.c.journey == journey, events.c.customer_id == customer_id)
+    rows = connection.execute(select(*columns, events.c.properties).where(*of).order_by(events.c.id))
+    return _frame([row._mapping for row in rows])
+
+
+def newest(store: Store, journey: str) -> int:
+    """The number of the newest event of a journey; 0: there is none."""
+    with store.transaction() as connection:
+        found = connection.execute(select(func.max(events.c.id)).where(events.c.journey == journey))
+        return int(found.scalar() or 0)
 
 
 def _frame(rows: Sequence[Mapping[Any, Any]]) -> pl.DataFrame:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Column, Connection, text, update
+from sqlalchemy import Column, Connection, inspect, text, update
 
+from serving import access_tables, tables
 from serving.tables import metadata, runs, schema_version, scores, scores_of_stage, scores_ranked
 
 
@@ -33,7 +34,20 @@ def _lists_that_pay(connection: Connection) -> None:
     metadata.create_all(connection)
 
 
+def _events_over_http(connection: Connection) -> None:
+    """Histories, keys, the audit log and erasures; runs say how far the stored events had come."""
+    for column in (runs.c.event_id, tables.campaigns.c.erased):
+        _add(connection, column)
+    found = access_tables
+    new = [tables.histories, found.keys, found.audit, found.replies, found.erasures, found.secrets]
+    metadata.create_all(connection, tables=new)
+    tables.events_known.create(connection, checkfirst=True)
+
+
 def _add(connection: Connection, column: Column[Any]) -> None:
+    """Add a column, unless an earlier step made the whole table with it."""
+    if column.name in {found["name"] for found in inspect(connection).get_columns(column.table.name)}:
+        return
     kind = column.type.compile(dialect=connection.dialect)
     connection.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {kind}"))
 
@@ -45,5 +59,6 @@ def _what_runs_tell(connection: Connection) -> None:
 
 _STEPS: dict[str, tuple[str, Callable[[Connection], None]]] = {
     "0001": ("0002", _lists_that_pay),
-    "0002": ("0005", _what_runs_tell),
+    "0002": ("0003", _events_over_http),
+    "0003": ("0005", _what_runs_tell),
 }

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, insert, select, update
 
 from features.errors import InputError
 from features.schema import DAY
@@ -23,7 +23,7 @@ from serving.filters import Wanted
 from serving.listing import Page, page
 from serving.rows import CHUNK
 from serving.segments import Segments
-from serving.tables import Run, runs, stored_answers
+from serving.tables import Run, histories, runs, stored_answers
 
 _WHOLE_LIST = Wanted()
 _WHOLE = runs.c.customers > 0  # a run that is still being written, or never was to its end, has none
@@ -76,12 +76,15 @@ class Store:
         versions: dict[str, int],
         answers: Iterable[Answer],
         segments: Segments | None = None,
+        event_id: int | None = None,
         documents: Callable[[], Iterable[Document]] = tuple,
     ) -> int:
         """Write a run and return its id; readers see all of it or, where anything fails, nothing.
 
         `answers` is read once, a part at a time, and each part is a transaction of its own: others
         write meanwhile. A run is stored as scored after the one before it, whatever the clock says.
+        `event_id` is `serving.events.newest` from before the run's log was read. Histories of customers
+        whom the run no longer has go with it.
         `documents` is called when all answers are written: what it gives is stored with the run.
 
         Raises
@@ -91,6 +94,7 @@ class Store:
         """
         held = segments or Segments()
         new = {"journey": journey, "cutoff": cutoff, "versions": versions, "segments": held.names or None}
+        new["event_id"] = event_id
         before, run_id, stamp = self._begin(new, scored_at)
         try:
             written = rows.write(self.transaction, run_id, stamp, answers, before, held)
@@ -100,6 +104,7 @@ class Store:
                 )
             with self.transaction(writes=True) as connection:
                 connection.execute(update(runs).where(runs.c.id == run_id).values(written._asdict()))
+                _forget_histories(connection, journey, run_id)
                 documented.write(connection, run_id, documents())
                 self._forget_old(connection, journey)
         except BaseException:
@@ -225,6 +230,11 @@ class Store:
         old += connection.execute(of_journey.where(~_WHOLE, runs.c.scored_at < now() - _ABANDONED)).scalars()
         if old:
             connection.execute(delete(runs).where(runs.c.id.in_(old)))  # scores and answers go with it
+
+
+def _forget_histories(connection: Connection, journey: str, run_id: int) -> None:
+    here = (stored_answers.c.run_id == run_id, stored_answers.c.customer_id == histories.c.customer_id)
+    connection.execute(delete(histories).where(histories.c.journey == journey, ~exists().where(*here)))
 
 
 def _latest(connection: Connection, journey: str) -> Run | None:

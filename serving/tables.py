@@ -18,14 +18,17 @@ from sqlalchemy import (
     Text,
     TypedColumns,
     UniqueConstraint,
+    text,
 )
+
+from features.schema import CONTACTED
 
 SCHEMA = "0005"
 
 metadata = MetaData()
 # Ids sort by code point on every database, so that a list has one order everywhere.
-_ID = Text().with_variant(Text(collation="C"), "postgresql")
-_COUNTER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only what it calls INTEGER
+ID = Text().with_variant(Text(collation="C"), "postgresql")
+COUNTER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only what it calls INTEGER
 _JSON = JSON(none_as_null=True)
 
 
@@ -43,11 +46,13 @@ class _Runs(TypedColumns):
     customers: Named[int]
     horizon = Column(BigInteger)  # of churn, microseconds; null: no churn
     segments = Column(_JSON)  # the names of the journey's segments; null: none
+    # The newest stored event when the run's log was read; null: an earlier version did not say.
+    event_id = Column(BigInteger)
 
 
 class _Scores(TypedColumns):
     run_id: Named[int] = Column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-    customer_id = Column(_ID, primary_key=True)
+    customer_id = Column(ID, primary_key=True)
     stage: Named[str | None]
     churn_eligible: Named[bool]
     churn_probability: Named[float | None]
@@ -67,13 +72,22 @@ class _Scores(TypedColumns):
 
 class _Answers(TypedColumns):
     run_id: Named[int] = Column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-    customer_id = Column(_ID, primary_key=True)
+    customer_id = Column(ID, primary_key=True)
     answer = Column(LargeBinary, nullable=False)  # JSON, deflated: a sixth of the bytes to write, keep and delete
+
+
+class _Histories(TypedColumns):
+    journey: Named[str] = Column(primary_key=True)
+    customer_id = Column(ID, primary_key=True)
+    history = Column(LargeBinary, nullable=False)  # JSON by column, deflated: serving.histories
+    events: Named[int]  # how many
+    digest = Column(BigInteger, nullable=False)  # of the events: what did not change is not written again
+    until = Column(BigInteger, nullable=False)  # the end of the log, microseconds, when it was written last
 
 
 class _Worklist(TypedColumns):
     journey: Named[str] = Column(primary_key=True)
-    customer_id = Column(_ID, primary_key=True)
+    customer_id = Column(ID, primary_key=True)
     status: Named[str]
     assignee: Named[str | None]
     note: Named[str | None]
@@ -85,10 +99,10 @@ class _Worklist(TypedColumns):
 
 
 class _Events(TypedColumns):
-    id = Column(_COUNTER, primary_key=True)  # in the order of arrival
+    id = Column(COUNTER, primary_key=True)  # in the order of arrival
     journey: Named[str]
-    event_id = Column(_ID, nullable=False)  # the same id is the same event, in files too
-    customer_id = Column(_ID, nullable=False)
+    event_id = Column(ID, nullable=False)  # the same id is the same event, in files too
+    customer_id = Column(ID, nullable=False)
     time = Column(BigInteger, nullable=False)  # microseconds
     event: Named[str]
     value: Named[float | None]
@@ -118,11 +132,12 @@ class _Campaigns(TypedColumns):
     channel: Named[str | None]
     contacted: Named[int | None]  # how many were: members of the contact arm that may be
     outcome = Column(_JSON)  # serving.outcomes.Outcome; null: not measured
+    erased: Named[int | None]  # members who were erased since and are no rows any more; null: none
 
 
 class _Members(TypedColumns):
     campaign_id: Named[int] = Column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
-    customer_id = Column(_ID, primary_key=True)
+    customer_id = Column(ID, primary_key=True)
     place: Named[int]  # from 1, the most profitable first
     arm: Named[str]
     churn_probability: Named[float]
@@ -131,9 +146,9 @@ class _Members(TypedColumns):
 
 
 class _ServedVectors(TypedColumns):
-    id = Column(_COUNTER, primary_key=True)
+    id = Column(COUNTER, primary_key=True)
     journey: Named[str]
-    customer_id = Column(_ID, nullable=False)
+    customer_id = Column(ID, nullable=False)
     cutoff = Column(BigInteger, nullable=False)  # microseconds
     served_at = Column(BigInteger, nullable=False)  # microseconds
     definitions: Named[str]  # features.catalogue.digest
@@ -157,6 +172,7 @@ runs = Table("runs", metadata, _Runs, sqlite_autoincrement=True)
 # Narrow rows for lists, apart from the wide answers: a filtered list reads far fewer pages.
 scores = Table("scores", metadata, _Scores, sqlite_with_rowid=False)
 stored_answers = Table("answers", metadata, _Answers)
+histories = Table("histories", metadata, _Histories)
 worklist = Table("worklist", metadata, _Worklist, sqlite_with_rowid=False)
 events = Table("events", metadata, _Events, UniqueConstraint("journey", "event_id"), sqlite_autoincrement=True)
 campaigns = Table("campaigns", metadata, _Campaigns, sqlite_autoincrement=True)
@@ -181,6 +197,11 @@ scores_of_stage = Index(
 Index("runs_of_journey", runs.c.journey, runs.c.id)
 Index("worklist_by_status", worklist.c.journey, worklist.c.status)
 Index("events_of_customer", events.c.journey, events.c.customer_id, events.c.time)
+# How far the business has come: its own contacts say nothing of that.
+_THEIRS = text(f"event <> '{CONTACTED}'")
+events_known = Index(
+    "events_known", events.c.journey, events.c.known_at, sqlite_where=_THEIRS, postgresql_where=_THEIRS
+)
 Index("campaigns_of_journey", campaigns.c.journey, campaigns.c.id)
 Index("members_in_order", members.c.campaign_id, members.c.place, unique=True)
 
@@ -191,7 +212,8 @@ class Run:
 
     `cutoff` and `scored_at` are microseconds since the epoch; `versions` maps tasks to model
     versions; `currency` is null without a CLTV task; `horizon` is that of churn in microseconds
-    (null: no churn), `segments` the names of the journey's segments.
+    (null: no churn), `segments` the names of the journey's segments, `event_id` the number of the
+    newest event of the store when the log was read (null: not known).
     """
 
     id: int
@@ -203,3 +225,4 @@ class Run:
     customers: int
     horizon: int | None = None
     segments: list[str] | None = None
+    event_id: int | None = None
