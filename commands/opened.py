@@ -47,6 +47,14 @@ def stored_events(definition: Journey) -> DataFrame | None:
         return stored(opened, definition.journey)
 
 
+def newest_event(definition: Journey) -> int:
+    """How far the store's events have come; asked before the log is read, so that what comes meanwhile is newer."""
+    from serving.events import newest
+
+    with store() as opened:
+        return newest(opened, definition.journey)
+
+
 def tasks(definition: Journey, wanted: list[str] | None) -> list[str]:
     """The names of the wanted tasks; null: all that the journey has."""
     from features.labels import tasks as of_journey

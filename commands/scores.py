@@ -30,10 +30,11 @@ def score(journey: JourneyArgument) -> None:
     from features import parts
 
     definition, base = opened.journey(journey)
+    upto = opened.newest_event(definition)
     if parts.size(definition, base) <= parts.ROWS:
-        score_log(*opened.log(journey))
+        score_log(*opened.log(journey), upto)
     else:
-        _score_parts(definition, base)
+        _score_parts(definition, base, upto)
 
 
 def explain(
@@ -103,16 +104,17 @@ def parity(
         raise typer.Exit(1)
 
 
-def score_log(resolved: Journey, log: EventLog) -> None:
-    """Score everyone of a log that fits in memory."""
+def score_log(resolved: Journey, log: EventLog, upto: int) -> None:
+    """Score everyone of a log that fits in memory; `upto` is `opened.newest_event` from before it was read."""
     from serving import batch
 
     scorer = opened.scorer(resolved, log.profile)
     with progress(None) as report, opened.store() as store:
-        _scored(resolved, batch.score(resolved, log, scorer, store, partial(report, "scoring and explaining")))
+        told = partial(report, "scoring and explaining")
+        _scored(resolved, batch.score(resolved, log, scorer, store, told, upto))
 
 
-def _score_parts(definition: Journey, base: Path) -> None:
+def _score_parts(definition: Journey, base: Path, upto: int) -> None:
     """Score a log of many events, some of the customers at a time."""
     from features import parts
     from features.profile import read_profile
@@ -129,8 +131,7 @@ def _score_parts(definition: Journey, base: Path) -> None:
         events = (parts.read_part(resolved, path) for path in paths)
         told = partial(report, "scoring and explaining")
         first = parts.first_time(paths)
-        done = batch.score_parts(resolved, events, customers, profile, scorer, store, told, first=first)
-        _scored(resolved, done)
+        _scored(resolved, batch.score_parts(resolved, events, customers, profile, scorer, store, told, upto, first))
 
 
 def _scored(resolved: Journey, run: Scored) -> None:

@@ -68,7 +68,7 @@ class Store:
         """Close the connections; the store may be used again."""
         self._engine.dispose()
 
-    def write_run(
+    def write_run(  # noqa: PLR0913, PLR0917
         self,
         journey: str,
         cutoff: int,

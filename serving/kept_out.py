@@ -1,0 +1,51 @@
+"""Who is kept out of the store: the hashes of those who were erased, and the order of those who write meanwhile."""
+
+from __future__ import annotations
+
+import secrets as random
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from features.erased import Erased
+from serving.access_tables import erasures, secrets
+
+_LOCK = 0x6A6F7574  # PostgreSQL: shared by those who write of customers, alone by whoever erases one
+_HASHES = "hashes"
+
+
+def kept_out(connection: Connection, journey: str) -> Erased | None:
+    """Whoever of a journey is kept out; null: nobody.
+
+    In a transaction that writes, nobody is erased between this look and its end.
+    """
+    if connection.dialect.name == "postgresql" and connection.get_execution_options().get("writes"):
+        connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _LOCK})
+    kept = select(erasures.c.hash).where(erasures.c.journey == journey, erasures.c.allowed_at.is_(None))
+    hashes = frozenset(bytes(one) for one in connection.execute(kept).scalars())
+    return Erased(secret(connection), hashes) if hashes else None
+
+
+def barred(connection: Connection, journey: str, customers: Iterable[str]) -> set[str]:
+    """Those of some customers who are kept out, as `kept_out` finds them."""
+    found = kept_out(connection, journey)
+    return found.among(customers) if found else set()
+
+
+def alone(connection: Connection) -> None:
+    """Wait until nobody else writes of customers, and let nobody begin before the end of this transaction."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
+def secret(connection: Connection) -> bytes:
+    """The store's own secret, by which ids are hashed; made when it is first asked for by one who writes."""
+    wanted = select(secrets.c.value).where(secrets.c.name == _HASHES)
+    found = connection.execute(wanted).scalar()
+    if found is None:
+        insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(secrets)
+        new = {"name": _HASHES, "value": random.token_bytes(32)}
+        connection.execute(insert.values(new).on_conflict_do_nothing())
+        found = connection.execute(wanted).scalar_one()
+    return bytes(found)
