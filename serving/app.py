@@ -18,7 +18,7 @@ from features.errors import InputError
 from serving import problems
 from serving.bodies import BodyLimit
 from serving.pages import site
-from serving.routes import at_risk, campaigns, catalogue, customers, health, models, predictions, worklist
+from serving.routes import at_risk, campaigns, catalogue, customers, health, journey, models, predictions, worklist
 from serving.state import ReadFile, Settings, State
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def create_app(
     app.state.journeycast = State(settings, load_scorer, list_models, read_file)
     problems.install(app)
     app.add_middleware(BodyLimit, limit=settings.body_limit)
-    for routes in (customers, predictions, at_risk, worklist, campaigns, catalogue, models, health):
+    for routes in (customers, predictions, at_risk, worklist, campaigns, catalogue, models, journey, health):
         app.include_router(routes.router)
     _add_documentation(app)
     site.install(app)

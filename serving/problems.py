@@ -14,6 +14,7 @@ from starlette.responses import Response
 from features.errors import InputError, NoModelError, SuppressedError, UnknownCustomerError
 from serving.campaigns import UnknownCampaignError
 from serving.database import StoreError
+from serving.journeys import NoJourneyError
 from serving.store import NoScoresError, RunGoneError
 
 MEDIA_TYPE = "application/problem+json"
@@ -58,6 +59,7 @@ _KINDS: dict[type[InputError], tuple[int, str, str]] = {
     SuppressedError: (409, "suppressed", "The customer must not be contacted"),
     RunGoneError: (410, "run_gone", "The list is no longer stored"),
     NoModelError: (503, "no_model", "No model serves this journey yet"),
+    NoJourneyError: (503, "no_journey", "The newest run kept no journey"),
     NoScoresError: (503, "no_scores", "No scores are stored yet"),
     NotReadyError: (503, "models_unavailable", "The models cannot be loaded"),
     StoreError: (503, "store_unavailable", "The score store cannot be used"),

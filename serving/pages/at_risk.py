@@ -10,8 +10,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from features.feature import REASONS
+from serving import documented
 from serving.answers import AtRiskCustomer
 from serving.clock import now
+from serving.documented import JOURNEY
 from serving.listing import Page, counted
 from serving.pages import lists
 from serving.pages.route import PageRoute
@@ -113,8 +115,8 @@ def _line(item: AtRiskCustomer, answer: dict[str, Any]) -> Line:
     return Line(item, cltv.get("low"), cltv.get("high"), answer.get("last_activity"), reasons)
 
 
-def choices(state: State, run: Run) -> dict[str, list[tuple[str, str]]]:
-    """What the filters may say: pairs of value and words."""
+def choices(state: State, run: Run) -> dict[str, Any]:
+    """What the filters may say: pairs of value and words; segments by their names."""
     stages = state.loaded.journey.stage_names if state.loaded else []
     return {
         "risk": [(name, named(name, "risk")) for name in ("high", "medium", "low")],
@@ -123,8 +125,19 @@ def choices(state: State, run: Run) -> dict[str, list[tuple[str, str]]]:
         "status": [
             (name, named(name, "status")) for name in ("open", "assigned", "snoozed", "contacted", "won", "lost")
         ],
-        "segment": [],
+        "segment": _segments(state, run),
     }
+
+
+def _segments(state: State, run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The values of each segment, as far as the run's journeys name them."""
+    with state.store.transaction() as connection:
+        found = documented.groups(connection, run.id, JOURNEY)
+    known: dict[str, list[tuple[str, str]]] = {}
+    for grouping, value in found:
+        if grouping in (run.segments or ()):
+            known.setdefault(grouping, []).append((f"{grouping}:{value}", plain(value)))
+    return list(known.items())
 
 
 def chips(shared: dict[str, list[str]]) -> list[tuple[str, str, str]]:

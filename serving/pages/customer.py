@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -10,10 +11,12 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from features.schema import to_microseconds
 from serving import worklist
 from serving.answers import Answer, TaskAnswer
 from serving.clock import now
 from serving.pages import figures
+from serving.pages.events import Event, events_of
 from serving.pages.falls import Fall, fall
 from serving.pages.route import PageRoute
 from serving.pages.sessions import Visitor
@@ -23,6 +26,8 @@ from serving.recent import Earlier, recent
 from serving.routes.customers import missing
 from serving.state import Shared
 from serving.suppression import Moment
+
+_SHOWN = 100  # events told in words: the newest
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -34,13 +39,18 @@ def customer(request: Request, session: Visitor, state: Shared, customer_id: str
     if found is None:
         raise missing(state, customer_id)
     answer = Answer.model_validate(orjson.loads(found))
+    loaded = state.loaded.journey if state.loaded else None
+    cutoff = to_microseconds(datetime.fromisoformat(answer.cutoff))
+    events = events_of(state.store, state.journey, loaded, customer_id, cutoff)
     earlier = recent(state.store, state.journey, customer_id)
     context = {
         "answer": answer,
         "tasks": _tasks(answer),
         "work": worklist.entry(state.store, state.journey, customer_id, Moment(now(), state.campaign.rest_days)),
         "earlier": earlier,
-        "figures": _figures(answer, earlier),
+        "events": events[::-1][:_SHOWN],
+        "known": len(events),
+        "figures": _figures(earlier, events),
         "back": customer_address(customer_id),
     }
     return page(request, "customer.html", context, here="at_risk")
@@ -69,8 +79,10 @@ def _told(name: str) -> Callable[[float], str]:
     return partial(percent, digits=1)
 
 
-def _figures(answer: Answer, earlier: list[Earlier]) -> dict[str, Any]:
+def _figures(earlier: list[Earlier], events: list[Event]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if len(earlier) > 1:
         found["moves"] = figures.moves(earlier)
+    if events:
+        found["timeline"] = figures.timeline(events)
     return found

@@ -7,6 +7,8 @@ from html import escape
 from typing import Any
 
 from features.schema import to_text
+from serving.pages.events import Event
+from serving.pages.words import day, days, percent, plain
 from serving.planning import Plan, Point
 from serving.recent import Earlier
 
@@ -20,7 +22,7 @@ def label(text: object) -> str:
 
 def moves(earlier: Sequence[Earlier]) -> Figure:
     """How a customer's churn risk and CLTV moved from run to run."""
-    when = [to_text(one.scored_at) for one in earlier]
+    when = [f"run {one.run_id}<br>{day(one.cutoff)}" for one in earlier]
     risk = {
         "x": when,
         "y": [one.churn_probability for one in earlier],
@@ -43,7 +45,7 @@ def moves(earlier: Sequence[Earlier]) -> Figure:
     layout = {
         "showlegend": True,
         "hovermode": "x unified",
-        "xaxis": {"type": "date"},
+        "xaxis": {"type": "category"},
         "yaxis": {"tickformat": ".0%", "rangemode": "tozero"},
         "yaxis2": {
             "overlaying": "y",
@@ -95,3 +97,98 @@ def _mark(point: Point, amount: str, words: str, colour: str) -> dict[str, Any]:
         "textfont": {"color": colour},
         "hoverinfo": "skip",
     }
+
+
+def flow(found: dict[str, Any]) -> Figure:
+    """Moves between stages: what customers left on the left, what they came to on the right."""
+    names = [stage["stage"] for stage in found["stages"]]
+    count = len(names)
+    left = {name: place for place, name in enumerate(names)}
+    moves = [move for move in found["transitions"] if move["from"] in left and move["to"] in left]
+    used = sorted({left[m["from"]] for m in moves} | {count + left[m["to"]] for m in moves})
+    place = {node: number for number, node in enumerate(used)}
+    words = [
+        f"{label(plain(m['from']))} to {label(plain(m['to']))}: {m['count']:,} moves, {percent(m['share'])} of all out"
+        f" of {label(plain(m['from']))}, after {label(days(m['median_days']))} there"
+        for m in moves
+    ]
+    trace = {
+        "type": "sankey",
+        "arrangement": "fixed",
+        "node": {
+            "label": [label(plain(names[node % count])) for node in used],
+            "color": "@edge",
+            "line": {"width": 0},
+            "pad": 22,
+            "thickness": 14,
+            "hoverinfo": "none",
+        },
+        "link": {
+            "source": [place[left[m["from"]]] for m in moves],
+            "target": [place[count + left[m["to"]]] for m in moves],
+            "value": [m["count"] for m in moves],
+            "color": ["@accent/45" if m["way"] == "on" else "@raise/45" for m in moves],
+            "customdata": words,
+            "hovertemplate": "%{customdata}<extra></extra>",
+        },
+        "textfont": {"color": "@ink"},
+    }
+    return {"data": [trace], "layout": {"margin": {"l": 4, "r": 4, "t": 8, "b": 16}}}
+
+
+def shares(mine: dict[str, Any], other: dict[str, Any], names: tuple[str, str]) -> Figure:
+    """How many of each of two groups are in each stage."""
+    traces = []
+    for found, name, colour in ((other, names[1], "@pale"), (mine, names[0], "@accent")):
+        rows = found["stages"][::-1]
+        traces.append(
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": label(name),
+                "y": [label(plain(stage["stage"])) for stage in rows],
+                "x": [stage["share"] for stage in rows],
+                "marker": {"color": colour},
+                "hovertemplate": "%{y}: %{x:.1%}<extra>" + label(name).replace("%", "&#37;") + "</extra>",
+            }
+        )
+    layout = {"showlegend": True, "barmode": "group", "xaxis": {"tickformat": ".0%"}, "yaxis": {"type": "category"}}
+    return {"data": traces, "layout": layout | {"legend": {"orientation": "h", "y": 1.08, "traceorder": "reversed"}}}
+
+
+def timeline(events: Sequence[Event]) -> Figure:
+    """A customer's events along time, a line for each channel, trouble marked."""
+    kinds: dict[str, tuple[str, str, int]] = {
+        "own": ("@accent", "circle", 8),
+        "business": ("@pale", "square", 8),
+        "friction": ("@raise", "x", 10),
+    }
+    words = {"own": "the customer", "business": "the business", "friction": "trouble"}
+    traces = []
+    for kind, (colour, symbol, size) in kinds.items():
+        rows = [event for event in events if event.kind == kind]
+        if rows:
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": words[kind],
+                    "x": [to_text(event.time) for event in rows],
+                    "y": [label(event.lane) for event in rows],
+                    "customdata": [label(event.words) for event in rows],
+                    "marker": {"color": colour, "symbol": symbol, "size": size, "opacity": 0.8},
+                    "hovertemplate": "%{customdata}<br>%{x|%-d %b %Y}<extra></extra>",
+                }
+            )
+    lanes = sorted({event.lane for event in events})
+    layout = {
+        "showlegend": len(traces) > 1,
+        "xaxis": {"type": "date"},
+        "yaxis": {
+            "type": "category",
+            "categoryarray": [label(lane) for lane in lanes],
+            "range": [-0.6, len(lanes) - 0.4],
+        },
+        "height": 150 + 38 * len(lanes),
+    }
+    return {"data": traces, "layout": layout}

@@ -9,12 +9,12 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from serving.pages import assets, at_risk, campaigns, customer, download, sign_in, work
+from serving.pages import assets, at_risk, campaigns, customer, download, journey, sign_in, work
 from serving.pages.route import problem_page, seeks_page
 from serving.pages.sessions import Check, Sessions
 from serving.problems import of_status
 
-_PAGES = (at_risk, download, work, customer, campaigns, sign_in)
+_PAGES = (at_risk, download, work, customer, campaigns, journey, sign_in)
 
 
 def install(app: FastAPI, check: Check | None = None) -> None:

@@ -4,15 +4,17 @@ const probe = document.createElement("span");
 probe.hidden = true;
 document.body.append(probe);
 
-/** "@accent" is the colour of that name as it is now; everything else stays what it is. */
+/** "@accent" is the colour of that name as it is now, "@accent/40" a thinner one; all else stays what it is. */
 function coloured(value) {
   if (Array.isArray(value)) return value.map(coloured);
   if (value && typeof value === "object") {
     return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, coloured(inner)]));
   }
-  if (typeof value === "string" && /^@[a-z-]+$/.test(value)) {
-    probe.style.color = `var(--${value.slice(1)})`;
-    return getComputedStyle(probe).color;
+  const named = typeof value === "string" && /^@([a-z-]+)(?:\/(\d+))?$/.exec(value);
+  if (named) {
+    probe.style.color = `var(--${named[1]})`;
+    const colour = getComputedStyle(probe).color;
+    return named[2] ? colour.replace("rgb(", "rgba(").replace(")", `, 0.${named[2]})`) : colour;
   }
   return value;
 }
