@@ -22,12 +22,13 @@ check: install ## ruff, format, mypy, the direction of imports
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_directions.py
 
-# Tests that mostly wait for processes of their own (Spark, the README's commands, changed copies) run beside the others.
+# Tests that mostly wait for processes of their own (Spark, the README's commands, changed copies) run beside the others,
+# which two workers share file by file.
 APART := tests/test_spark.py tests/test_readme.py tests/test_mutations.py
 
 test: check ## everything that guards the project
 	@$(BIN)/pytest -q -p no:cacheprovider $(APART) > .apart.txt 2>&1 & apart=$$!; \
-	$(BIN)/pytest -q $(APART:%=--ignore=%); together=$$?; \
+	$(BIN)/pytest -q -n 2 --dist loadfile $(APART:%=--ignore=%); together=$$?; \
 	wait $$apart; apart=$$?; cat .apart.txt; rm -f .apart.txt; \
 	test $$apart -eq 0 && test $$together -eq 0
 

@@ -53,8 +53,15 @@ def run(definition: Journey, base: Path, host: str, port: int, example: str = ""
     found.home.mkdir(parents=True, exist_ok=True)
     profile = read_profile(definition, base)
     load = partial(registry.load, definition.journey, found.tracking_uri, found.models, profile, own=definition.own)
+    told = ServerSettings(
+        definition.journey,
+        found.store_url,
+        campaign=definition.campaign,
+        log_vectors=log_vectors,
+        definition=definition,
+    )
     server = create_app(
-        ServerSettings(definition.journey, found.store_url, campaign=definition.campaign, log_vectors=log_vectors),
+        told,
         load_scorer=load,
         list_models=partial(registry.models, definition.journey, found.tracking_uri),
         read_file=partial(registry.file_of, definition.journey, found.tracking_uri),

@@ -39,3 +39,11 @@ class SuppressedError(InputError):
 
 class UnknownCustomerError(InputError):
     """The store holds no score of this customer."""
+
+
+class ErasedError(InputError):
+    """The customer was erased and is kept out."""
+
+
+class KeyReusedError(InputError):
+    """The idempotency key belongs to another request."""

@@ -6,12 +6,13 @@ The plans stand over tables that hold the request's own rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from threading import Lock
 from typing import Any
 
 import narwhals as nw
+import numpy as np
 import polars as pl
 
 from features.arithmetic import computable, computed, queried, texts_of, wanted
@@ -45,10 +46,11 @@ class Plan:
     def __init__(self, journey: Journey, features: Sequence[Feature], profile: pl.DataFrame | None = None) -> None:
         self._lock, self._profile = Lock(), profile
         schema = from_records([], journey)[0].schema
-        self._columns, self._events = list(schema), Held({**schema, HISTORY: pl.Int32})
+        self._columns, self._events = list(schema), Held({**schema, HISTORY: pl.Int32, CUTOFF: pl.Int64})
         self._features, self._tables = tuple(features), [Asked(*each) for each in aggregates(features)]
-        log = self._events.rows().cache()  # read once for all tables
-        self._derived = [planned(log, asked) for asked in self._tables]
+        past = nw.from_native(self._events.rows()).filter(seen()).to_native().drop(CUTOFF).sort(POSITION)
+        log = past.cache()  # found once for all tables
+        self._log = [log, *(planned(log, asked) for asked in self._tables)]
         blank = self._found(pl.DataFrame(schema=schema), "", 0)
         self._computed = [f for f in features if computable(f, texts_of(blank))]
         self._rest = [f for f in features if f not in self._computed]
@@ -62,8 +64,9 @@ class Plan:
         keys = cutoffs.select(KEYS)
         if len(cutoffs) > FEW:
             return build(events, keys, self._features, self._profile)
+        known = events if events.columns == self._columns else events[self._columns]
         with self._lock:
-            rows = [self._row(events[self._columns], *key) for key in keys.iter_rows()]
+            rows = [self._row(known, *key) for key in keys.iter_rows()]
         return pl.from_dicts(rows, schema=self._schema)
 
     def _row(self, events: pl.DataFrame, customer: str, cutoff: int) -> dict[str, float | str | None]:
@@ -83,17 +86,16 @@ class Plan:
 
     def _found(self, events: pl.DataFrame, customer: str, cutoff: int) -> Found:
         """The aggregates of one customer, whose past is the only history."""
-        history = pl.lit(0, dtype=pl.Int32).alias(HISTORY)
-        own = events.lazy().filter(pl.col(CUSTOMER) == customer).with_columns(pl.lit(cutoff).alias(CUTOFF))
-        past = nw.from_native(own).filter(seen()).to_native().drop(CUTOFF).sort(POSITION).with_columns(history)
-        log = past.collect(engine="in-memory", optimizations=AS_WRITTEN)
+        of_customer = events[CUSTOMER] == customer
+        own = events if of_customer.all() else events.filter(of_customer)  # a request mostly has but one customer
+        beside = [
+            pl.Series(HISTORY, np.zeros(len(own), dtype=np.int32)),
+            pl.Series(CUTOFF, np.full(len(own), cutoff)),
+        ]
+        self._events.frame = own.hstack(beside)
+        log, *tables = pl.collect_all(self._log, engine="in-memory", optimizations=AS_WRITTEN)
         query = pl.DataFrame({CUTOFF: [cutoff], HISTORY: [0]}, schema={CUTOFF: pl.Int64, HISTORY: pl.Int32})
-        return looked_up(Ordered(log, 1), query, self._tables, self._derive)
-
-    def _derive(self, log: pl.DataFrame) -> list[Callable[[], pl.DataFrame]]:
-        self._events.frame = log
-        rows = pl.collect_all(self._derived, engine="in-memory", optimizations=AS_WRITTEN)
-        return [partial(_held, one) for one in rows]
+        return looked_up(Ordered(log, 1), query, self._tables, lambda _: [partial(_held, rows) for rows in tables])
 
     def _types(self, blank: Found) -> pl.Schema:
         found = computed(self._computed, blank)

@@ -31,7 +31,7 @@ def from_records(records: Sequence[Mapping[str, object]], journey: Journey) -> t
     tuple of polars.DataFrame and list of str
         The events as `features.log.read` gives them, and what was left out or not understood.
     """
-    columns, warnings = _columns(records, journey)
+    columns, warnings = read_columns(records, journey)
     kept: Sequence[int] = range(len(records))
     for name in (CUSTOMER, TIME, EVENT, KNOWN_AT):
         kept = _counted(kept, [n for n in kept if columns[name][n] is not None], REASONS[name], warnings)
@@ -69,7 +69,14 @@ def _ordered(columns: Mapping[str, Sequence[Any]], kept: Sequence[int], journey:
     return pl.DataFrame(rows, schema=kinds)
 
 
-def _columns(records: Sequence[Mapping[str, object]], journey: Journey) -> tuple[dict[str, Sequence[Any]], list[str]]:
+def read_columns(
+    records: Sequence[Mapping[str, object]], journey: Journey
+) -> tuple[dict[str, Sequence[Any]], list[str]]:
+    """Canonical columns and declared properties of some events, a value for each; null: not there, or unreadable.
+
+    `known_at` is `time` where the event does not say it; `event_id` is there only where an event has one.
+    The second part tells what was not understood.
+    """
     zone = ZoneInfo(journey.timezone)
     warnings: list[str] = []
     columns: dict[str, Sequence[Any]] = {

@@ -33,7 +33,7 @@ class _Replies(TypedColumns):
     owner: Named[str] = Column(primary_key=True)  # the key's id: two clients may choose one idempotency key
     key = Column(ID, primary_key=True)
     digest = Column(LargeBinary, nullable=False)  # of the body, keyed by the store's secret
-    outcomes = Column(JSON, nullable=False)  # serving.ingest.Outcome of each event: no ids, no customers
+    outcomes: Named[str]  # a letter for each event (serving.intake): no ids, no customers
     at = Column(BigInteger, nullable=False)
 
 

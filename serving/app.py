@@ -16,9 +16,21 @@ from starlette.responses import HTMLResponse
 
 from features.errors import InputError
 from serving import problems
+from serving.arrivals import Event
 from serving.bodies import BodyLimit
 from serving.pages import site
-from serving.routes import at_risk, campaigns, catalogue, customers, health, journey, models, predictions, worklist
+from serving.routes import (
+    at_risk,
+    campaigns,
+    catalogue,
+    customers,
+    events,
+    health,
+    journey,
+    models,
+    predictions,
+    worklist,
+)
 from serving.state import ReadFile, Settings, State
 
 if TYPE_CHECKING:
@@ -30,6 +42,9 @@ _ABOUT = (
 )
 
 
+_SCHEMAS = (problems.Problem, Event, events.EventList)  # that no route tells FastAPI of
+
+
 class _Application(FastAPI):
     """FastAPI with the problem document among its schemas."""
 
@@ -37,9 +52,10 @@ class _Application(FastAPI):
         """The OpenAPI document, made once."""
         if self.openapi_schema is None:
             document = super().openapi()
-            told = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            parts = told.pop("$defs")
-            document.setdefault("components", {}).setdefault("schemas", {}).update({**parts, "Problem": told})
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            for model in _SCHEMAS:
+                told = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                schemas.update({**told.pop("$defs", {}), model.__name__: told})
         return super().openapi()
 
 
@@ -73,7 +89,7 @@ def create_app(
     app.state.journeycast = State(settings, load_scorer, list_models, read_file)
     problems.install(app)
     app.add_middleware(BodyLimit, limit=settings.body_limit)
-    for routes in (customers, predictions, at_risk, worklist, campaigns, catalogue, models, journey, health):
+    for routes in (customers, events, predictions, at_risk, worklist, campaigns, catalogue, models, journey, health):
         app.include_router(routes.router)
     _add_documentation(app)
     site.install(app)
@@ -87,7 +103,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     loading = asyncio.create_task(asyncio.to_thread(_load, state))
     yield
     await loading
-    state.store.close()
+    await asyncio.to_thread(state.close)
 
 
 def _load(state: State) -> None:

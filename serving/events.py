@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from features.schema import CHANNEL, CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME, VALUE
+from serving.kept_out import WRITERS
 from serving.store import Store
 from serving.tables import events
 
@@ -27,6 +30,31 @@ _COLUMNS = {
     EVENT_ID: pl.String(),
 }
 _AT_ONCE = 100_000  # rows read from the database at a time
+_LOCK = 0x6A6F7575  # PostgreSQL: held, with the journey's number, by whoever writes events
+_IN_ORDER = text(
+    "SELECT pg_advisory_xact_lock_shared(:writers), pg_advisory_xact_lock(:arrivals, :journey),"
+    " set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'"
+    " WHEN 'local' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"
+)
+# One statement for any number of events, whose columns go as arrays.
+_UNNEST = text(
+    "INSERT INTO events"
+    " (journey, customer_id, time, event, value, channel, known_at, event_id, received_at, properties)"
+    " SELECT :journey, * FROM unnest(CAST(:customer_id AS text[]), CAST(:time AS bigint[]), CAST(:event AS text[]),"
+    " CAST(:value AS float8[]), CAST(:channel AS text[]), CAST(:known_at AS bigint[]), CAST(:event_id AS text[]),"
+    " CAST(:received_at AS bigint[]), CAST(:properties AS json[]))"
+    " ON CONFLICT (journey, event_id) DO NOTHING RETURNING event_id"
+)
+
+
+def in_order(connection: Connection, journey: str) -> None:
+    """Let nobody else write events of the journey before the end of this transaction, which then is durable.
+
+    Events become visible in the order of their numbers that way: who has seen one has seen all before it.
+    """
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time, and is told to be durable at once
+        locks = {"writers": WRITERS, "arrivals": _LOCK, "journey": zlib.crc32(journey.encode()) - 2**31}
+        connection.execute(_IN_ORDER, locks)
 
 
 def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -35,16 +63,23 @@ def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[str]:
     Parameters
     ----------
     rows
-        All columns of the table but `id`.
+        All columns of the table but `id`, of one journey.
     """
     if not rows:
         return set()
+    in_order(connection, rows[0]["journey"])
+    if connection.dialect.name == "postgresql":
+        columns = {name: [row[name] for row in rows] for name in (*_COLUMNS, "received_at")}
+        told = [None if row["properties"] is None else json.dumps(row["properties"]) for row in rows]
+        found = connection.execute(_UNNEST, {"journey": rows[0]["journey"], **columns, "properties": told})
+        return set(found.scalars())
     statement = insert_new(connection).returning(events.c.event_id)
     return set(connection.execute(statement, list(rows)).scalars())
 
 
-def add_contacts(connection: Connection, of: Select[*tuple[Any, ...]]) -> None:
+def add_contacts(connection: Connection, journey: str, of: Select[*tuple[Any, ...]]) -> None:
     """Write what a query finds: in this order, the columns named here."""
+    in_order(connection, journey)
     names = ["journey", EVENT_ID, CUSTOMER, TIME, EVENT, CHANNEL, KNOWN_AT, "received_at"]
     connection.execute(insert_new(connection).from_select(names, of))
 

@@ -97,6 +97,12 @@ def history(source: Store | Connection, journey: str, customer_id: str) -> pl.Da
     return ordered(without_repeated_ids(rows))
 
 
+def has_history(connection: Connection, journey: str, customer_id: str) -> bool:
+    """Whether a run stored this customer's history."""
+    of = (histories.c.journey == journey, histories.c.customer_id == customer_id)
+    return connection.execute(select(histories.c.until).where(*of)).scalar() is not None
+
+
 def _histories(events: pl.DataFrame) -> list[_History]:
     if events.is_empty():
         return []

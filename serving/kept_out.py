@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from features.erased import Erased
 from serving.access_tables import erasures, secrets
 
-_LOCK = 0x6A6F7574  # PostgreSQL: shared by those who write of customers, alone by whoever erases one
+WRITERS = 0x6A6F7574  # PostgreSQL: shared by those who write of customers, alone by whoever erases one
 _HASHES = "hashes"
 
 
@@ -21,7 +21,7 @@ def kept_out(connection: Connection, journey: str) -> Erased | None:
     In a transaction that writes, nobody is erased between this look and its end.
     """
     if connection.dialect.name == "postgresql" and connection.get_execution_options().get("writes"):
-        connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _LOCK})
+        connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": WRITERS})
     kept = select(erasures.c.hash).where(erasures.c.journey == journey, erasures.c.allowed_at.is_(None))
     hashes = frozenset(bytes(one) for one in connection.execute(kept).scalars())
     return Erased(secret(connection), hashes) if hashes else None
@@ -36,7 +36,7 @@ def barred(connection: Connection, journey: str, customers: Iterable[str]) -> se
 def alone(connection: Connection) -> None:
     """Wait until nobody else writes of customers, and let nobody begin before the end of this transaction."""
     if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITERS})
 
 
 def secret(connection: Connection) -> bytes:

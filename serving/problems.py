@@ -11,7 +11,14 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from features.errors import InputError, NoModelError, SuppressedError, UnknownCustomerError
+from features.errors import (
+    ErasedError,
+    InputError,
+    KeyReusedError,
+    NoModelError,
+    SuppressedError,
+    UnknownCustomerError,
+)
 from serving.campaigns import UnknownCampaignError
 from serving.database import StoreError
 from serving.journeys import NoJourneyError
@@ -57,12 +64,14 @@ _KINDS: dict[type[InputError], tuple[int, str, str]] = {
     UnknownCampaignError: (404, "unknown_campaign", "No campaign of this id"),
     UnknownModelError: (404, "unknown_model", "No such file of a model"),
     SuppressedError: (409, "suppressed", "The customer must not be contacted"),
+    ErasedError: (409, "erased", "The customer was erased"),
     RunGoneError: (410, "run_gone", "The list is no longer stored"),
     NoModelError: (503, "no_model", "No model serves this journey yet"),
     NoJourneyError: (503, "no_journey", "The newest run kept no journey"),
     NoScoresError: (503, "no_scores", "No scores are stored yet"),
     NotReadyError: (503, "models_unavailable", "The models cannot be loaded"),
     StoreError: (503, "store_unavailable", "The score store cannot be used"),
+    KeyReusedError: (422, "key_reused", "The idempotency key belongs to another request"),
     InputError: (422, "invalid_input", "The request cannot be used"),
 }
 _STATUSES: dict[int, tuple[str, str, str]] = {

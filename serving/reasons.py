@@ -34,44 +34,81 @@ class Told(NamedTuple):
     other_effects: float
 
 
-def tell(journey: Journey, features: Sequence[Described], vectors: pl.DataFrame, effects: Array) -> list[Told]:
-    """The reasons of each row.
+class Teller:
+    """Tells the reasons of one task.
 
     Parameters
     ----------
     features
-        In the order of the columns of `effects`.
-    vectors
-        The rows' values, by feature name.
-    effects
-        Shape (rows, features), in the prediction's unit.
+        In the order of the columns of the effects.
     """
-    totals, strongest = _by_code(features, effects)
-    rows, chosen = _chosen(totals)
-    told = totals[rows, chosen]
-    reasons = _reasons(journey, features, vectors, rows, strongest[rows, chosen], told)
-    others = totals.sum(axis=1) - np.bincount(rows, told, minlength=len(effects))
-    ends = np.cumsum(np.bincount(rows, minlength=len(effects))).tolist()
-    return [
-        Told(reasons[start:end], other) for start, end, other in zip([0, *ends], ends, others.tolist(), strict=False)
-    ]
 
+    def __init__(self, journey: Journey, features: Sequence[Described]) -> None:
+        self._journey, self._features = journey, tuple(features)
+        codes = sorted({feature.reason for feature in features})
+        self._members = [np.flatnonzero([feature.reason == code for feature in features]) for code in codes]
+        self._texts = [_teller(journey, feature) for feature in features]
 
-def _by_code(features: Sequence[Described], effects: Array) -> tuple[Array, Indices]:
-    """Each row's effect of each code, and the feature that tells it.
+    def tell(self, vectors: pl.DataFrame, effects: Array) -> list[Told]:
+        """The reasons of each row.
 
-    That is the code's strongest feature in the direction of the code's own effect.
-    """
-    codes = sorted({feature.reason for feature in features})
-    by_feature = np.ascontiguousarray(effects.T)
-    totals = np.empty((len(effects), len(codes)))
-    strongest = np.empty(totals.shape, dtype=np.intp)
-    for number, code in enumerate(codes):
-        members = np.array([place for place, feature in enumerate(features) if feature.reason == code])
-        parts = by_feature[members]
-        totals[:, number] = parts.sum(axis=0)
-        strongest[:, number] = members[np.argmax(parts * np.sign(totals[:, number]), axis=0)]
-    return totals, strongest
+        Parameters
+        ----------
+        vectors
+            The rows' values, by feature name.
+        effects
+            Shape (rows, features), in the prediction's unit.
+        """
+        totals, strongest = self._by_code(effects)
+        rows, chosen = _chosen(totals)
+        told = totals[rows, chosen]
+        reasons = self._reasons(vectors, rows, strongest[rows, chosen], told)
+        others = totals.sum(axis=1) - np.bincount(rows, told, minlength=len(effects))
+        ends = np.cumsum(np.bincount(rows, minlength=len(effects))).tolist()
+        return [
+            Told(reasons[start:end], other)
+            for start, end, other in zip([0, *ends], ends, others.tolist(), strict=False)
+        ]
+
+    def _by_code(self, effects: Array) -> tuple[Array, Indices]:
+        """Each row's effect of each code, and the feature that tells it.
+
+        That is the code's strongest feature in the direction of the code's own effect.
+        """
+        by_feature = np.ascontiguousarray(effects.T)
+        totals = np.empty((len(effects), len(self._members)))
+        strongest = np.empty(totals.shape, dtype=np.intp)
+        for number, members in enumerate(self._members):
+            parts = by_feature[members]
+            totals[:, number] = parts.sum(axis=0)
+            strongest[:, number] = members[np.argmax(parts * np.sign(totals[:, number]), axis=0)]
+        return totals, strongest
+
+    def _reasons(self, vectors: pl.DataFrame, rows: Indices, tellers: Indices, effects: Array) -> list[Reason]:
+        """A reason per row given (a row may be given more than once), told by the feature at the same place."""
+        found = np.empty(len(rows), dtype=object)
+        for teller in np.unique(tellers).tolist():
+            feature, places = self._features[teller], np.flatnonzero(tellers == teller)
+            values, usuals = (_values(vectors, name, rows[places]) for name in (feature.name, feature.usual))
+            text = self._texts[teller]
+            if len(values) > _FEW:
+                text = cache(text)  # many customers have one and the same value
+            shown = (_rounded(values, feature.unit), _rounded(usuals, feature.unit))
+            moves = effects[places]
+            # Without a line of Python between: a run makes a dozen reasons for each customer.
+            found[places] = list(
+                map(
+                    Reason,
+                    repeat(feature.reason),
+                    map(text, *shown),
+                    values,
+                    usuals,
+                    repeat(unit_of(self._journey, feature.unit)),
+                    moves.tolist(),
+                    _DIRECTIONS[(moves > 0).astype(np.intp)].tolist(),
+                )
+            )
+        return found.tolist()
 
 
 def _chosen(totals: Array) -> tuple[Indices, Indices]:
@@ -84,38 +121,6 @@ def _chosen(totals: Array) -> tuple[Indices, Indices]:
         kept |= one_way & (np.cumsum(one_way, axis=1) <= SHOWN)
     rows, places = np.nonzero(kept)
     return rows, order[rows, places]
-
-
-def _reasons(
-    journey: Journey,
-    features: Sequence[Described],
-    vectors: pl.DataFrame,
-    rows: Indices,
-    tellers: Indices,
-    effects: Array,
-) -> list[Reason]:
-    """A reason per row given (a row may be given more than once), told by the feature at the same place."""
-    found = np.empty(len(rows), dtype=object)
-    for teller in np.unique(tellers).tolist():
-        feature, places = features[teller], np.flatnonzero(tellers == teller)
-        values, usuals = (_values(vectors, name, rows[places]) for name in (feature.name, feature.usual))
-        text = cache(_teller(journey, feature))  # many customers have one and the same value
-        shown = (_rounded(values, feature.unit), _rounded(usuals, feature.unit))
-        moves = effects[places]
-        # Without a line of Python between: a run makes a dozen reasons for each customer.
-        found[places] = list(
-            map(
-                Reason,
-                repeat(feature.reason),
-                map(text, *shown),
-                values,
-                usuals,
-                repeat(unit_of(journey, feature.unit)),
-                moves.tolist(),
-                _DIRECTIONS[(moves > 0).astype(np.intp)].tolist(),
-            )
-        )
-    return found.tolist()
 
 
 def _rounded(values: list[Any], unit: str) -> list[Any]:

@@ -28,7 +28,7 @@ from features.plan import Plan
 from features.schema import CONTACTED, CUSTOMER, CUTOFF, EVENT, to_text
 from serving.answers import Answer, TaskAnswer
 from serving.effects import effects
-from serving.reasons import tell
+from serving.reasons import Teller
 from serving.shapes import Columns, Shape, last_activity, numbers_of, stage_of
 from training.encoding import Encodings
 from training.model import Model
@@ -113,8 +113,9 @@ class Scorer:
             raise InputError(
                 "profile", "not given", "the profile the champions learned from", "pass the profile's rows"
             )
-        self._columns = {
-            name: described(self.journey, served.model.encoding.names) for name, served in self.models.items()
+        self._tellers = {
+            name: Teller(self.journey, described(self.journey, served.model.encoding.names))
+            for name, served in self.models.items()
         }
         rules = {name: conditions(tasks(self.journey)[name].eligibility, f"eligible {name}") for name in self.models}
         self._shapes = {
@@ -235,7 +236,7 @@ class Scorer:
         model = self.models[name].model
         phi, start = model.contributions(matrix, self.threads)
         found, base = effects(model.link, phi, start, output)
-        told = tell(self.journey, self._columns[name], vectors, found)
+        told = self._tellers[name].tell(vectors, found)
         return {
             "base": base.tolist(),
             "reasons": [one.reasons for one in told],

@@ -84,6 +84,6 @@ def _contact(connection: Connection, campaign: Stored, at: int, channel: str | N
     done = case((worklist.c.status.in_(["won", "lost"]), worklist.c.status), else_="contacted")
     known = {"status": done, "contacted_at": later(worklist.c.contacted_at, at), "snoozed_until": None}
     # Both see the worklist as it was: the events are written first.
-    events.add_contacts(connection, written)
+    events.add_contacts(connection, journey, written)
     mark(connection, campaign, reached, marks, known, now)
     return int(count)

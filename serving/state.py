@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Depends, Request
 
 from features.errors import InputError, NoModelError
-from features.journey import Campaign
+from features.journey import Campaign, Journey
+from serving.current import Current
 from serving.database import StoreError
+from serving.intake import Intake
 from serving.problems import NotReadyError, UnknownModelError
 from serving.store import Store
 from serving.vector_log import VectorLog
@@ -32,7 +34,8 @@ class Settings:
 
     `journey` is the journey's name, `store_url` the score store's address, `body_limit` the bytes a
     request's body may have, `campaign` the costs that lists are told with unless a request says others,
-    `log_vectors` the share of predictions whose vector is kept.
+    `log_vectors` the share of predictions whose vector is kept, `definition` the journey's definition
+    (null: that of the models).
     """
 
     journey: str
@@ -40,6 +43,7 @@ class Settings:
     body_limit: int = 10_000_000
     campaign: Campaign = field(default_factory=Campaign)
     log_vectors: float = 0.0
+    definition: Journey | None = None
 
 
 class State:
@@ -55,10 +59,13 @@ class State:
         self.journey = settings.journey
         self.campaign = settings.campaign
         self.store = Store(settings.store_url)
+        self.intake = Intake(self.store, settings.journey)
         self.turn = Lock()  # one prediction at a time: several at once only wait for the interpreter's lock
+        self.current = Current(self.store, self.turn)
         self._load, self._list, self._lock = load_scorer, list_models, Lock()
         self._read_file = read_file
         self._share = settings.log_vectors
+        self._definition = settings.definition
         self._scorer: Scorer | None = None
         self._failure: InputError | None = None
         self._retry_at = 0.0
@@ -67,6 +74,22 @@ class State:
     def loaded(self) -> Scorer | None:
         """The scorer if it is loaded; never waits."""
         return self._scorer
+
+    @property
+    def definition(self) -> Journey:
+        """The journey's definition, by which events are read.
+
+        Raises
+        ------
+        NoModelError, NotReadyError
+            Where the server was not told it, and the models cannot tell.
+        """
+        return self._definition or self.scorer().journey
+
+    def close(self) -> None:
+        """Write what waits to be written, and close the store."""
+        self.intake.close()
+        self.store.close()
 
     def scorer(self) -> Scorer:
         """The scorer; loads it first where that was not done or failed a while ago.

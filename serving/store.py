@@ -27,10 +27,10 @@ from serving.tables import Run, histories, runs, stored_answers
 
 _WHOLE_LIST = Wanted()
 _WHOLE = runs.c.customers > 0  # a run that is still being written, or never was to its end, has none
-_LATEST = select(runs).where(runs.c.journey == bindparam("journey"), _WHOLE).order_by(runs.c.id.desc()).limit(1)
+LATEST = select(runs).where(runs.c.journey == bindparam("journey"), _WHOLE).order_by(runs.c.id.desc()).limit(1)
 _ABANDONED = DAY  # a run unfinished for so long is nobody's
 _ANSWER = select(stored_answers.c.answer).where(
-    stored_answers.c.run_id == _LATEST.with_only_columns(runs.c.id).scalar_subquery(),
+    stored_answers.c.run_id == LATEST.with_only_columns(runs.c.id).scalar_subquery(),
     stored_answers.c.customer_id == bindparam("customer_id"),
 )
 _ANSWERS = select(stored_answers.c.customer_id, stored_answers.c.answer).order_by(stored_answers.c.customer_id)
@@ -116,7 +116,7 @@ class Store:
     def _begin(self, new: dict[str, Any], scored_at: int) -> tuple[Run | None, int, int]:
         """The run before, and the id and stamp of the new one, which nobody sees yet."""
         with self.transaction(writes=True) as connection:
-            before = _latest(connection, new["journey"])
+            before = latest(connection, new["journey"])
             stamp = max(scored_at, before.scored_at + 1) if before else scored_at
             begun = {**new, "scored_at": stamp, "customers": 0}
             run_id = connection.execute(insert(runs).values(begun).returning(runs.c.id)).scalar_one()
@@ -125,7 +125,7 @@ class Store:
     def latest_run(self, journey: str) -> Run | None:
         """The newest run of a journey; null: none yet."""
         with self.transaction() as connection:
-            return _latest(connection, journey)
+            return latest(connection, journey)
 
     def answer_json(self, journey: str, customer_id: str) -> bytes | None:
         """The customer's answer in the newest run, as JSON; null: the run has none."""
@@ -237,8 +237,9 @@ def _forget_histories(connection: Connection, journey: str, run_id: int) -> None
     connection.execute(delete(histories).where(histories.c.journey == journey, ~exists().where(*here)))
 
 
-def _latest(connection: Connection, journey: str) -> Run | None:
-    row = connection.execute(_LATEST, {"journey": journey}).one_or_none()
+def latest(connection: Connection, journey: str) -> Run | None:
+    """The newest run of a journey; null: none yet."""
+    row = connection.execute(LATEST, {"journey": journey}).one_or_none()
     return Run(**row._mapping) if row else None
 
 
@@ -253,7 +254,7 @@ def run_of(connection: Connection, journey: str, begun: Cursor | None = None) ->
         Where the list's run was deleted.
     """
     if begun is None:
-        run = _latest(connection, journey)
+        run = latest(connection, journey)
         if run is None:
             raise NoScoresError(journey, "no scores are stored", "", f"run journeycast score {journey}")
         return run

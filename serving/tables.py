@@ -198,10 +198,8 @@ Index("runs_of_journey", runs.c.journey, runs.c.id)
 Index("worklist_by_status", worklist.c.journey, worklist.c.status)
 Index("events_of_customer", events.c.journey, events.c.customer_id, events.c.time)
 # How far the business has come: its own contacts say nothing of that.
-_THEIRS = text(f"event <> '{CONTACTED}'")
-events_known = Index(
-    "events_known", events.c.journey, events.c.known_at, sqlite_where=_THEIRS, postgresql_where=_THEIRS
-)
+THEIRS = text(f"event <> '{CONTACTED}'")
+events_known = Index("events_known", events.c.journey, events.c.known_at, sqlite_where=THEIRS, postgresql_where=THEIRS)
 Index("campaigns_of_journey", campaigns.c.journey, campaigns.c.id)
 Index("members_in_order", members.c.campaign_id, members.c.place, unique=True)
 

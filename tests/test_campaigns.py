@@ -286,7 +286,7 @@ def test_sending_keeps_who_was_won_or_lost(filled):
     assert [(one.status, one.suppressed) for one in found] == [("won", "contacted"), ("lost", "contacted")]
 
 
-@pytest.mark.parametrize("at", [NOW - 1, NOW + 1])
+@pytest.mark.parametrize("at", [NOW - 1, NOW + 1], ids=["before", "future"])
 def test_a_campaign_cannot_be_sent_before_it_was_made_or_in_the_future(filled, at):
     made = make(filled)
     with pytest.raises(InputError, match="when the campaign was made, and now"):

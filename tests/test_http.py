@@ -552,7 +552,14 @@ CAMPAIGN_PARTS = ("members", "contacts", "outcome")
 
 def test_the_api_is_documented_in_openapi(client):
     told = client.get("/openapi.json").json()
-    routes = {"/v1/customers/{customer_id}", "/v1/predictions", "/v1/at-risk", "/v1/features", "/v1/models"}
+    routes = {
+        "/v1/customers/{customer_id}",
+        "/v1/predictions",
+        "/v1/at-risk",
+        "/v1/features",
+        "/v1/models",
+        "/v1/events",
+    }
     routes |= {f"/v1/models/{{task}}/{{version}}/{part}" for part in ("card", "plots/{plot}.png")}
     one = "/v1/campaigns/{campaign_id}"
     work = {"/v1/worklist/{customer_id}", "/v1/campaigns", one, *(f"{one}/{part}" for part in CAMPAIGN_PARTS)}
@@ -560,7 +567,7 @@ def test_the_api_is_documented_in_openapi(client):
     problems = told["paths"]["/v1/predictions"]["post"]["responses"]
     assert set(problems) == {"200", "400", "413", "415", "422", "503"}
     assert set(problems["422"]["content"]) == {"application/problem+json"}
-    assert {"Answer", "Problem", "Fault", "AtRiskCustomer"} <= set(told["components"]["schemas"])
+    assert {"Answer", "Problem", "Fault", "AtRiskCustomer", "Event", "EventList"} <= set(told["components"]["schemas"])
     assert "HTTPValidationError" not in json.dumps(told)
 
 

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from features.feature import Feature
 from features.journey import Journey
-from serving.reasons import SHOWN, shown, tell
+from serving.reasons import SHOWN, Teller, shown
 
 JOURNEY = Journey.model_validate(
     {
@@ -36,7 +36,7 @@ VALUES = {"recency": 19.0, "gap": 6.0, "spend": 1234.5, "spend_trend": 0.5, "sta
 
 
 def told(effects, features=FEATURES, **values):
-    return tell(JOURNEY, features, pl.DataFrame([VALUES | values]), np.array([effects]))[0]
+    return Teller(JOURNEY, features).tell(pl.DataFrame([VALUES | values]), np.array([effects]))[0]
 
 
 def reasons(effects, **values):
@@ -102,7 +102,7 @@ def test_where_nothing_moves_the_prediction_there_is_no_reason():
 
 @given(arrays(np.float64, (3, len(FEATURES)), elements=st.floats(-1e3, 1e3, allow_nan=False)))
 def test_reasons_and_the_rest_add_up_to_all_effects(effects):
-    for row, found in enumerate(tell(JOURNEY, FEATURES, pl.DataFrame([VALUES] * 3), effects)):
+    for row, found in enumerate(Teller(JOURNEY, FEATURES).tell(pl.DataFrame([VALUES] * 3), effects)):
         total = sum(reason.effect for reason in found.reasons) + found.other_effects
         assert total == pytest.approx(effects[row].sum(), abs=1e-9)
         assert all((reason.effect > 0) == (reason.direction == "raises") for reason in found.reasons)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +25,7 @@ Array = NDArray[np.float64]
 
 PENALTY = 0.01  # per squared log of a parameter: a normal prior with deviation 7, felt only where rows say nothing
 _LOG_BOUND = 12.0  # parameters lie within e^-12 and e^12, where the likelihood is still exact
+_FEW = 8  # distinct frequencies whose chances are looked up: a request asks for one customer
 _ROWS_AT_ONCE = 4096  # bounds the memory of the quadrature: a row has a hundred nodes
 _SMALLEST = 1e-300  # a chance to leave read as no less, so that it divides; its limit is exact by then
 
@@ -68,8 +70,8 @@ class BgNbd:
         """
         x, t_x, t = (np.atleast_1d(column) for column in _arrays(frequency, recency, age))
         distinct, row = np.unique(x, return_inverse=True)
-        quantiles, weights = _UNIT_INTERVAL
-        leaving = np.maximum(betaincinv(self.a, self.b + distinct[:, None], quantiles), _SMALLEST)
+        weights = _UNIT_INTERVAL[1]
+        leaving = _leaving(self.a, self.b, distinct)
         expected = np.empty(x.shape)
         for start in range(0, x.size, _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
@@ -77,6 +79,20 @@ class BgNbd:
             rate = np.log1p(chance * (horizon_days / (self.alpha + t[part, None])))
             expected[part] = (-np.expm1(-(self.r + x[part, None]) * rate) / chance) @ weights
         return np.asarray(expected * self.p_alive(x, t_x, t)).reshape(np.shape(_arrays(frequency, recency, age)[0]))
+
+
+def _leaving(a: float, b: float, frequencies: Array) -> Array:
+    """The chances to leave at the nodes of `_UNIT_INTERVAL`, shape (frequencies, nodes); those of few are kept."""
+    if len(frequencies) <= _FEW:
+        return np.array([_leaving_once(a, b, x) for x in frequencies.tolist()])
+    found: Array = np.maximum(betaincinv(a, b + frequencies[:, None], _UNIT_INTERVAL[0]), _SMALLEST)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _leaving_once(a: float, b: float, frequency: float) -> Array:
+    found: Array = np.maximum(betaincinv(a, b + frequency, _UNIT_INTERVAL[0]), _SMALLEST)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

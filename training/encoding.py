@@ -100,12 +100,15 @@ class Encodings:
         types = vectors.schema
         asked = [self._columns[i] for i, (name, of) in enumerate(self._wanted) if of and types[name] != pl.String]
         queried = vectors.select(*asked, *self._also)
+        read = {
+            str(place): queried[str(place)].to_list() for place in range(len(self._wanted)) if str(place) in queried
+        }
+        columns = dict(zip(vectors.columns, zip(*vectors.rows(), strict=True), strict=False))  # none of no rows
         every = np.empty((len(vectors), len(self._wanted)), dtype=np.float32)
-        for place, (name, categories) in enumerate(self._wanted):
-            column = queried[str(place)] if str(place) in queried.columns else vectors[name]
-            known = self._known[place] if types[name] == pl.String and categories is not None else None
-            with np.errstate(over="ignore"):  # beyond single precision is infinity, as in a query
-                every[:, place] = [_number(value, known) for value in column.to_list()]
+        with np.errstate(over="ignore"):  # beyond single precision is infinity, as in a query
+            for place, (name, categories) in enumerate(self._wanted):
+                known = self._known[place] if types[name] == pl.String and categories is not None else None
+                every[:, place] = [_number(value, known) for value in read.get(str(place), columns.get(name, ()))]
         return every.astype(np.float64), queried[:, len(asked) :]
 
 

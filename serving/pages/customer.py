@@ -7,7 +7,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -23,7 +22,7 @@ from serving.pages.sessions import Visitor
 from serving.pages.templating import customer_address, page
 from serving.pages.words import number, percent
 from serving.recent import Earlier, recent
-from serving.routes.customers import missing
+from serving.routes.customers import answer_of
 from serving.state import Shared
 from serving.suppression import Moment
 
@@ -35,10 +34,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @router.get("/customers/{customer_id:path}")
 def customer(request: Request, session: Visitor, state: Shared, customer_id: str) -> Response:
     """Everything known of one customer."""
-    found = state.store.answer_json(state.journey, customer_id)
-    if found is None:
-        raise missing(state, customer_id)
-    answer = Answer.model_validate(orjson.loads(found))
+    answer = Answer.model_validate_json(answer_of(state, customer_id))
     loaded = state.loaded.journey if state.loaded else None
     cutoff = to_microseconds(datetime.fromisoformat(answer.cutoff))
     events = events_of(state.store, state.journey, loaded, customer_id, cutoff)

@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
-from features.errors import UnknownCustomerError
+from features.errors import NoModelError, UnknownCustomerError
 from serving.answers import Answer
-from serving.problems import documented
+from serving.current import NO_MODEL, Found, find, with_warning
+from serving.problems import NotReadyError, documented
 from serving.state import Shared, State
 from serving.store import NoScoresError
 
@@ -21,15 +22,40 @@ def customer(
     state: Shared,
     customer_id: Annotated[str, Path(description="Any characters, percent-encoded; slashes too.", examples=["h1043"])],
 ) -> Response:
-    """The answer of the newest scoring run, with its reasons."""
-    found = state.store.answer_json(state.journey, customer_id)
-    if found is None:
-        raise missing(state, customer_id)
-    return Response(found, media_type="application/json")
+    """The customer's answer, with its reasons: of the newest scoring run, or anew where events came in since."""
+    return Response(answer_of(state, customer_id), media_type="application/json")
 
 
-def missing(state: State, customer_id: str) -> Exception:
-    """Why there is no answer of a customer, to be raised."""
+def answer_of(state: State, customer_id: str) -> bytes:
+    """The customer's answer as it is now, as JSON.
+
+    Raises
+    ------
+    UnknownCustomerError, NoScoresError
+        Where there is none.
+    """
+    found = find(state.store, state.journey, customer_id)
+    answer = found.answer if found.newest is None else _anew(state, found)
+    if answer is None:
+        raise _missing(state, customer_id)
+    return answer
+
+
+def _anew(state: State, found: Found) -> bytes | None:
+    """The answer with what came in since; without models, the stored one with a warning."""
+    try:
+        scorer = state.scorer()
+    except (NoModelError, NotReadyError):
+        if found.answer is None:
+            raise
+        return with_warning(found.answer, NO_MODEL)
+    vectors = state.vector_log()
+    answer = state.current.answer(found, scorer, vectors)
+    state.keep(vectors)
+    return answer
+
+
+def _missing(state: State, customer_id: str) -> Exception:
     run = state.store.latest_run(state.journey)
     if run is not None:
         return UnknownCustomerError(

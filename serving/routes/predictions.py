@@ -17,6 +17,7 @@ from features.records import from_records
 from features.schema import CUSTOMER, CUTOFF, KNOWN_AT, POSITION, TIME, to_text
 from features.timestamps import parse_one
 from serving.answers import Answer, to_json
+from serving.arrivals import EventRecord
 from serving.asked import Text, Time
 from serving.bodies import StrictRoute
 from serving.problems import documented
@@ -32,29 +33,6 @@ Flag = Annotated[bool, BeforeValidator(lambda value: True if value == "" else va
 
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-class EventRecord(_Strict):
-    """One event; other names are properties that the journey declares.
-
-    `time` without a zone stands on the journey's clock. `known_at` is when the business learned of
-    the event; null: at once.
-    """
-
-    model_config = ConfigDict(
-        strict=True,
-        allow_inf_nan=False,
-        extra="allow",
-        json_schema_extra={"example": {"time": "2017-11-28T18:05:00Z", "event": "purchase", "value": 32.5}},
-    )
-    __pydantic_extra__: dict[str, float | str | bool | None]
-
-    time: Time
-    event: Text
-    value: float | None = None
-    channel: Text | None = None
-    known_at: Time | None = None
-    event_id: Text | None = None
 
 
 class CustomerRecord(_Strict):

@@ -1,0 +1,195 @@
+"""Events into the store: requests that come at the same time share a transaction, and an answer means durable.
+
+A thread of its own writes. While one transaction is on its way to the disk, the next requests gather;
+so a single event costs little more than one of a hundred, and nothing is acknowledged before it is safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from queue import Full, Queue
+from threading import Lock, Thread
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from features.schema import CUSTOMER, DAY, EVENT_ID, KNOWN_AT, TIME
+from serving import events, replies
+from serving.clock import now
+from serving.database import StoreError
+from serving.kept_out import barred
+from serving.present import present
+from serving.replies import Keyed
+from serving.store import Store
+
+ACCEPTED, DUPLICATE, ERASED, AHEAD = "a", "d", "e", "f"  # what becomes of an event
+AT_ONCE = 5_000  # events of one transaction, about
+WAITING = 2_000  # requests; more are told to come again
+_STRAYS = DAY  # an event may be known so far ahead of all clocks; further is a mistake
+
+
+class Reply(NamedTuple):
+    """What became of each event of a request, a letter each, and whether it was told before."""
+
+    outcomes: str
+    replayed: bool = False
+
+
+class _Request(NamedTuple):
+    rows: Sequence[dict[str, Any]]
+    keyed: Keyed | None
+    reply: Future[Reply]
+
+
+class Intake:
+    """Takes events from any thread; safe to share.
+
+    Parameters
+    ----------
+    store
+        Where they go.
+    journey
+        Whose they are.
+    """
+
+    def __init__(self, store: Store, journey: str) -> None:
+        self._store, self._journey = store, journey
+        self._queue: Queue[_Request | None] = Queue(WAITING)
+        self._lock = Lock()
+        self._thread: Thread | None = None
+
+    def submit(self, rows: Sequence[dict[str, Any]], keyed: Keyed | None = None) -> Future[Reply]:
+        """Write the rows of one request; the future is done once they are durable.
+
+        It fails with `StoreError` where the store is away, and with `KeyReusedError` where the key stands
+        for another body.
+
+        Raises
+        ------
+        StoreError
+            Where more wait than the store can take.
+        """
+        with self._lock:
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="intake", daemon=True)
+                self._thread.start()
+        request = _Request(rows, keyed, Future())
+        try:
+            self._queue.put_nowait(request)
+        except Full:
+            found = f"{WAITING:,} requests wait to be written"
+            raise StoreError("score store", found, "fewer at once", "send larger batches, or try again soon") from None
+        return request.reply
+
+    def close(self) -> None:
+        """Write what waits, and end; more may be submitted later."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                self._queue.put(None)
+                thread.join()
+
+    def _run(self) -> None:
+        left: list[_Request] = []
+        while True:
+            batch, left, last = self._gathered(left)
+            if batch:
+                self._settle(batch)
+            if last and not left:
+                return
+            if last:
+                self._queue.put(None)
+
+    def _gathered(self, left: list[_Request]) -> tuple[list[_Request], list[_Request], bool]:
+        """What waits: a batch, what must wait for it because its key is in the batch, and whether that is all."""
+        waiting, last = list(left), False
+        while sum(len(one.rows) for one in waiting) < AT_ONCE and not (waiting and self._queue.empty()):
+            one = self._queue.get()
+            if one is None:
+                last = True
+                break
+            waiting.append(one)
+        batch, after, seen = list[_Request](), list[_Request](), set[tuple[str, str]]()
+        for request in waiting:
+            key = None if request.keyed is None else (request.keyed.owner, request.keyed.key)
+            (after if key in seen else batch).append(request)
+            if key is not None:
+                seen.add(key)
+        return batch, after, last
+
+    def _settle(self, batch: list[_Request]) -> None:
+        """Write a batch and answer each request; where one breaks the batch, each is written alone."""
+        try:
+            with self._store.transaction(writes=True) as connection:
+                told = _written(connection, self._journey, batch)
+        except StoreError as error:
+            told = [error] * len(batch)
+        except Exception as error:  # whatever it is, whoever waits must be told
+            if len(batch) > 1:
+                for request in batch:
+                    self._settle([request])
+                return
+            told = [error]
+        for request, reply in zip(batch, told, strict=True):
+            if isinstance(reply, Exception):
+                request.reply.set_exception(reply)
+            else:
+                request.reply.set_result(reply)
+
+
+def _written(connection: Connection, journey: str, batch: Sequence[_Request]) -> list[Reply | Exception]:
+    """The replies of a batch, whose rows are in the store when the transaction ends."""
+    events.in_order(connection, journey)
+    moment = now()
+    known = replies.known(connection, journey, [one.keyed for one in batch if one.keyed], moment)
+    fresh = [one for one in batch if one.keyed is None or one.keyed not in known]
+    letters = iter(_outcomes(connection, journey, [one.rows for one in fresh], moment))
+    told: list[Reply | Exception] = []
+    new: list[tuple[Keyed, str]] = []
+    for request in batch:
+        if request.keyed is None or request.keyed not in known:
+            outcomes = next(letters)
+            told.append(Reply(outcomes))
+            new += [(request.keyed, outcomes)] if request.keyed else []
+        elif (before := known[request.keyed]) is None or len(before) != len(request.rows):
+            told.append(replies.reused(request.keyed.key))
+        else:
+            told.append(Reply(before, replayed=True))
+    replies.keep(connection, journey, new, moment)
+    return told
+
+
+def _outcomes(
+    connection: Connection, journey: str, requests: Sequence[Sequence[dict[str, Any]]], moment: int
+) -> list[str]:
+    """Write what can be; a letter for each event of each request."""
+    rows = [row for request in requests for row in request]
+    here = present(connection, journey)
+    kept_out = barred(connection, journey, {row[CUSTOMER] for row in rows})
+    letters, seen, wanted = list[str](), set[str](), list[dict[str, Any]]()
+    for row in rows:
+        known_at = _known_at(row, here)
+        if row[CUSTOMER] in kept_out:
+            letters.append(ERASED)
+        elif known_at > max(moment, here or moment) + _STRAYS:
+            letters.append(AHEAD)
+        elif row[EVENT_ID] in seen:
+            letters.append(DUPLICATE)
+        else:
+            seen.add(row[EVENT_ID])
+            letters.append(ACCEPTED)
+            wanted.append({**row, KNOWN_AT: known_at})
+    new = events.add(connection, wanted)
+    told = iter(
+        DUPLICATE if letter == ACCEPTED and row[EVENT_ID] not in new else letter
+        for letter, row in zip(letters, rows, strict=True)
+    )
+    return ["".join(next(told) for _ in request) for request in requests]
+
+
+def _known_at(row: dict[str, Any], here: int | None) -> int:
+    """As the event says; else its time, or for one that comes late the first instant nobody has been answered at."""
+    if row[KNOWN_AT] is not None:
+        return int(row[KNOWN_AT])
+    return int(row[TIME] if here is None else max(row[TIME], here))
