@@ -92,7 +92,7 @@ def create_app(
     for routes in (customers, events, predictions, at_risk, worklist, campaigns, catalogue, models, journey, health):
         app.include_router(routes.router)
     _add_documentation(app)
-    site.install(app)
+    site.install(app, app.state.journeycast.store)
     return app
 
 

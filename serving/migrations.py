@@ -54,7 +54,7 @@ def _add(connection: Connection, column: Column[Any]) -> None:
 
 def _what_runs_tell(connection: Connection) -> None:
     """Journeys, reports on the data and realised outcomes beside the scores."""
-    metadata.create_all(connection)
+    metadata.create_all(connection, tables=[tables.run_documents])
 
 
 _STEPS: dict[str, tuple[str, Callable[[Connection], None]]] = {

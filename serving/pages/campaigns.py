@@ -91,7 +91,7 @@ def planned(request: Request, session: Visitor, state: Shared) -> Response:
 @router.post("/campaigns")
 async def make(request: Request, session: Visitor, state: Shared) -> Response:
     """Make the campaign as planned."""
-    needs(session, "admin")
+    needs(session, "ingest")
     form = await request.form()
     said = lists.given(form)  # type: ignore[arg-type]  # a form has no files here, and is read like a query
     said.pop("form_token", None)
@@ -144,7 +144,7 @@ def sent(
     channel: Annotated[str, Form(max_length=200)] = "",
 ) -> Response:
     """Mark a campaign as sent now."""
-    needs(session, "admin")
+    needs(session, "ingest")
     moment = now()
     done = sending.send(state.store, state.journey, campaign_id, moment, channel.strip() or None, moment)
     session.say(f"{done.contacted or 0:,} contacts are in the event log; the hold-out is left alone until the end.")

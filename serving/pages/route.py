@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import RedirectResponse
 
 from features.errors import InputError
-from serving.pages.sessions import FORM_TOKEN, SignInNeeded, refuse_foreign, remember, visitor
+from serving.pages.sessions import FORM_TOKEN, Session, SignInNeeded, refuse_foreign, remember, visitor
 from serving.pages.templating import page
 from serving.problems import Problem, of_input, of_status, of_validation
 
@@ -48,16 +48,24 @@ async def _check_form(request: Request) -> None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in _FORMS:
         raise HTTPException(415, "a page takes forms only")
+    _refuse_other_sites(request)
     if request.url.path == "/sign-in":
         return  # there is no session yet; the cookie that signing in gives is SameSite=Strict
     token = (await request.form()).get(FORM_TOKEN)
     refuse_foreign(visitor(request), None if isinstance(token, UploadFile) else token)
 
 
+def _refuse_other_sites(request: Request) -> None:
+    """Refuse what a browser says another site sent."""
+    origin = request.headers.get("origin")
+    if origin not in (None, "null") and urlsplit(origin).netloc != request.headers.get("host"):
+        raise HTTPException(403, "This form comes from another site.")
+
+
 def _with_session(response: Response, request: Request) -> Response:
-    opened = getattr(request.state, "new_session", None)
-    if opened and "set-cookie" not in response.headers:
-        remember(response, request, opened)
+    session: Session | None = getattr(request.state, "session", None)
+    if session is not None and "set-cookie" not in response.headers:
+        remember(response, request, session)
     return response
 
 

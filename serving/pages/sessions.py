@@ -1,54 +1,74 @@
-"""Who looks at the pages: sessions of browsers, what each may do, and the token that its forms carry.
+"""Who looks at the pages: a browser's session, what it may do, and the token that its forms carry.
 
-Sessions live in the server's memory. Where the server has no keys it listens on loopback only, and
-whoever reaches it may do everything; the token guards it from other sites in the same browser all the same.
+A session stands in its cookie, signed with the store's secret, so that every worker of every server knows
+it. It names a key, never the key's secret, and is worth nothing once the key is revoked. Where the server
+has no keys it listens on loopback only, and whoever reaches it may do everything; the token guards it from
+other sites in the same browser all the same.
 """
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
-from collections.abc import Callable
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
-from hmac import compare_digest
 from secrets import token_urlsafe
-from threading import Lock
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
+import orjson
 from fastapi import Depends, HTTPException, Request
 from starlette.responses import Response
 
-COOKIE = "journeycast_session"
+from features.schema import HOUR
+from serving.clock import now
+from serving.kept_out import secret as secret_of_store
+from serving.store import Store
+
+COOKIE, SAID = "journeycast_session", "journeycast_said"
 FORM_TOKEN = "form_token"  # noqa: S105 - the name of a form's field
-_AT_MOST = 10_000  # browsers remembered; those unseen for longest are forgotten first
-_SECONDS = 12 * 3600.0
-EVERYTHING = frozenset({"read", "ingest", "admin"})
+_LASTS = 12 * HOUR
+_EVERYTHING = ("read", "ingest", "admin")
+_TOLD_AT_MOST = 600  # signs: what is said stands in a cookie
 
 
 class Key(Protocol):
     """What a key tells of whoever holds it."""
 
     @property
+    def id(self) -> str:
+        """The key's id."""
+
+    @property
     def name(self) -> str:
         """What the key is called."""
 
     @property
-    def scopes(self) -> frozenset[str]:
+    def scopes(self) -> tuple[str, ...]:
         """Of `read`, `ingest`, `admin`."""
 
 
-Check = Callable[[str], Key | None]
+class Keys(Protocol):
+    """The keys of a server."""
+
+    @property
+    def required(self) -> bool:
+        """Whether a key is needed."""
+
+    def check(self, secret: str) -> Key | None:
+        """The key of a secret; null: there is none, or it is over."""
+
+    def of_id(self, key_id: str) -> Key | None:
+        """The key of an id; null: there is none, or it is over."""
 
 
 @dataclass(slots=True)
 class Session:
-    """One browser's session; `check` says whether its key still stands (null: the server has no keys)."""
+    """One browser's session: its cookie, what it may do, and what is to be told on the next page."""
 
+    cookie: str
+    token: str
     name: str | None
-    scopes: frozenset[str]
-    until: float
-    secret: str | None = None
-    token: str = field(default_factory=lambda: token_urlsafe(24))
+    scopes: tuple[str, ...]
+    fresh: bool = False
     said: list[tuple[str, str]] = field(default_factory=list)
 
     def may(self, scope: str) -> bool:
@@ -57,12 +77,7 @@ class Session:
 
     def say(self, text: str, kind: str = "done") -> None:
         """Tell something on the next page: `done` or `failed`."""
-        self.said.append((kind, text))
-
-    def heard(self) -> list[tuple[str, str]]:
-        """What is to be told now; it is told once."""
-        told, self.said = self.said, []
-        return told
+        self.said.append((kind, text[:_TOLD_AT_MOST]))
 
 
 class SignInNeeded(Exception):  # noqa: N818 - no error of the server's
@@ -70,62 +85,83 @@ class SignInNeeded(Exception):  # noqa: N818 - no error of the server's
 
 
 class Sessions:
-    """The sessions of one server; safe to share between threads.
+    """The sessions of a store's servers; safe to share between threads.
 
     Parameters
     ----------
-    check
-        What a key's secret stands for (null: none); no check at all: the server has no keys.
+    keys
+        Null: the server has none and needs none.
     """
 
-    def __init__(self, check: Check | None = None) -> None:
-        self._check, self._lock = check, Lock()
-        self._known: OrderedDict[str, Session] = OrderedDict()
+    def __init__(self, store: Store, keys: Keys | None = None) -> None:
+        self._store, self._keys = store, keys
+        self._secret: bytes | None = None
 
     @property
     def keyed(self) -> bool:
         """Whether a key is needed."""
-        return self._check is not None
+        return self._keys is not None and self._keys.required
 
     def of(self, request: Request) -> Session | None:
         """The browser's session; null: it has none, it is over, or its key is gone."""
-        name = request.cookies.get(COOKIE, "")
-        with self._lock:
-            found = self._known.get(name)
-            if found is None or found.until < time.monotonic():
-                self._known.pop(name, None)
-                return None
-            self._known.move_to_end(name)
-        return found if self._stands(found) else None
-
-    def open(self, secret: str | None = None) -> tuple[str, Session] | None:
-        """A new session and the text that its cookie holds; null: no key has this secret."""
-        key = None
-        if self._check is not None and (secret is None or (key := self._check(secret)) is None):
+        cookie = request.cookies.get(COOKIE, "")
+        told = self._read(cookie)
+        if told is None or told["until"] < now():
             return None
-        scopes = EVERYTHING if key is None else frozenset(key.scopes)
-        session = Session(key.name if key else None, scopes, time.monotonic() + _SECONDS, secret if key else None)
-        name = token_urlsafe(32)
-        with self._lock:
-            self._known[name] = session
-            while len(self._known) > _AT_MOST:
-                self._known.popitem(last=False)
-        return name, session
+        if not self.keyed:
+            return self._session(cookie, None)
+        key = self._keys.of_id(told["key"]) if self._keys and told["key"] else None
+        return self._session(cookie, key) if key else None
 
-    def close(self, request: Request) -> None:
-        """Forget the browser."""
-        with self._lock:
-            self._known.pop(request.cookies.get(COOKIE, ""), None)
+    def open(self, secret: str | None = None) -> Session | None:
+        """A new session; null: no key has this secret."""
+        key = None
+        if self.keyed and (not secret or self._keys is None or (key := self._keys.check(secret)) is None):
+            return None
+        told = {"key": key.id if key else None, "until": now() + _LASTS, "salt": token_urlsafe(12)}
+        packed = urlsafe_b64encode(orjson.dumps(told)).decode().rstrip("=")
+        session = self._session(f"{packed}.{self._signed('session', packed)}", key)
+        session.fresh = True
+        return session
 
-    def _stands(self, session: Session) -> bool:
-        if self._check is None or session.secret is None:
-            return self._check is None
-        return self._check(session.secret) is not None
+    def _session(self, cookie: str, key: Key | None) -> Session:
+        token = self._signed("form", cookie)
+        return Session(cookie, token, key.name if key else None, key.scopes if key else _EVERYTHING)
+
+    def _read(self, cookie: str) -> dict[str, Any] | None:
+        packed, _, signature = cookie.partition(".")
+        if not hmac.compare_digest(signature.encode(), self._signed("session", packed).encode()):
+            return None
+        found: dict[str, Any] = orjson.loads(urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))
+        return found
+
+    def _signed(self, purpose: str, text: str) -> str:
+        if self._secret is None:
+            with self._store.transaction(writes=True) as connection:
+                self._secret = secret_of_store(connection)
+        digest = hmac.digest(self._secret, f"pages {purpose} {text}".encode(), "sha256")
+        return urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def remember(response: Response, request: Request, name: str) -> None:
-    """Give the browser its session; no script reads the cookie, and no other site's request carries it."""
-    response.set_cookie(COOKIE, name, httponly=True, samesite="strict", secure=request.url.scheme == "https", path="/")
+def remember(response: Response, request: Request, session: Session) -> None:
+    """Give the browser what its session needs; no script reads it, and no other site's request carries it."""
+    secure = request.url.scheme == "https"
+    if session.fresh:
+        response.set_cookie(COOKIE, session.cookie, httponly=True, samesite="strict", secure=secure, path="/")
+    if session.said:
+        told = urlsafe_b64encode(orjson.dumps(session.said)).decode()
+        response.set_cookie(SAID, told, max_age=60, httponly=True, samesite="strict", secure=secure, path="/")
+    elif SAID in request.cookies:
+        response.delete_cookie(SAID, path="/")
+
+
+def heard(request: Request) -> list[tuple[str, str]]:
+    """What an earlier request said is to be told now: kind and text."""
+    try:
+        found = orjson.loads(urlsafe_b64decode(request.cookies.get(SAID, "")))
+        return [(str(kind), str(text)) for kind, text in found]
+    except ValueError:  # there is none, or none that we wrote
+        return []
 
 
 def visitor(request: Request) -> Session:
@@ -136,13 +172,13 @@ def visitor(request: Request) -> Session:
     SignInNeeded
         Where there is none and a key is needed, or it may not read.
     """
+    known: Session | None = getattr(request.state, "session", None)
+    if known is not None:
+        return known
     sessions: Sessions = request.app.state.sessions
-    found = sessions.of(request)
-    if found is None:
-        opened = sessions.open()
-        if opened is None:
-            raise SignInNeeded
-        request.state.new_session, found = opened
+    found = sessions.of(request) or sessions.open()
+    if found is None or not found.may("read"):
+        raise SignInNeeded
     request.state.session = found
     return found
 
@@ -155,7 +191,7 @@ def refuse_foreign(session: Session, token: str | None) -> None:
     HTTPException
         403.
     """
-    if token is None or not compare_digest(token.encode(), session.token.encode()):
+    if token is None or not hmac.compare_digest(token.encode(), session.token.encode()):
         raise HTTPException(403, "This form is too old or comes from elsewhere: load the page again and repeat it.")
 
 
@@ -168,9 +204,7 @@ def needs(session: Session, scope: str) -> None:
         403.
     """
     if not session.may(scope):
-        raise HTTPException(
-            403, f"Your key may {' and '.join(sorted(session.scopes))}; this needs a key that may {scope}."
-        )
+        raise HTTPException(403, f"Your key may {' and '.join(session.scopes)}; this needs a key that may {scope}.")
 
 
 Visitor = Annotated[Session, Depends(visitor)]

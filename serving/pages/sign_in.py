@@ -31,18 +31,17 @@ def sign_in(request: Request, key: Annotated[str, Form(max_length=1000)] = "", b
     """Open a session with a key that may read."""
     sessions: Sessions = request.app.state.sessions
     opened = sessions.open(key.strip())
-    if opened is None or not opened[1].may("read"):
+    if opened is None or not opened.may("read"):
         return page(request, "sign_in.html", {"back": here(back), "failed": True}, status=403)
     response = RedirectResponse(here(back), 303)
-    remember(response, request, opened[0])
+    remember(response, request, opened)
     return response
 
 
 @router.post("/sign-out")
 def sign_out(request: Request, session: Visitor) -> Response:
-    """Close the session."""
+    """Forget the session in this browser."""
     sessions: Sessions = request.app.state.sessions
-    sessions.close(request)
     response = RedirectResponse("/sign-in" if sessions.keyed else "/", 303)
     response.delete_cookie(COOKIE, path="/")
     return response

@@ -11,21 +11,22 @@ from starlette.responses import Response
 
 from serving.pages import assets, at_risk, campaigns, customer, download, journey, sign_in, work
 from serving.pages.route import problem_page, seeks_page
-from serving.pages.sessions import Check, Sessions
+from serving.pages.sessions import Keys, Sessions
 from serving.problems import of_status
+from serving.store import Store
 
 _PAGES = (at_risk, download, work, customer, campaigns, journey, sign_in)
 
 
-def install(app: FastAPI, check: Check | None = None) -> None:
+def install(app: FastAPI, store: Store, keys: Keys | None = None) -> None:
     """Add the pages to `app`, after its other routes.
 
     Parameters
     ----------
-    check
-        What a key's secret stands for; null: the server has no keys, and the pages ask for none.
+    keys
+        Who may see the pages; null: the server has no keys, and the pages ask for none.
     """
-    app.state.sessions = Sessions(check)
+    app.state.sessions = Sessions(store, keys)
     app.include_router(assets.router)
     for module in _PAGES:
         app.include_router(module.router)

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse
 
 from serving.pages import words
 from serving.pages.assets import address
-from serving.pages.sessions import Session, remember
+from serving.pages.sessions import Session, heard, remember
 
 PLACES = (
     ("at_risk", "/", "At risk"),
@@ -51,19 +51,18 @@ def page(
     """
     given = context or {}
     session: Session | None = getattr(request.state, "session", None)
-    told = session.heard() if session else []
     shared = {
         "journey_name": request.app.state.journeycast.journey,
         "keyed": request.app.state.sessions.keyed,
         "session": session,
-        "told": told,
+        "told": heard(request),
         "here": here,
         "figures": None,
     }
     html = _environment().get_template(template).render(shared | given)
     response = HTMLResponse(html, status, headers(figures=bool(given.get("figures"))))
-    if opened := getattr(request.state, "new_session", None):
-        remember(response, request, opened)
+    if session is not None:
+        remember(response, request, session)
     return response
 
 
