@@ -88,7 +88,7 @@ def create_app(
     )
     app.state.journeycast = State(settings, load_scorer, list_models, read_file)
     problems.install(app)
-    app.add_middleware(BodyLimit, limit=settings.body_limit)
+    app.add_middleware(BodyLimit, limit=settings.body_limit, larger=site.LARGER)
     for routes in (customers, events, predictions, at_risk, worklist, campaigns, catalogue, models, journey, health):
         app.include_router(routes.router)
     _add_documentation(app)

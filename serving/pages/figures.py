@@ -13,6 +13,8 @@ from serving.planning import Plan, Point
 from serving.recent import Earlier
 
 Figure = dict[str, Any]
+_DAYS_APART = 120  # more are told by the week
+_TYPE_COLOURS = 6
 
 
 def label(text: object) -> str:
@@ -149,7 +151,7 @@ def shares(mine: dict[str, Any], other: dict[str, Any], names: tuple[str, str]) 
                 "y": [label(plain(stage["stage"])) for stage in rows],
                 "x": [stage["share"] for stage in rows],
                 "marker": {"color": colour},
-                "hovertemplate": "%{y}: %{x:.1%}<extra>" + label(name).replace("%", "&#37;") + "</extra>",
+                "hovertemplate": "%{y}: %{x:.1%}<extra>" + _literal(name) + "</extra>",
             }
         )
     layout = {"showlegend": True, "barmode": "group", "xaxis": {"tickformat": ".0%"}, "yaxis": {"type": "category"}}
@@ -192,3 +194,35 @@ def timeline(events: Sequence[Event]) -> Figure:
         "height": 150 + 38 * len(lanes),
     }
     return {"data": traces, "layout": layout}
+
+
+def volume(told: dict[str, Any]) -> Figure:
+    """Events per day and type; per week where there are many days."""
+    days_, types = told["days"], told["types"]
+    step = 7 if len(days_) > _DAYS_APART else 1
+    traces = []
+    for number, one in enumerate(types):
+        counts = [sum(one["by_day"][start : start + step]) for start in range(0, len(days_), step)]
+        traces.append(
+            {
+                "type": "bar",
+                "name": label(plain(one["event"])),
+                "x": days_[::step],
+                "y": counts,
+                "marker": {"color": f"@type-{number % _TYPE_COLOURS}"},
+                "hovertemplate": "%{x|%-d %b %Y}: %{y:,}<extra>" + _literal(plain(one["event"])) + "</extra>",
+            }
+        )
+    layout = {
+        "barmode": "stack",
+        "bargap": 0.08,
+        "showlegend": True,
+        "xaxis": {"type": "date"},
+        "yaxis": {"tickformat": ",", "title": {"text": f"events a {'week' if step > 1 else 'day'}"}},
+    }
+    return {"data": traces, "layout": layout}
+
+
+def _literal(text: object) -> str:
+    """A name inside a template of Plotly's."""
+    return label(text).replace("%", "&#37;")

@@ -9,13 +9,15 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from serving.pages import assets, at_risk, campaigns, customer, download, journey, sign_in, work
+from serving import uploads
+from serving.pages import assets, at_risk, campaigns, customer, data, download, journey, sign_in, work
 from serving.pages.route import problem_page, seeks_page
 from serving.pages.sessions import Keys, Sessions
 from serving.problems import of_status
 from serving.store import Store
 
-_PAGES = (at_risk, download, work, customer, campaigns, journey, sign_in)
+LARGER = {"/data/preview": uploads.MOST_BYTES + 100_000}  # a file, and what a form puts around it
+_PAGES = (at_risk, download, work, customer, campaigns, journey, data, sign_in)
 
 
 def install(app: FastAPI, store: Store, keys: Keys | None = None) -> None:

@@ -55,7 +55,7 @@ def page(
         "journey_name": request.app.state.journeycast.journey,
         "keyed": request.app.state.sessions.keyed,
         "session": session,
-        "told": heard(request),
+        "heard": heard(request),
         "here": here,
         "figures": None,
     }

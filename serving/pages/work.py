@@ -62,7 +62,7 @@ def work(request: Request, session: Visitor, state: Shared, asked: Annotated[Ask
     try:
         done = _done(state, asked, back)
     except InputError as error:
-        session.say(_in_words(error), "failed")
+        session.say(in_words(error, "Nothing was changed."), "failed")
     else:
         session.say(_told(done, _DONE[asked.action]), "done" if done.changed else "failed")
     return RedirectResponse(back, 303)
@@ -119,8 +119,9 @@ def here(address: str) -> str:
     return address if safe else "/"
 
 
-def _in_words(error: InputError) -> str:
-    said = f"Nothing was changed. {error.place}: {error.found}."
+def in_words(error: InputError, before: str) -> str:
+    """What cannot be done and what to do instead, in a few sentences."""
+    said = f"{before} {error.place}: {error.found}."
     said += f" Accepted: {error.accepted}." if error.accepted else ""
     return said + (f" {error.do[0].upper()}{error.do[1:]}." if error.do else "")
 
