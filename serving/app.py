@@ -32,6 +32,7 @@ from serving.routes import (
     worklist,
 )
 from serving.state import ReadFile, Settings, State
+from serving.steering import Helm
 
 if TYPE_CHECKING:
     from serving.scorer import Scorer
@@ -65,6 +66,7 @@ def create_app(
     load_scorer: Callable[[], Scorer],
     list_models: Callable[[], list[dict[str, Any]]],
     read_file: ReadFile = lambda task, version, name: None,
+    helm: Helm | None = None,
 ) -> FastAPI:
     """The application; nothing is opened before it starts.
 
@@ -76,6 +78,8 @@ def create_app(
         Every registered version of the journey's models.
     read_file
         A file that was logged with a version: its card, its plots; by default there are none.
+    helm
+        What promotes models and rolls them back from the pages; null: the command line alone.
     """
     app = _Application(
         title="Journeycast",
@@ -92,7 +96,7 @@ def create_app(
     for routes in (customers, events, predictions, at_risk, worklist, campaigns, catalogue, models, journey, health):
         app.include_router(routes.router)
     _add_documentation(app)
-    site.install(app, app.state.journeycast.store)
+    site.install(app, app.state.journeycast, helm)
     return app
 
 

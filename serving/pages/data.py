@@ -55,7 +55,6 @@ def preview(request: Request, session: Visitor, state: Shared, file: UploadFile)
     try:
         body = file.file.read(uploads.MOST_BYTES + 1)
         if len(body) > uploads.MOST_BYTES:
-            most = f"up to {uploads.MOST_BYTES // 1_000_000} MB"
             raise InputError(
                 "the file", "is too large", f"up to {uploads.MOST_BYTES // 1_000_000} MB", "upload it in parts"
             )

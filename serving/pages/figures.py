@@ -226,3 +226,69 @@ def volume(told: dict[str, Any]) -> Figure:
 def _literal(text: object) -> str:
     """A name inside a template of Plotly's."""
     return label(text).replace("%", "&#37;")
+
+
+def calibration(groups: Sequence[dict[str, Any]], task: str) -> Figure:
+    """What was predicted against what came true, in ten groups of equal size."""
+    money = task == "cltv"
+    predicted, true = [group["predicted"] for group in groups], [group["true"] for group in groups]
+    end = max(*predicted, *true) * 1.05 or 1.0
+    shown = ",.0f" if money else ".1%"
+    diagonal = {
+        "x": [0, end],
+        "y": [0, end],
+        "mode": "lines",
+        "line": {"color": "@pale", "dash": "dash", "width": 1.5},
+        "hoverinfo": "skip",
+    }
+    dots = {
+        "x": predicted,
+        "y": true,
+        "mode": "lines+markers",
+        "line": {"color": "@accent", "width": 1.5},
+        "marker": {"size": 9, "color": "@accent"},
+        "customdata": [group["rows"] for group in groups],
+        "hovertemplate": f"predicted %{{x:{shown}}}, came true %{{y:{shown}}}"
+        "<br>%{customdata:,} customers<extra></extra>",
+    }
+    form = ",.0f" if money else ".0%"
+    layout = {
+        "xaxis": {"title": {"text": "predicted"}, "tickformat": form, "range": [0, end]},
+        "yaxis": {"title": {"text": "came true"}, "tickformat": form, "range": [0, end]},
+    }
+    return {"data": [diagonal, dots], "layout": layout}
+
+
+def lift(groups: Sequence[dict[str, Any]]) -> Figure:
+    """How many times as many churners each tenth of the list holds as all customers do, the likeliest first."""
+    rows = sum(group["rows"] for group in groups)
+    base = sum(group["rows"] * group["true"] for group in groups) / rows
+    times = [group["true"] / base if base else 0.0 for group in reversed(groups)]
+    places = [f"{number}." for number in range(1, len(times) + 1)]
+    bars = {
+        "type": "bar",
+        "x": places,
+        "y": times,
+        "text": [f"{value:.1f}" for value in times],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "marker": {"color": "@accent"},
+        "hovertemplate": "%{x} tenth: %{y:.2f} times as many churners<extra></extra>",
+    }
+    layout = {
+        "xaxis": {"type": "category", "title": {"text": "tenth of the list, the likeliest first"}},
+        "yaxis": {"title": {"text": "times as many churners"}, "rangemode": "tozero"},
+        "margin": {"l": 8, "r": 12, "t": 24, "b": 8},
+        "shapes": [
+            {
+                "type": "line",
+                "xref": "paper",
+                "x0": 0,
+                "x1": 1,
+                "y0": 1,
+                "y1": 1,
+                "line": {"color": "@edge", "width": 1},
+            }
+        ],
+    }
+    return {"data": [bars], "layout": layout}

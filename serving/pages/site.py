@@ -10,25 +10,30 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from serving import uploads
-from serving.pages import assets, at_risk, campaigns, customer, data, download, journey, sign_in, work
+from serving.pages import assets, at_risk, campaigns, customer, data, download, journey, models, sign_in, work
 from serving.pages.route import problem_page, seeks_page
 from serving.pages.sessions import Keys, Sessions
 from serving.problems import of_status
-from serving.store import Store
+from serving.state import State
+from serving.steering import Helm, Steering
 
 LARGER = {"/data/preview": uploads.MOST_BYTES + 100_000}  # a file, and what a form puts around it
-_PAGES = (at_risk, download, work, customer, campaigns, journey, data, sign_in)
+_PAGES = (at_risk, download, work, customer, campaigns, journey, models, data, sign_in)
 
 
-def install(app: FastAPI, store: Store, keys: Keys | None = None) -> None:
+def install(app: FastAPI, state: State, helm: Helm | None = None, keys: Keys | None = None) -> None:
     """Add the pages to `app`, after its other routes.
 
     Parameters
     ----------
+    helm
+        What steers the models; null: the command line alone.
     keys
         Who may see the pages; null: the server has no keys, and the pages ask for none.
     """
-    app.state.sessions = Sessions(store, keys)
+    app.state.sessions = Sessions(state.store, keys)
+    app.state.steering = Steering(helm, state.refresh)
+    app.state.cards = {}
     app.include_router(assets.router)
     for module in _PAGES:
         app.include_router(module.router)
