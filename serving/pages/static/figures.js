@@ -10,7 +10,7 @@ function coloured(value) {
   if (value && typeof value === "object") {
     return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, coloured(inner)]));
   }
-  const named = typeof value === "string" && /^@([a-z-]+)(?:\/(\d+))?$/.exec(value);
+  const named = typeof value === "string" && /^@([a-z0-9-]+?)(?:\/(\d+))?$/.exec(value);
   if (named) {
     probe.style.color = `var(--${named[1]})`;
     const colour = getComputedStyle(probe).color;
