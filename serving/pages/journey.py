@@ -44,6 +44,7 @@ def journey(
     except (NoScoresError, NoJourneyError) as error:
         return page(request, "empty.html", {"problem": error}, here="journey")
     mine, other = found.maps[0], found.maps[1] if compare else None
+    kpis = [_kpi(kpi, _of(other, "kpis", kpi["name"], "name")) for kpi in mine["kpis"]]
     context = {
         "run": found.run,
         "groups": by_grouping(found.groups),
@@ -52,7 +53,8 @@ def journey(
         "names": (_name(group), _name(compare)),
         "map": mine,
         "other": other,
-        "kpis": _kpis(mine, other),
+        "kpis": [kpi for kpi in kpis if kpi["value"] is not None],
+        "absent": [kpi for kpi in kpis if kpi["value"] is None],
         "stages": [(stage, _of(other, "stages", stage["stage"], "stage")) for stage in mine["stages"]],
         "moves": _moves(mine, other),
         "touchpoints": _touchpoints(mine, other),
@@ -81,12 +83,6 @@ def _of(other: dict[str, Any] | None, part: str, name: str, key: str) -> dict[st
     if other is None:
         return None
     return next((each for each in other[part] if each[key] == name), None)
-
-
-def _kpis(mine: dict[str, Any], other: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """The KPIs, those that the journey has before those it has not."""
-    found = [_kpi(kpi, _of(other, "kpis", kpi["name"], "name")) for kpi in mine["kpis"]]
-    return sorted(found, key=lambda kpi: kpi["value"] is None)
 
 
 def _kpi(kpi: dict[str, Any], other: dict[str, Any] | None) -> dict[str, Any]:
