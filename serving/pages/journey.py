@@ -54,7 +54,7 @@ def journey(
         "map": mine,
         "other": other,
         "kpis": [kpi for kpi in kpis if kpi["value"] is not None],
-        "absent": [kpi for kpi in kpis if kpi["value"] is None],
+        "unknown": _unknown(kpis),
         "stages": [(stage, _of(other, "stages", stage["stage"], "stage")) for stage in mine["stages"]],
         "moves": _moves(mine, other),
         "touchpoints": _touchpoints(mine, other),
@@ -83,6 +83,15 @@ def _of(other: dict[str, Any] | None, part: str, name: str, key: str) -> dict[st
     if other is None:
         return None
     return next((each for each in other[part] if each[key] == name), None)
+
+
+def _unknown(kpis: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The KPIs that are not known, by why they are not."""
+    found: dict[str, list[str]] = {}
+    for kpi in kpis:
+        if kpi["value"] is None:
+            found.setdefault(kpi["why_not"], []).append(kpi["title"])
+    return [(", ".join(titles), why) for why, titles in found.items()]
 
 
 def _kpi(kpi: dict[str, Any], other: dict[str, Any] | None) -> dict[str, Any]:
