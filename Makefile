@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install chromium check test demo docs serve lock bench-features bench-scoring
+.PHONY: help install chromium check test demo docs serve lock bench-features bench-scoring bench-quality
 PYTHON ?= python3
 SERVE ?= 1
 BIN := .venv/bin
@@ -56,6 +56,10 @@ bench-features: install ## vectors timed against rivals, many cutoffs, 50 millio
 bench-scoring: install ## reasons, lists and predictions timed against their targets (needs wrk; an hour)
 	$(BIN)/python -m benchmarks.bench_scoring
 	$(BIN)/python -m benchmarks.table
+
+bench-quality: install ## predictions against published tables and rules (LOGS=FOLDER for the next event; hours)
+	$(BIN)/python -m benchmarks.quality.bench_quality $(if $(LOGS),--logs $(LOGS)) $(QUALITY)
+	$(BIN)/python -m benchmarks.quality.page
 
 lock: install ## write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --quiet --extra demo --extra dev --universal --python-version 3.11 \

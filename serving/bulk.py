@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from features.errors import InputError, SuppressedError, UnknownCustomerError
+from features.errors import ErasedError, InputError, SuppressedError, UnknownCustomerError
 from serving.filters import Wanted
 from serving.listing import ranked
 from serving.store import Store, run_of
@@ -18,7 +18,7 @@ _TOGETHER = 500  # customers per transaction: others write in between
 
 
 class Changed(NamedTuple):
-    """How many were changed; `refused` opted out or are held out, `unknown` are in no run any more."""
+    """How many were changed; `refused` opted out or are held out, `unknown` are in no run any more or were erased."""
 
     changed: int
     refused: int
@@ -64,7 +64,7 @@ def of_customers(
                         change_within(connection, journey, customer_id, change, moment)
                 except SuppressedError:
                     refused += 1
-                except UnknownCustomerError:
+                except (UnknownCustomerError, ErasedError):
                     unknown += 1
                 else:
                     changed += 1
