@@ -140,7 +140,10 @@ def _score_parts(definition: Journey, base: Path, upto: int, asked: int | None) 
         customers = parts.customers(paths, resolved.observed_until_microseconds)
         events = (parts.read_part(resolved, path) for path in paths)
         told = partial(report, "scoring and explaining")
-        run = batch.score_parts(resolved, events, customers, profile, scorer, store, told, upto, asked=asked)
+        first = parts.first_time(paths)
+        run = batch.score_parts(
+            resolved, events, customers, profile, scorer, store, told, upto, first=first, asked=asked
+        )
         _scored(resolved, run)
 
 

@@ -86,7 +86,7 @@ def run(journey: str, asked: Asked, example: str = "ID") -> None:
     _seconds(asked.rescore)
     bound = _bound(asked.host, asked.port)
     current().home.mkdir(parents=True, exist_ok=True)
-    for route in (f"/v1/customers/{example}", "/v1/at-risk", "/docs"):
+    for route in ("/", f"/v1/customers/{example}", "/v1/at-risk", "/docs"):
         print(f"  http://{asked.host}:{bound.getsockname()[1]}{route}", flush=True)
     with TemporaryDirectory(prefix=f"{definition.journey}-") as folder, suppress(KeyboardInterrupt):
         counts = Path(folder) if asked.workers > 1 else None
@@ -113,6 +113,7 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
     from serving import logs, registry
     from serving.app import create_app
     from serving.state import Settings as ServerSettings
+    from serving.steering import Helm
 
     use(found)
     logs.install("json" if asked.log_format == "json" else "text")
@@ -138,6 +139,7 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
         list_models=partial(registry.models, name, uri),
         read_file=partial(registry.file_of, name, uri),
         champions=partial(registry.champions, name, uri),
+        helm=Helm(partial(_promoted, journey), partial(_rolled_back, journey)),
     )
 
 
@@ -186,3 +188,21 @@ def _rules(asked: Asked) -> Any:
     from serving.outbound import Rules
 
     return Rules(asked.webhook_networks, asked.webhook_http).checked()
+
+
+def _promoted(name: str, task: str, version: int) -> str:
+    """Promote a version if its grade and lead allow it, and say so."""
+    from training.cpus import usable_cpus
+    from training.promote import promote
+
+    definition, _ = opened.journey(name)
+    read = partial(opened.log, name)
+    done = promote(opened.tracking(), definition.journey, read, task, version, False, usable_cpus())
+    return f"{done.name} version {done.version or '-'} {'promoted' if done.promoted else 'not promoted'}: {done.words}"
+
+
+def _rolled_back(name: str, task: str) -> str:
+    """Make the champion before champion again, and say so."""
+    definition, _ = opened.journey(name)
+    version = opened.tracking().rollback(definition.journey, task)
+    return f"{definition.journey}.{task}: version {version} is champion again"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp
 
 from serving import problems
@@ -26,6 +26,7 @@ from serving.deliverer import Deliverer
 from serving.headers import POLICY, SecurityHeaders, policy_of
 from serving.metrics import Metrics
 from serving.observed import Observed
+from serving.pages import site
 from serving.rescorer import Rescorer
 from serving.routes import (
     at_risk,
@@ -35,6 +36,7 @@ from serving.routes import (
     customers,
     events,
     health,
+    journey,
     models,
     predictions,
     runs,
@@ -42,6 +44,7 @@ from serving.routes import (
     worklist,
 )
 from serving.state import ReadFile, Settings, State
+from serving.steering import Helm
 
 if TYPE_CHECKING:
     from serving.scorer import Scorer
@@ -97,6 +100,7 @@ def create_app(
     list_models: Callable[[], list[dict[str, Any]]],
     read_file: ReadFile = lambda task, version, name: None,
     champions: Callable[[], dict[str, int]] = dict,
+    helm: Helm | None = None,
 ) -> FastAPI:
     """The application; nothing is opened before it starts.
 
@@ -110,6 +114,8 @@ def create_app(
         A file that was logged with a version: its card, its plots; by default there are none.
     champions
         Task to the version that is champion now; the server loads others than its own. Empty: unknown.
+    helm
+        What promotes models and rolls them back from the pages; null: the command line alone.
     """
     app = _Application(
         title="Journeycast",
@@ -124,16 +130,18 @@ def create_app(
     app.state.journeycast, app.state.settings = state, settings
     app.state.metrics = Metrics(state, settings.metrics)
     problems.install(app)
-    app.add_middleware(BodyLimit, limit=settings.body_limit)
+    app.add_middleware(BodyLimit, limit=settings.body_limit, larger=site.LARGER)
     door = Door(state.keys, state.rates, state.audit, settings.journey, settings.loopback)
     app.add_middleware(Access, door=door)  # around the limit: who may not ask is not read
     app.add_middleware(Observed, metrics=app.state.metrics)  # around both: what is refused is counted too
     app.include_router(webhooks.registering)
     for routes in (
-        customers, events, predictions, at_risk, worklist, campaigns, changes, webhooks, runs, catalogue, models, health
+        customers, events, predictions, at_risk, worklist, campaigns, changes, webhooks, runs, catalogue, models,
+        journey, health,
     ):  # fmt: skip
         app.include_router(routes.router)
     _add_documentation(app)
+    site.install(app, state, helm, loopback=settings.loopback)
     return app
 
 
@@ -190,7 +198,3 @@ def _add_documentation(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
         return page
-
-    @app.get("/", include_in_schema=False)
-    def root() -> RedirectResponse:
-        return RedirectResponse("/docs")

@@ -22,6 +22,7 @@ from features.errors import (
 from serving.campaigns import UnknownCampaignError
 from serving.changes import ChangesGoneError
 from serving.database import StoreError
+from serving.journeys import NoJourneyError
 from serving.outbound import RefusedAddressError
 from serving.runs import UnknownRunError
 from serving.store import NoScoresError, RunGoneError
@@ -82,6 +83,7 @@ _KINDS: dict[type[InputError], tuple[int, str, str]] = {
     ErasedError: (409, "erased", "The customer was erased"),
     RunGoneError: (410, "run_gone", "The list is no longer stored"),
     NoModelError: (503, "no_model", "No model serves this journey yet"),
+    NoJourneyError: (503, "no_journey", "The newest run kept no journey"),
     NoScoresError: (503, "no_scores", "No scores are stored yet"),
     NotScoringError: (503, "not_scoring", "This server does not score"),
     RefusedAddressError: (422, "refused_address", "Messages must not go there"),

@@ -148,6 +148,11 @@ class State:
         _log.info("champions of %s are now %s", self.journey, self._scorer.versions)
         return True
 
+    def refresh(self) -> None:
+        """Load the champions anew; those before answer until that is done."""
+        with self._lock:
+            self._scorer = self._load()
+
     def vector_log(self) -> VectorLog | None:
         """Where the vectors of one request go; null: nowhere."""
         if not self._share:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any, NamedTuple
@@ -13,12 +13,13 @@ from sqlalchemy import Connection, bindparam, delete, exists, select, update
 from features.errors import InputError
 from features.journey import RiskBands
 from features.schema import DAY
-from serving import changes, cursors, rows
+from serving import changes, cursors, documented, rows
 from serving.answers import Answer
 from serving.clock import now
 from serving.cursors import Cursor
 from serving.database import StoreError, connect, lock, prepare
 from serving.database import transaction as begin
+from serving.documented import Document
 from serving.filters import Wanted
 from serving.listing import Page, page
 from serving.rows import CHUNK, Held, Written
@@ -43,11 +44,13 @@ class Options(NamedTuple):
     `bands`: each customer's band is held against that of the run before; null: it is as the answers say.
     `asked`: the id of a run that was asked for (`serving.runs.ask`); null: it gets an id of its own.
     `event_id`: `serving.events.newest` from before the log was read; null: not known.
+    `documents` is called when all answers are written: what it gives is stored with the run.
     """
 
     bands: RiskBands | None = None
     asked: int | None = None
     event_id: int | None = None
+    documents: Callable[[], Iterable[Document]] = tuple
 
 
 _AS_TOLD = Options()
@@ -119,8 +122,10 @@ class Store:
                 raise InputError(
                     "score", "no customer was scored", "one or more", "check that the event log has events"
                 )
+            told = list(options.documents())  # before anybody has to wait
             with self.transaction(writes=True) as connection:
                 self._finish(connection, journey, run_id, before, written)
+                documented.write(connection, run_id, told)
         except BaseException as error:
             with suppress(StoreError), self.transaction(writes=True) as connection:
                 undo(connection, run_id, error, asked=options.asked is not None)
@@ -172,6 +177,12 @@ class Store:
         """The customer's answer in the newest run; null: the run has none."""
         found = self.answer_json(journey, customer_id)
         return None if found is None else Answer.model_validate_json(found)
+
+    def answers_of(self, run: Run, customer_ids: Sequence[str]) -> dict[str, bytes]:
+        """Some customers' answers in a run, as JSON; those it has none of are missing."""
+        wanted = _ANSWERS.where(stored_answers.c.run_id == run.id, stored_answers.c.customer_id.in_(customer_ids))
+        with self.transaction() as connection:
+            return {row.customer_id: zlib.decompress(row.answer) for row in connection.execute(wanted)}
 
     def at_risk(self, journey: str, wanted: Wanted = _WHOLE_LIST, *, limit: int = 50, after: str | None = None) -> Page:
         """A page of the customers that churn asks about, the largest expected loss or profit first.
