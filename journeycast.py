@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
-from commands import campaigns, data, demo, lists, models, scores, server
+from commands import access, campaigns, data, demo, lists, models, scores, server
 from commands.settings import Settings, use
 from features.errors import InputError
 
@@ -40,6 +40,8 @@ COMMANDS = (
     lists.worklist,
     scores.explain,
     server.serve,
+    access.audit,
+    access.erase,
     data.simulate,
     demo.demo,
 )
@@ -53,6 +55,7 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command(name=command.__name__.replace("_", "-"))(command)
+app.add_typer(access.keys, name="keys")
 
 
 def settings() -> Settings:

@@ -121,12 +121,13 @@ def _score_parts(definition: Journey, base: Path, upto: int) -> None:
     from serving import batch
     from training.cpus import usable_cpus
 
-    extra, profile = opened.stored_events(definition), read_profile(definition, base)
+    extra, erased = opened.stored_events(definition), opened.erased(definition)
+    profile = read_profile(definition, base, erased=erased)
     scorer = opened.scorer(definition, profile)
     home = current().home
     with TemporaryDirectory(dir=home) as folder, progress(None) as report, opened.store() as store:
         report("reading events by part", 0, 1)
-        resolved, paths = parts.split(definition, base, Path(folder), usable_cpus(), extra)
+        resolved, paths = parts.split(definition, base, Path(folder), usable_cpus(), extra, erased)
         customers = parts.customers(paths, resolved.observed_until_microseconds)
         events = (parts.read_part(resolved, path) for path in paths)
         told = partial(report, "scoring and explaining")

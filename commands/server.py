@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,16 +26,28 @@ def serve(
     log_vectors: Annotated[
         float, typer.Option(min=0, max=1, help="The share of predictions whose vector is kept for `parity`.")
     ] = 0.01,
+    rate: Annotated[float, typer.Option(min=0.01, help="Requests a second that each key may send.")] = 100.0,
 ) -> None:
     """Serve scores and predictions over HTTP.
+
+    Without keys it answers this machine alone: make some by `journeycast keys create` to listen elsewhere.
 
     Example: journeycast serve complete_journey --port 8000
     """
     definition, base = opened.journey(journey)
-    run(definition, base, host, port, log_vectors=log_vectors)
+    run(definition, base, host, port, log_vectors=log_vectors, rate=rate)
 
 
-def run(definition: Journey, base: Path, host: str, port: int, example: str = "", log_vectors: float = 0.0) -> None:
+def run(
+    definition: Journey,
+    base: Path,
+    host: str,
+    port: int,
+    example: str = "",
+    *,
+    log_vectors: float = 0.0,
+    rate: float = 100.0,
+) -> None:
     """Serve until told to stop; `example` is a customer to show in the first address."""
     import uvicorn
 
@@ -43,15 +56,15 @@ def run(definition: Journey, base: Path, host: str, port: int, example: str = ""
     from serving.app import create_app
     from serving.state import Settings as ServerSettings
 
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        raise InputError("--host", host, "127.0.0.1, localhost or ::1", "without keys the server stays on loopback")
+    if not is_loopback(host):
+        _refuse_without_keys(host)
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if probe.connect_ex((host, port)) == 0:
             raise InputError("--port", f"{port} is taken by another server", "a free port", f"--port {port + 1}")
     found = current()
     found.home.mkdir(parents=True, exist_ok=True)
-    profile = read_profile(definition, base)
+    profile = read_profile(definition, base, erased=opened.erased(definition))
     load = partial(registry.load, definition.journey, found.tracking_uri, found.models, profile, own=definition.own)
     told = ServerSettings(
         definition.journey,
@@ -59,6 +72,8 @@ def run(definition: Journey, base: Path, host: str, port: int, example: str = ""
         campaign=definition.campaign,
         log_vectors=log_vectors,
         definition=definition,
+        loopback=is_loopback(host),
+        rate=rate,
     )
     server = create_app(
         told,
@@ -69,3 +84,20 @@ def run(definition: Journey, base: Path, host: str, port: int, example: str = ""
     for route in (f"/v1/customers/{example}" if example else "/v1/customers/ID", "/v1/at-risk", "/docs"):
         print(f"  http://{host}:{port}{route}")
     uvicorn.run(server, host=host, port=port, log_level="warning")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse_without_keys(host: str) -> None:
+    from serving.keys import Keys
+
+    with opened.store() as store:
+        if not Keys(store).required:
+            do = "make a key first: journeycast keys create NAME --scope read"
+            raise InputError("--host", f"{host}, but there are no keys", "127.0.0.1, localhost or ::1", do)

@@ -13,11 +13,14 @@ from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.types import ASGIApp
 
 from features.errors import InputError
 from serving import problems
+from serving.access import Access, Door, is_open, needed
 from serving.arrivals import Event
 from serving.bodies import BodyLimit
+from serving.headers import POLICY, SecurityHeaders, policy_of
 from serving.routes import at_risk, campaigns, catalogue, customers, events, health, models, predictions, worklist
 from serving.state import ReadFile, Settings, State
 
@@ -44,7 +47,27 @@ class _Application(FastAPI):
             for model in _SCHEMAS:
                 told = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 schemas.update({**told.pop("$defs", {}), model.__name__: told})
+            _tell_of_keys(document)
         return super().openapi()
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Everything, errors of the outermost layer too, with the headers of every answer."""
+        return SecurityHeaders(super().build_middleware_stack())
+
+
+def _tell_of_keys(document: dict[str, Any]) -> None:
+    """Say of every route which scope it needs, and how it refuses."""
+    about = "A key of `journeycast keys create`. A server on loopback without keys needs none."
+    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": about}}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if is_open(path):
+                operation["security"] = []
+                continue
+            scope = needed(method.upper(), path)
+            operation["security"] = [{"key": []}]
+            operation["description"] = f"{operation.get('description', '')}\n\nNeeds the scope `{scope}`.".strip()
+            operation["responses"] |= {str(status): told for status, told in problems.documented(401, 403, 429).items()}
 
 
 def create_app(
@@ -74,9 +97,11 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.journeycast = State(settings, load_scorer, list_models, read_file)
+    app.state.journeycast = state = State(settings, load_scorer, list_models, read_file)
     problems.install(app)
     app.add_middleware(BodyLimit, limit=settings.body_limit)
+    door = Door(state.keys, state.rates, state.audit, settings.journey, settings.loopback)
+    app.add_middleware(Access, door=door)  # around the limit: who may not ask is not read
     for routes in (customers, events, predictions, at_risk, worklist, campaigns, catalogue, models, health):
         app.include_router(routes.router)
     _add_documentation(app)
@@ -102,16 +127,19 @@ def _add_documentation(app: FastAPI) -> None:
     # The page's scripts come with the package fastapi-offline: a server without the internet shows it too.
     app.mount("/docs/static", StaticFiles(directory=str(files("fastapi_offline") / "static")), name="docs")
 
+    page = get_swagger_ui_html(
+        openapi_url=str(app.openapi_url),
+        title="Journeycast",
+        swagger_js_url="/docs/static/swagger-ui-bundle.js",
+        swagger_css_url="/docs/static/swagger-ui.css",
+        swagger_favicon_url="/docs/static/favicon.png",
+        swagger_ui_parameters={"validatorUrl": None},
+    )
+    page.headers[POLICY] = policy_of(bytes(page.body).decode())
+
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url=str(app.openapi_url),
-            title="Journeycast",
-            swagger_js_url="/docs/static/swagger-ui-bundle.js",
-            swagger_css_url="/docs/static/swagger-ui.css",
-            swagger_favicon_url="/docs/static/favicon.png",
-            swagger_ui_parameters={"validatorUrl": None},
-        )
+        return page
 
     @app.get("/", include_in_schema=False)
     def root() -> RedirectResponse:

@@ -91,7 +91,7 @@ class Current:
 
         The cutoff is the moment after the newest event that was acknowledged, of any customer.
         """
-        key = (found.customer_id, found.newest, found.run, id(scorer))
+        key = (found.customer_id, found.newest, found.run, *scorer.versions.items())
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)

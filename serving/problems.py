@@ -74,9 +74,12 @@ _KINDS: dict[type[InputError], tuple[int, str, str]] = {
 }
 _STATUSES: dict[int, tuple[str, str, str]] = {
     400: ("malformed_body", "The body is not JSON", "send one JSON object (RFC 8259) as UTF-8"),
+    401: ("no_key", "A key is needed", "send Authorization: Bearer with a key of `journeycast keys create`"),
+    403: ("not_allowed", "The key may not do this", "use a key with this scope"),
     404: ("unknown_route", "There is nothing here", "see /docs for the routes"),
     405: ("wrong_method", "The route does not take this method", "see /docs for the routes, or the Allow header"),
     413: ("body_too_large", "The body is too large", "send fewer customers or events per request"),
+    429: ("too_many_requests", "The key sends too many requests", "wait as long as Retry-After says"),
     415: ("wrong_media_type", "The body is not declared as JSON", "send the header Content-Type: application/json"),
 }
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from features.errors import InputError
 from features.instants import microseconds
 from serving.answers import Answer, to_json
+from serving.kept_out import barred
 from serving.segments import Segments
 from serving.tables import UNKNOWN, Run, scores, stored_answers
 
@@ -39,6 +40,7 @@ class _Band(NamedTuple):
 
 def write(
     transaction: Callable[..., AbstractContextManager[Connection]],
+    journey: str,
     run_id: int,
     scored_at: int,
     answers: Iterable[Answer],
@@ -47,6 +49,8 @@ def write(
 ) -> Written:
     """Write all answers; risk bands are compared with those of the run `before` (null: this is the first).
 
+    Whoever was erased, be it just now, is left out.
+
     Raises
     ------
     InputError
@@ -54,8 +58,10 @@ def write(
     """
     found, customers, currency, horizon = iter(answers), 0, None, None
     while chunk := list(islice(found, CHUNK)):
-        ids = [answer.customer_id for answer in chunk]
         with transaction(writes=True) as connection:
+            gone = barred(connection, journey, (answer.customer_id for answer in chunk))
+            chunk = [answer for answer in chunk if answer.customer_id not in gone] if gone else chunk
+            ids = [answer.customer_id for answer in chunk]
             bands = _bands(connection, before, ids) if before else {}
             rows = [
                 _score(run_id, each, _moved(bands.get(each.customer_id), _risk(each), scored_at, bool(before)), held)
@@ -70,6 +76,8 @@ def write(
 
 
 def _insert(connection: Connection, run_id: int, chunk: list[Answer], rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
     try:
         connection.execute(insert(scores), rows)
     except IntegrityError as error:

@@ -13,10 +13,13 @@ from fastapi import Depends, Request
 
 from features.errors import InputError, NoModelError
 from features.journey import Campaign, Journey
+from serving.audit import Audit
 from serving.current import Current
 from serving.database import StoreError
 from serving.intake import Intake
+from serving.keys import Keys
 from serving.problems import NotReadyError, UnknownModelError
+from serving.rates import Rates
 from serving.store import Store
 from serving.vector_log import VectorLog
 
@@ -35,7 +38,8 @@ class Settings:
     `journey` is the journey's name, `store_url` the score store's address, `body_limit` the bytes a
     request's body may have, `campaign` the costs that lists are told with unless a request says others,
     `log_vectors` the share of predictions whose vector is kept, `definition` the journey's definition
-    (null: that of the models).
+    (null: that of the models). `loopback` says that only this machine can reach the server, which then
+    answers without a key as long as there is none; `rate` is how many requests a second a key may send.
     """
 
     journey: str
@@ -44,6 +48,8 @@ class Settings:
     campaign: Campaign = field(default_factory=Campaign)
     log_vectors: float = 0.0
     definition: Journey | None = None
+    loopback: bool = True
+    rate: float = 100.0
 
 
 class State:
@@ -59,6 +65,9 @@ class State:
         self.journey = settings.journey
         self.campaign = settings.campaign
         self.store = Store(settings.store_url)
+        self.keys = Keys(self.store)
+        self.audit = Audit(self.store)
+        self.rates = Rates(settings.rate)
         self.intake = Intake(self.store, settings.journey)
         self.turn = Lock()  # one prediction at a time: several at once only wait for the interpreter's lock
         self.current = Current(self.store, self.turn)
@@ -89,6 +98,7 @@ class State:
     def close(self) -> None:
         """Write what waits to be written, and close the store."""
         self.intake.close()
+        self.audit.close()
         self.store.close()
 
     def scorer(self) -> Scorer:
@@ -176,7 +186,7 @@ class State:
         return NotReadyError(self.journey, told, "", "see that the model registry can be reached")
 
 
-def _state_of(request: Request) -> State:
+async def _state_of(request: Request) -> State:  # one that is no coroutine would wait for a thread
     state: State = request.app.state.journeycast
     return state
 

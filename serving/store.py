@@ -94,7 +94,7 @@ class Store:
         new["event_id"] = event_id
         before, run_id, stamp = self._begin(new, scored_at)
         try:
-            written = rows.write(self.transaction, run_id, stamp, answers, before, held)
+            written = rows.write(self.transaction, journey, run_id, stamp, answers, before, held)
             if not written.customers:
                 raise InputError(
                     "score", "no customer was scored", "one or more", "check that the event log has events"

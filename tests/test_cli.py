@@ -285,7 +285,7 @@ def test_a_simulated_business_is_written_with_its_truth(shell: Shell) -> None:
         (["worklist", "shop.yml", "nobody"], "one of the 226 customers"),
         (["worklist", "shop.yml", "c002", "--status", "busy"], "--status"),
         (["rollback", "shop.yml", "cltv"], "no champion came before"),
-        (["serve", "shop.yml", "--host", "0.0.0.0"], "without keys"),
+        (["serve", "shop.yml", "--host", "0.0.0.0"], "there are no keys"),
         (["simulate", "-o", "sim.csv"], ".parquet"),
     ],
 )

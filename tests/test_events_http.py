@@ -396,6 +396,19 @@ def row(customer):
     return fields | {KNOWN_AT: None, EVENT_ID: customer, "properties": None, "received_at": 0}
 
 
+def test_a_request_that_nobody_waits_for_any_longer_is_not_written_and_breaks_nothing(store, url):
+    with closing(Intake(store, JOURNEY)) as intake:
+        with store.transaction(writes=True) as connection:
+            events.in_order(connection, JOURNEY)
+            first = intake.submit([row("first")])  # waits for this transaction
+            while not first.running():
+                pass
+            given_up, last = intake.submit([row("given up")]), intake.submit([row("last")])
+            assert given_up.cancel()
+        assert [first.result().outcomes, last.result().outcomes] == ["a", "a"]
+    assert known(url, CUSTOMER) == [("first",), ("last",)]
+
+
 def test_closing_writes_what_waits(store, url):
     intake = Intake(store, JOURNEY)
     waiting = [intake.submit([row(str(number))]) for number in range(200)]
