@@ -17,7 +17,7 @@ from serving import histories
 from serving.answers import Answer, CltvAnswer, NextStageAnswer, Stage
 from serving.beside import Beside
 from serving.segments import Segments
-from serving.store import Store
+from serving.store import Options, Store
 
 HOSTILE = "<script>alert(1)</script>"
 PRICED = DEFINITION + "profile: {file: profile.csv, segments: [age]}\nacquisition: {ticket: 2.0}\n"
@@ -92,6 +92,8 @@ def fill(url: str, folder: Path) -> Journey:
         beside.part(log.events)
         beside.answered(told)
         segments = Segments(["age"], log.profile)
-        store.write_run("shop", cutoff, cutoff, {"churn": 3, "cltv": 2}, told, segments, documents=beside.documents)
+        store.write_run(
+            "shop", cutoff, cutoff, {"churn": 3, "cltv": 2}, told, segments, Options(documents=beside.documents)
+        )
     store.close()
     return journey

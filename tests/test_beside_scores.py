@@ -17,7 +17,7 @@ from serving import documented
 from serving.documented import REALISED, Document
 from serving.realised import Realised
 from serving.steering import Helm, Steering
-from serving.store import Store
+from serving.store import Options, Store
 
 JOURNEY = changed(SHOP, profile=None).model_copy(update={"observed_until": to_datetime(at(0))})
 BOUGHT = "day | event | value\n-90 | purchase | 10\n"
@@ -78,8 +78,12 @@ def test_value_is_told_only_when_its_own_longer_horizon_is_over_and_then_anew(st
 
 def test_documents_go_with_their_run(tmp_path):
     with closing(Store(f"sqlite:///{tmp_path}/scores.db", keep=1)) as store:
-        first = store.write_run("shop", 1, 1, {}, [answer_of("a")], documents=lambda: [Document("data", {"n": 1})])
-        second = store.write_run("shop", 2, 2, {}, [answer_of("a")], documents=lambda: [Document("data", {"n": 2})])
+        first = store.write_run(
+            "shop", 1, 1, {}, [answer_of("a")], options=Options(documents=lambda: [Document("data", {"n": 1})])
+        )
+        second = store.write_run(
+            "shop", 2, 2, {}, [answer_of("a")], options=Options(documents=lambda: [Document("data", {"n": 2})])
+        )
         with store.transaction() as connection:
             assert documented.read(connection, first, "data") is None
             assert documented.read(connection, second, "data") == {"n": 2}
