@@ -98,3 +98,12 @@ def test_what_is_used_is_what_is_stored():
     stored = lgb.Booster(model_str=grown.boosters[0].model_to_string())
     np.testing.assert_array_equal(stored.predict(matrix), grown.boosters[0].predict(matrix))
     assert "[num_threads: 2]" not in grown.boosters[0].model_to_string()
+
+
+@pytest.mark.parametrize("task", ["churn", "cltv"])
+def test_no_outcome_weighs_more_than_another(task):
+    matrix, labels = rows_of(task)
+    kept = (labels == 0) | (np.arange(ROWS) % 4 == 0)  # so that the outcome is the rarer one
+    matrix, labels = matrix[kept], labels[kept]
+    chance = grower(task).rounds((matrix, labels), (30, 1)[: len(parts(task, 2))]).boosters[0]
+    assert chance.predict(matrix).mean() == pytest.approx((labels > 0).mean(), abs=0.01)
