@@ -119,8 +119,9 @@ def _train_task(on: Ground, how: _How) -> Trained:
     task = tasks(journey)[data.task]
     prepared = prepare(on, split(data.cutoffs, task.within, journey.cutoffs.held_out))
     warnings = _guarded(prepared, how)
-    study = tune(prepared, how.recipe, how.options.trials, threads, how.report) if how.options.trials else None
-    recipe = study.best.recipe if study else how.recipe
+    given = prepared.sized(how.recipe)
+    study = tune(prepared, given, how.options.trials, threads, how.report) if how.options.trials else None
+    recipe = study.best.recipe if study else given
     how.report(f"{data.task}: fitting and judging on later cutoffs")
     judged = judge(prepared, recipe, threads)
     how.report(f"{data.task}: refitting on every mature cutoff")
@@ -129,6 +130,8 @@ def _train_task(on: Ground, how: _How) -> Trained:
     served = fit_all(task, grower, data, encoding.matrix(data.rows), judged.fitted.grown.rounds)
     about = _about(journey, data, task, prepared.blocks, recipe, judged.assessment)
     about |= {
+        # What was asked for before it was cut to few rows: a business that grew is no change of recipe.
+        "asked_recipe": (how.recipe if recipe == given else recipe).to_json(),
         "log": how.fingerprint,
         "names": list(encoding.names),
         "warnings": warnings,
