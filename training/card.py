@@ -118,8 +118,8 @@ def _stake(about: dict[str, Any]) -> str:
     return (
         f"\n\nThe profit is in {currency}, at the journey's costs: {costs['contact_cost']:g} a contact, "
         f"{costs['incentive_cost']:g} an incentive, an accept rate of {percent(costs['accept_rate'])}, and "
-        f"{about['stake']:,.2f} at stake with every customer (what those who stayed brought on average, less what "
-        "those who churned did)."
+        f"{about['stake']:,.2f} at stake on average. A customer's own is what those who stayed and had spent alike "
+        "brought, less the share of it that churners brought all the same; no value model has a say in it."
     )
 
 

@@ -185,7 +185,7 @@ def _about(
         "grade": asdict(assessment.grade),
         "metrics": finite(assessment.metrics),
         "rules": {name: finite(found) for name, found in assessment.rules.items()},
-        "stake": assessment.offer.stake if assessment.offer else None,
+        "stake": float(np.mean(assessment.offer.stake)) if assessment.offer else None,
     }
 
 
