@@ -47,6 +47,7 @@ _BLOCKS = {
     "calibrate": "calibration and intervals",
     "test": "the numbers of this card",
 }
+_BASES = {"churn": "Churned", "next_stage": "Changed stage", "cltv": "Brought on average"}
 _FEATURES_TOLD = 3  # per reason code: its strongest
 _NEGLIGIBLE = 0.005  # share of all effects below which a reason code is only named
 
@@ -63,7 +64,7 @@ def card(trained: Trained, parts: list[Importance] | None = None) -> str:
         f"# {cell(journey.journey)}.{trained.task}",
         f"**Grade {cell(about['grade']['words'])}**",
         f"## What it predicts\n\n{target(task, journey)}\n\nAsked of {asked(task.eligibility)}.",
-        f"## Data\n\n{_data(about, journey)}",
+        f"## Data\n\n{_data(about, journey, trained.task)}",
         f"## Measured beside simple rules\n\n{_measured(trained)}",
         f"## Predicted and true\n\n{_calibration(trained)}",
         f"## Where it is worse\n\n{segment_tables(trained)}",
@@ -75,12 +76,23 @@ def card(trained: Trained, parts: list[Importance] | None = None) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _data(about: dict[str, Any], journey: Journey) -> str:
+def _data(about: dict[str, Any], journey: Journey, task: str) -> str:
     log, told = about["log"], f"{cell(journey.description).rstrip('.')}.\n\n" if journey.description else ""
     return (
         f"{told}{log['rows']:,} events from {log['first']} to {log['last']} (digest `{log['digest'][:12]}`), "
         f"{about['customers']:,} customers at {len(about['cutoffs'])} cutoffs: {about['rows']:,} examples. "
-        f"Features: digest `{about['features'][:12]}`."
+        f"Features: digest `{about['features'][:12]}`.\n\n{_bases(about, task)}"
+    )
+
+
+def _bases(about: dict[str, Any], task: str) -> str:
+    """How many were asked about and what came of them, from cutoff to cutoff."""
+    found, newest = about["by_cutoff"], about["by_cutoff"][-1]
+    sizes, bases = sorted(one["customers"] for one in found), sorted(one["base"] for one in found)
+    first, last = mean(task, bases[0]), mean(task, bases[-1])
+    return (
+        f"{sizes[0]:,} to {sizes[-1]:,} customers were asked about at a cutoff, {newest['customers']:,} at the newest. "
+        f"{_BASES[task]}: {first} to {last}, {mean(task, newest['base'])} at the newest."
     )
 
 
