@@ -147,6 +147,13 @@ def test_the_profit_of_a_campaign_by_hand() -> None:
     assert churn_metrics(y, p, OFFER).items() > found.items()
 
 
+def test_each_customers_own_stake_counts() -> None:
+    y, p = np.array([1, 0]), np.array([0.5, 0.5])
+    worth = Offer(OFFER.campaign, stake=np.array([0.0, 400.0]))
+    # Contacting the first was never expected to pay; the second stayed.
+    assert profit_metrics(y, p, worth) == {"profit": -3.0, "profit_best_cut": 0.0}
+
+
 def test_no_contact_earns_nothing_and_costs_nothing() -> None:
     assert profit_metrics(np.array([1, 0]), np.array([0.2, 0.1]), OFFER) == {"profit": 0.0, "profit_best_cut": 8.0}
     assert profit_metrics(np.array([0, 0]), np.array([0.2, 0.1]), OFFER)["profit_best_cut"] == 0

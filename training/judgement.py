@@ -108,6 +108,7 @@ def prepare(on: Ground, blocks: Blocks) -> Prepared:
 def judge(prepared: Prepared, recipe: Recipe, threads: int) -> Judged:
     """Fit on the blocks before the test and judge there, by the recipe as it is (`Prepared.sized`)."""
     on, blocks, fitted = prepared.on, prepared.blocks, prepared.fitted(recipe, threads)
-    terms = offer(on.journey, on.events, on.data, blocks.test[0]) if on.data.task == "churn" else None
+    tested = on.data.rows.filter(on.data.at(blocks.test))
+    terms = offer(on.journey, on.events, on.data, blocks.test[0], tested) if on.data.task == "churn" else None
     found = assess(on.journey, on.data, prepared.matrix, blocks, fitted, on.columns, terms)
     return Judged(prepared.encoding, fitted, found)

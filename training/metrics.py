@@ -148,7 +148,7 @@ def profit_metrics(y: Array, p: Array, offer: Offer) -> dict[str, float]:
         return {"profit": np.nan, "profit_best_cut": np.nan}
     expected = contact_profit(p, offer.stake, offer.campaign)
     order = np.argsort(-expected, kind="stable")
-    earned = tied_means(contact_profit(y, offer.stake, offer.campaign), p)[order]
+    earned = tied_means(contact_profit(y, offer.stake, offer.campaign), expected)[order]
     sums = np.concatenate([[0.0], np.cumsum(earned)])
     return {
         "profit": float(sums[best_length(expected[order])]) / len(y),

@@ -20,6 +20,8 @@ from features.log import EventLog
 from features.schema import TIME, to_text
 from training.assess import Assessment
 from training.blocks import Blocks, grown_again, split
+from training.by_cutoff import by_cutoff
+from training.doubts import doubts, frequencies
 from training.drift import drift
 from training.encoding import Encoding
 from training.examples import Examples, examples
@@ -128,13 +130,15 @@ def _train_task(on: Ground, how: _How) -> Trained:
     encoding = on.encoding(data.rows)
     grower = on.grower(recipe, encoding, threads)
     served = fit_all(task, grower, data, encoding.matrix(data.rows), judged.fitted.grown.rounds)
-    about = _about(journey, data, task, prepared.blocks, recipe, judged.assessment)
+    about, intervals = _about(journey, data, task, prepared.blocks, recipe, judged.assessment), judged.fitted.intervals
     about |= {
         # What was asked for before it was cut to few rows: a business that grew is no change of recipe.
         "asked_recipe": (how.recipe if recipe == given else recipe).to_json(),
         "log": how.fingerprint,
         "names": list(encoding.names),
-        "warnings": warnings,
+        "warnings": [*warnings, *doubts(data.task, judged.assessment, intervals.coverage if intervals else None)],
+        "frequencies": None if data.task == "cltv" else frequencies(judged.assessment),
+        "by_cutoff": by_cutoff(journey, data),
         "tuning": study.words if study else None,
     }
     test_rows = data.rows.filter(data.at(prepared.blocks.test))
@@ -188,7 +192,7 @@ def _about(
         "grade": asdict(assessment.grade),
         "metrics": finite(assessment.metrics),
         "rules": {name: finite(found) for name, found in assessment.rules.items()},
-        "stake": assessment.offer.stake if assessment.offer else None,
+        "stake": float(np.mean(assessment.offer.stake)) if assessment.offer else None,
     }
 
 
