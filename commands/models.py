@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from features.log import EventLog
 
 
+TrustOption = Annotated[
+    list[str] | None,
+    typer.Option("--trust", help="A feature known before the cutoff although it tells all; repeatable."),
+]
+
+
 def train(
     journey: JourneyArgument,
     task: TaskOption = None,
     tune: Annotated[int, typer.Option(help="Recipes to try for each task, on cutoffs before the test.", min=0)] = 0,
-    trust: Annotated[
-        list[str] | None, typer.Option(help="A feature known before the cutoff although it tells all; repeatable.")
-    ] = None,
+    trust: TrustOption = None,
 ) -> None:
     """Train the journey's tasks and register them as challengers.
 
@@ -44,6 +48,7 @@ def backtest(
     journey: JourneyArgument,
     origins: Annotated[int, typer.Option(help="How many: the newest cutoffs whose horizon is over.", min=1)] = 6,
     task: TaskOption = None,
+    trust: TrustOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every number as JSON.")] = False,
 ) -> None:
     """Train anew at each of several origins on what was known then, and test on what came next.
@@ -61,7 +66,7 @@ def backtest(
     names, recipe = opened.tasks(definition, task), Recipe()
     resolved, log = opened.log(journey)
     with progress(2 + origins * len(names)) as report:
-        found = run(resolved, log, names, recipe, origins, usable_cpus(), report)
+        found = run(resolved, log, names, recipe, origins, usable_cpus(), report, tuple(trust or ()))
         report("logging to MLflow")
         opened.tracking().log_backtest(resolved, found, recipe, current().run_id)
     if as_json:

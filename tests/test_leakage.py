@@ -15,6 +15,7 @@ from features.errors import InputError
 from features.log import read
 from features.schema import CUSTOMER, CUTOFF, TIME, VALUE
 from training.alone import aucs
+from training.backtest import backtest
 from training.drift import Drift, drift
 from training.examples import Examples, examples
 from training.leakage import refuse_later_events
@@ -149,6 +150,8 @@ def test_a_feature_that_looks_ahead_fails_training_by_its_name(tmp_path):
     journey, log = shop(tmp_path, DEFINITION + "features: ahead.py\n")
     with pytest.raises(InputError, match="feature wait_days: its value changes when the events after the cutoff"):
         train(journey, log, ["churn"], SMALL, 1, lambda _: None)
+    with pytest.raises(InputError, match="feature wait_days: its value changes when the events after the cutoff"):
+        backtest(journey, log, ["churn"], SMALL, 1, 1, lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +168,8 @@ def hindsight(tmp_path_factory):
 def test_a_profile_column_that_is_static_in_name_only_fails_training(hindsight):
     with pytest.raises(InputError, match="feature profile_last_seen: alone it tells who churns"):
         train(*hindsight, ["churn"], SMALL, 1, lambda _: None)
+    with pytest.raises(InputError, match="feature profile_last_seen: alone it tells who churns"):
+        backtest(*hindsight, ["churn"], SMALL, 1, 1, lambda _: None)
 
 
 # Test cutoffs that differ

@@ -17,10 +17,10 @@ from features.definition import read as read_journey
 from features.labels import tasks
 from features.log import read
 from features.schema import CUSTOMER, to_text
-from training.backtest import fitting
 from training.blocks import split
 from training.examples import as_known_at, examples
 from training.judgement import ground, judge, prepare
+from training.origins import fitting
 from training.recipe import Recipe
 
 QUICK_CUSTOMERS = 3000
