@@ -81,14 +81,19 @@ def promote(
     task: Annotated[str, typer.Argument(help="churn, next_stage, cltv or all.")] = "all",
     version: Annotated[int | None, typer.Argument(help="Default: the challenger.")] = None,
     accept_grade: Annotated[str | None, typer.Option(help="C: promote although not told apart from a rule.")] = None,
+    accept_definition: Annotated[
+        bool, typer.Option("--accept-definition", help="Promote by its grade although events, stages or task changed.")
+    ] = False,
 ) -> None:
     """Make a challenger the champion if its grade and its lead allow it.
+
+    A version that was rolled back is promoted only by its number.
 
     Example: journeycast promote complete_journey churn
     """
     if accept_grade not in (None, "C"):
         raise InputError("--accept-grade", repr(accept_grade), "C; a model of grade D is never promoted")
-    decisions = promote_tasks(journey, task, version, accept_grade == "C")
+    decisions = promote_tasks(journey, task, version, accept_grade == "C", accept_definition)
     if not all(decisions):
         raise typer.Exit(1)
 
@@ -121,18 +126,21 @@ def train_tasks(
     return [(one.task, one.model.about) for one in trained]
 
 
-def promote_tasks(name: str, task: str, version: int | None, accept_c: bool) -> list[bool]:
-    """Promote a task's challenger, or all; whether each was."""
+def promote_tasks(
+    name: str, task: str, version: int | None, accept_c: bool, accept_definition: bool = False
+) -> list[bool]:
+    """Promote a task's challenger, or all; whether each is the champion now."""
     from training.cpus import usable_cpus
+    from training.promote import Accepted
     from training.promote import promote as decide
 
     definition, _ = opened.journey(name)
     names = opened.tasks(definition, None if task == "all" else [task])
-    read = partial(opened.log, name)
+    read, accepted = partial(opened.log, name), Accepted(accept_c, accept_definition)
     decided = []
     for one in names:
-        decision = decide(opened.tracking(), definition.journey, read, one, version, accept_c, usable_cpus())
-        verb = "promoted" if decision.promoted else "not promoted"
+        decision = decide(opened.tracking(), definition.journey, read, one, version, accepted, usable_cpus())
+        verb = "promoted" if decision.promoted else "unchanged" if decision.idle else "not promoted"
         print(f"{decision.name} version {decision.version or '-'} {verb}: {decision.words}")
-        decided.append(decision.promoted)
+        decided.append(decision.promoted or decision.idle)
     return decided

@@ -53,7 +53,6 @@ def models(state: Shared) -> Models:
 
 Task = Annotated[Literal["churn", "next_stage", "cltv"], PathParameter(description="The task.")]
 Version = Annotated[int, PathParameter(ge=1, le=2**31 - 1, description="The version, as GET /v1/models lists them.")]
-CardFormat = Annotated[Literal["json", "markdown"] | None, Query(description="Default: as Accept says, else JSON.")]
 _PICTURE = re.compile(rb"(?<!\\)\]\((\w+\.png)\)")  # beside the card in the run's artifacts, below plots/ here
 Plot = Literal["calibration", "lift_and_gains", "confusion", "deciles", "intervals", "shap_summary", "tuning"]
 
