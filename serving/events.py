@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -82,6 +82,15 @@ def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Added:
         return Added(set(found.scalars()))
     statement = insert_new(connection).returning(events.c.event_id)
     return Added(set(connection.execute(statement, list(rows)).scalars()))
+
+
+def owners(connection: Connection, journey: str, event_ids: Collection[str]) -> dict[str, str]:
+    """The customer of each of these events that the store holds."""
+    if not event_ids:
+        return {}
+    wanted = select(events.c.event_id, events.c.customer_id)
+    found = connection.execute(wanted.where(events.c.journey == journey, events.c.event_id.in_(event_ids)))
+    return {row.event_id: row.customer_id for row in found}
 
 
 def add_contacts(connection: Connection, journey: str, of: Select[*tuple[Any, ...]]) -> None:

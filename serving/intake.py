@@ -6,7 +6,7 @@ so a single event costs little more than one of a hundred, and nothing is acknow
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from queue import Full, Queue
 from threading import Lock, Thread
@@ -20,14 +20,14 @@ from serving import events, replies
 from serving.clock import now
 from serving.database import StoreError
 from serving.kept_out import barred
-from serving.present import present
+from serving.present import present, scored_until
 from serving.replies import Keyed
 from serving.store import Store
 
-ACCEPTED, DUPLICATE, ERASED, AHEAD, REFUSED = "a", "d", "e", "f", "r"  # what becomes of an event
+ACCEPTED, DUPLICATE, ERASED, AHEAD, REFUSED, OTHERS = "a", "d", "e", "f", "r", "o"  # what becomes of an event
 AT_ONCE = 5_000  # events of one transaction, about
 WAITING = 2_000  # requests; more are told to come again
-_STRAYS = DAY  # an event may be known so far ahead of all clocks; further is a mistake
+_STRAYS = DAY  # an event may lie so far ahead of all clocks; further is a mistake
 
 
 class Reply(NamedTuple):
@@ -206,13 +206,14 @@ def _outcomes(
     """Write what can be; a letter for each event of each request."""
     rows = [row for request in requests for row in request]
     here = present(connection, journey)
+    furthest = max(moment, scored_until(connection, journey) or moment) + _STRAYS  # not `here`: an event moves that
     kept_out = barred(connection, journey, {row[CUSTOMER] for row in rows})
     letters, seen, wanted = list[str](), set[str](), list[dict[str, Any]]()
     for row in rows:
         known_at = _known_at(row, here)
         if row[CUSTOMER] in kept_out:
             letters.append(ERASED)
-        elif known_at > max(moment, here or moment) + _STRAYS:
+        elif max(known_at, row[TIME]) > furthest:
             letters.append(AHEAD)
         elif row[EVENT_ID] in seen:
             letters.append(DUPLICATE)
@@ -221,15 +222,22 @@ def _outcomes(
             letters.append(ACCEPTED)
             wanted.append({**row, KNOWN_AT: known_at})
     added = add(connection, wanted)
-    told = iter(_settled(letter, row[EVENT_ID], added) for letter, row in zip(letters, rows, strict=True))
+    again = {row[EVENT_ID] for letter, row in zip(letters, rows, strict=True) if letter == DUPLICATE}
+    owners = events.owners(connection, journey, (again | {row[EVENT_ID] for row in wanted} - added.new) - added.refused)
+    told = iter(_settled(letter, row, added, owners) for letter, row in zip(letters, rows, strict=True))
     return ["".join(next(told) for _ in request) for request in requests]
 
 
-def _settled(letter: str, event_id: str, added: events.Added) -> str:
+def _settled(letter: str, row: dict[str, Any], added: events.Added, owners: Mapping[str, str]) -> str:
     """What became of an event once the store has said what it took."""
-    if letter in (ACCEPTED, DUPLICATE) and event_id in added.refused:
+    event_id = row[EVENT_ID]
+    if letter not in {ACCEPTED, DUPLICATE}:
+        return letter
+    if event_id in added.refused:
         return REFUSED
-    return DUPLICATE if letter == ACCEPTED and event_id not in added.new else letter
+    if owners.get(event_id, row[CUSTOMER]) != row[CUSTOMER]:
+        return OTHERS
+    return letter if event_id in added.new else DUPLICATE
 
 
 def _known_at(row: dict[str, Any], here: int | None) -> int:

@@ -28,7 +28,7 @@ from serving.audit import Entry
 from serving.clock import now
 from serving.erasure import allow, erase, holders
 from serving.filters import Filters
-from serving.kept_out import alone, kept_out
+from serving.kept_out import alone, barred, kept_out
 from serving.planning import Cut
 from serving.proposals import Proposal, create
 from serving.state import Settings
@@ -214,6 +214,17 @@ def test_a_run_does_not_end_while_a_customer_is_erased(store, url):
                 pass
             assert store.latest_run("shop") is None
         assert run.result() == store.latest_run("shop").id
+
+
+def test_only_the_hashes_that_are_asked_for_are_read(store, url, monkeypatch):
+    monkeypatch.setattr("serving.kept_out._AT_ONCE", 2)
+    for name in ("a", "b", "c", "d"):
+        erase(store, "shop", name)
+    allow(store, "shop", "d")
+    with store.transaction() as connection:
+        monkeypatch.setattr("serving.kept_out.kept_out", None)
+        assert barred(connection, "shop", ["x", "a", "y", "c", "d"]) == {"a", "c"}
+        assert barred(connection, "other", ["a"]) == set()
 
 
 def test_neither_histories_nor_vectors_come_back(store, url):

@@ -10,19 +10,21 @@ import pytest
 from spec import SHOP
 from sqlalchemy import select
 from starlette.testclient import TestClient
-from stores import execute
+from stores import answer_of, execute
 from test_events_http import ANY, VARIED, purchase, statuses
 from test_events_http import row as row_of
 
 from features.errors import NoModelError
-from features.schema import CUSTOMER, DAY, KNOWN_AT
+from features.schema import CUSTOMER, DAY, EVENT_ID, KNOWN_AT, TIME
 from serving import events
 from serving.app import create_app
+from serving.clock import now
 from serving.intake import Intake
 from serving.state import Settings
 from serving.tables import events as stored_events
 
 JOURNEY = "shop"
+HOUR = DAY // 24
 NOTED = SHOP.model_copy(update={"properties": {"note": "category"}})
 
 
@@ -100,3 +102,53 @@ def test_what_the_store_does_not_take_is_rejected_and_the_rest_of_all_requests_i
             found = [intake.submit([row("a"), row(long), row("b")]), intake.submit([row("c")])]
         assert [one.result().outcomes for one in (first, *found)] == ["a", "ara", "a"]
     assert known(url, CUSTOMER) == [("first",), ("a",), ("b",), ("c",)]
+
+
+# the clock
+
+
+def test_events_do_not_push_the_limit_ahead_of_them(empty, url):
+    ahead = now() + 23 * HOUR
+    sent = [purchase("a", ahead + days * DAY) for days in range(4)]
+    assert [statuses(send(empty, one))[0] for one in sent] == ["accepted", *["rejected"] * 3]
+    assert known(url, TIME) == [(ahead,)]
+
+
+def test_the_limit_goes_with_the_runs(empty, store):
+    ahead = now() + 30 * DAY
+    store.write_run("shop", ahead, now(), {}, [answer_of("a")])
+    assert statuses(send(empty, purchase("a", ahead + HOUR), purchase("a", ahead + 2 * DAY))) == [
+        "accepted",
+        "rejected",
+    ]
+
+
+def test_what_comes_in_while_a_run_is_written_is_known_from_its_cutoff_on(store, url):
+    outcomes = []
+
+    def answers():
+        with closing(Intake(store, JOURNEY)) as intake:
+            outcomes.append(intake.submit([row("late")]).result().outcomes)
+        yield answer_of("a")
+
+    store.write_run("shop", 10 * DAY, 11 * DAY, {}, answers())
+    assert outcomes == ["a"]
+    assert known(url, TIME, KNOWN_AT) == [(DAY, 10 * DAY)]
+
+
+# whose
+
+
+def test_an_id_of_another_customers_event_is_refused(empty, url):
+    first = purchase("a", DAY, event_id="1")
+    assert statuses(send(empty, first, purchase("b", DAY, event_id="1"), first)) == [
+        "accepted",
+        "rejected",
+        "duplicate",
+    ]
+    response = send(empty, first, purchase("b", DAY, event_id="1"), purchase("b", DAY, event_id="2"))
+    assert statuses(response) == ["duplicate", "rejected", "accepted"]
+    problem = response.json()["results"][1]["problem"]
+    assert (problem["status"], problem["code"]) == (409, "event_id_taken")
+    assert post(empty, purchase("b", DAY, event_id="1")).status_code == 409
+    assert known(url, CUSTOMER, EVENT_ID) == [("a", "1"), ("b", "2")]
