@@ -12,7 +12,10 @@ from urllib.parse import quote
 import openpyxl
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from shown import HOSTILE, fill
+from starlette.datastructures import QueryParams
 from starlette.testclient import TestClient
 from stores import execute
 from test_http_lists import untrained
@@ -20,6 +23,7 @@ from test_http_lists import untrained
 from features.journey import Campaign
 from serving import audit, keys, tables
 from serving.app import create_app
+from serving.pages import lists
 from serving.state import Settings
 from serving.store import Store
 
@@ -111,6 +115,27 @@ def test_pages_follow_one_another_to_the_end(client):
         found = re.search(r'href="([^"]+)" rel="next"', text)
         address = unescape(found[1]) if found else None
     assert len(seen) == len(set(seen)) == 121
+
+
+ODD = "minimum_cltv=101.23456789&contact_cost=1234567.891&accept_rate=0.000001234567&sort=profit"
+
+
+def test_no_number_of_a_list_is_rounded_on_its_way_from_page_to_page(client):
+    first = client.get(f"/?{ODD}&limit=25").text
+    for words in (r'href="([^"]+)" rel="next"', r'href="(/at-risk.csv[^"]+)"', r'name="back" value="([^"]+)"'):
+        link = unescape(re.search(words, first)[1])
+        assert set(ODD.split("&")) <= set(link.partition("?")[2].split("&"))
+        assert client.get(link).status_code == 200
+    assert 'name="minimum_cltv" inputmode="decimal" value="101.23456789"' in first
+    assert 'value="1234567.891"' in client.get("/campaigns/new?contact_cost=1234567.891").text
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.floats(1e-6, 1))
+def test_a_list_is_the_same_when_its_address_is_read_again(value, rate):
+    asked = lists.read({"minimum_cltv": [repr(value)], "accept_rate": [repr(rate)], "risk": ["high"]})
+    link = lists.address("/", lists.told(asked))
+    assert lists.read(lists.given(QueryParams(link.partition("?")[2]))) == asked
+    assert "e" not in lists.told(asked)["minimum_cltv"][0]
 
 
 def test_a_wrong_filter_is_told_in_words(client):
