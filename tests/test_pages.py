@@ -277,8 +277,8 @@ def test_a_form_leads_nowhere_else(client, back):
 
 def test_a_form_without_this_sessions_token_does_nothing(client):
     client.get("/")
-    for given in ({}, {"form_token": "made up"}):
-        response = client.post("/work", data={**given, "action": "suppress", "customer": "c003"})
+    for sent in ({}, {"form_token": "made up"}):
+        response = client.post("/work", data={**sent, "action": "suppress", "customer": "c003"})
         assert response.status_code == 403
     other = TestClient(client.app)
     response = client.post("/work", data={"form_token": token(other), "action": "suppress", "customer": "c003"})
