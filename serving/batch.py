@@ -11,6 +11,7 @@ from typing import NamedTuple
 import polars as pl
 
 from features.check import check, report_json
+from features.instants import microseconds
 from features.journey import Journey
 from features.labels import population
 from features.log import EventLog
@@ -115,10 +116,16 @@ def _score(
     answers = (answer for events in parts for answer in _answers(events, cutoff, run))
     segments = Segments(journey.profile.segments if journey.profile else (), profile)
     scored_at, versions = to_microseconds(stamp), scorer.versions
-    options = Options(journey.risk_bands, to.asked, to.event_id, beside.documents)
+    options = Options(journey.risk_bands, to.asked, to.event_id, beside.documents, _longest(journey))
     run_id = to.store.write_run(journey.journey, cutoff, scored_at, versions, answers, segments, options)
     vectors.write()
     return Scored(run_id, cutoff, done.number, scorer.versions)
+
+
+def _longest(journey: Journey) -> int:
+    """The longest horizon of what is compared with what came true."""
+    tasks = journey.tasks
+    return max((microseconds(task.within) for task in (tasks.churn, tasks.cltv) if task is not None), default=0)
 
 
 class _Run(NamedTuple):

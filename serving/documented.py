@@ -1,4 +1,4 @@
-"""What a run tells besides its answers: documents stored with it, and gone with it."""
+"""What a run tells besides its answers: documents stored with it, and gone with it but for what came true."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 import orjson
 from sqlalchemy import Connection, delete, insert, select
 
-from serving.tables import run_documents
+from serving.tables import run_documents, runs
 
 Kind: TypeAlias = Literal["journey", "data", "realised"]
 JOURNEY: Final[Kind] = "journey"
@@ -58,3 +58,12 @@ def groups(connection: Connection, run_id: int, kind: Kind) -> list[tuple[str, s
     columns = run_documents.c
     wanted = select(columns.grouping, columns.name).where(columns.run_id == run_id, columns.kind == kind)
     return sorted((grouping, name) for grouping, name in connection.execute(wanted))
+
+
+def realised(connection: Connection, journey: str, limit: int) -> list[tuple[int, dict[str, Any]]]:
+    """What came of the newest runs whose horizon is over, with their ids; of runs that are gone too."""
+    columns = run_documents.c
+    wanted = select(columns.run_id, columns.name, columns.document).join(runs, runs.c.id == columns.run_id)
+    wanted = wanted.where(runs.c.journey == journey, columns.kind == REALISED)
+    found = {int(name) if name else run_id: packed for run_id, name, packed in connection.execute(wanted)}
+    return [(run_id, orjson.loads(zlib.decompress(found[run_id]))) for run_id in sorted(found, reverse=True)[:limit]]

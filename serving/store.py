@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, select, update
 from features.errors import InputError
 from features.journey import RiskBands
 from features.schema import DAY
-from serving import changes, cursors, documented, rows
+from serving import changes, cursors, documented, retention, rows
 from serving.answers import Answer
 from serving.clock import now
 from serving.cursors import Cursor
@@ -31,7 +31,6 @@ from serving.tables import Run, histories, runs, stored_answers
 _WHOLE_LIST = Wanted()
 LATEST = select(runs).where(runs.c.journey == bindparam("journey"), WHOLE).order_by(runs.c.scored_at.desc()).limit(1)
 KEEP_CHANGES = 90 * DAY
-_ABANDONED = DAY  # a run unfinished for so long is nobody's
 _ANSWER = select(stored_answers.c.answer).where(
     stored_answers.c.run_id == LATEST.with_only_columns(runs.c.id).scalar_subquery(),
     stored_answers.c.customer_id == bindparam("customer_id"),
@@ -46,12 +45,15 @@ class Options(NamedTuple):
     `asked`: the id of a run that was asked for (`serving.runs.ask`); null: it gets an id of its own.
     `event_id`: `serving.events.newest` from before the log was read; null: not known.
     `documents` is called when all answers are written: what it gives is stored with the run.
+    `horizon`: the longest of the journey's tasks, microseconds; until it is over, one run a week is kept
+    beyond the newest.
     """
 
     bands: RiskBands | None = None
     asked: int | None = None
     event_id: int | None = None
     documents: Callable[[], Iterable[Document]] = tuple
+    horizon: int = 0
 
 
 _AS_TOLD = Options()
@@ -76,7 +78,7 @@ class Store:
     url
         SQLAlchemy's form of a database's address.
     keep
-        Runs kept per journey; older ones go when a new one is written.
+        The newest runs kept per journey; older ones go as `serving.retention` says when a new one is written.
     keep_changes
         How long changes of risk bands are kept (microseconds), whatever becomes of their runs.
     """
@@ -126,7 +128,8 @@ class Store:
             told = list(options.documents())  # before anybody has to wait
             with self.transaction(writes=True) as connection:
                 self._finish(connection, journey, run_id, before, written)
-                documented.write(connection, run_id, told)
+                documented.write(connection, run_id, told)  # of runs, too, that go now
+                retention.forget(connection, journey, run_id, self._keep, options.horizon)
         except BaseException as error:
             with suppress(StoreError), self.transaction(writes=True) as connection:
                 undo(connection, run_id, error, asked=options.asked is not None)
@@ -142,7 +145,7 @@ class Store:
         return before, run_id, stamp
 
     def _finish(self, connection: Connection, journey: str, run_id: int, before: Run | None, written: Written) -> None:
-        """Show the run and its changes, and forget what is old: all of it in one transaction."""
+        """Show the run and its changes, and forget histories that are nobody's: all of it in one transaction."""
         beside_others(connection)  # whoever erases a customer deletes from the same tables
         lock(connection)  # changes get their ids in the order in which they become visible
         newest = latest(connection, journey)
@@ -160,7 +163,6 @@ class Store:
         if before is not None:
             changes.record(connection, run_id)
         _forget_histories(connection, journey, run_id)
-        self._forget_old(connection, journey)
 
     def latest_run(self, journey: str) -> Run | None:
         """The newest run of a journey; null: none yet."""
@@ -263,13 +265,6 @@ class Store:
         except StoreError:
             self._prepared = False  # the database that comes back may be another one
             raise
-
-    def _forget_old(self, connection: Connection, journey: str) -> None:
-        of_journey = select(runs.c.id).where(runs.c.journey == journey).order_by(runs.c.scored_at.desc())
-        old = list(connection.execute(of_journey.where(WHOLE).offset(self._keep)).scalars())
-        old += connection.execute(of_journey.where(~WHOLE, runs.c.scored_at < now() - _ABANDONED)).scalars()
-        if old:
-            connection.execute(delete(runs).where(runs.c.id.in_(old)))  # scores and answers go with it
 
 
 def _forget_histories(connection: Connection, journey: str, run_id: int) -> None:

@@ -223,7 +223,9 @@ class _RunDocuments(TypedColumns):
     run_id: Named[int] = Column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     kind: Named[str] = Column(primary_key=True)  # journey, data, realised
     grouping: Named[str] = Column(primary_key=True)  # of journey: a segment or outcome; empty: everyone
-    name: Named[str] = Column(primary_key=True)  # of journey: the group
+    name: Named[str] = Column(
+        primary_key=True
+    )  # of journey: the group; of realised: the run it is of, where that is gone
     document = Column(LargeBinary, nullable=False)  # JSON, deflated
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from contextlib import closing
+from itertools import pairwise
 from threading import Event
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from spec import SHOP, at, changed, log
+from sqlalchemy import select
 from stores import answer_of
 
 from features.errors import InputError
@@ -16,8 +20,10 @@ from features.schema import DAY, to_datetime, to_text
 from serving import documented
 from serving.documented import REALISED, Document
 from serving.realised import Realised
+from serving.retention import APART, thinned
 from serving.steering import Helm, Steering
 from serving.store import Options, Store
+from serving.tables import runs
 
 JOURNEY = changed(SHOP, profile=None).model_copy(update={"observed_until": to_datetime(at(0))})
 BOUGHT = "day | event | value\n-90 | purchase | 10\n"
@@ -87,6 +93,36 @@ def test_documents_go_with_their_run(tmp_path):
         with store.transaction() as connection:
             assert documented.read(connection, first, "data") is None
             assert documented.read(connection, second, "data") == {"n": 2}
+
+
+def test_what_daily_runs_expected_is_compared_though_ten_runs_are_kept(url):
+    horizon, day = 28 * DAY, at(0)
+    with closing(Store(url, keep=3)) as store:
+        for number in range(45):
+            cutoff = day + number * DAY
+            now_journey = JOURNEY.model_copy(update={"observed_until": to_datetime(cutoff)})
+            found = Realised(store, now_journey)
+            found.add(log(BOUGHT, JOURNEY, customer="a"))
+            answers = [answer_of("a", probability=0.9)]
+            options = Options(documents=found.documents, horizon=horizon)
+            store.write_run("shop", cutoff, cutoff, {"churn": 1}, answers, options=options)
+        with store.transaction() as connection:
+            told = documented.realised(connection, "shop", 100)
+            kept = connection.execute(select(runs.c.id).order_by(runs.c.id)).scalars().all()
+    assert [run_id for run_id, _ in told] == [15, 8, 1]  # one a week; run 1 is gone, and what came of it is not
+    assert kept == [8, 15, 22, 29, 36, 43, 44, 45]
+    assert {content["bands"][0]["churned"] for _, content in told} == {1}
+
+
+@given(st.lists(st.integers(0, 100), max_size=60))
+def test_of_older_runs_those_kept_are_a_week_apart_and_stay_kept(days):
+    cutoffs = [(number, day * DAY) for number, day in enumerate(sorted(days), 1)]
+    kept = thinned(cutoffs, 20 * DAY)
+    chosen = [cutoff for number, cutoff in cutoffs if number in kept]
+    assert all(later - earlier >= APART for earlier, later in pairwise(chosen))
+    assert all(cutoff >= 20 * DAY for cutoff in chosen)
+    assert thinned([one for one in cutoffs if one[0] in kept], 20 * DAY) == kept
+    assert bool(kept) == any(cutoff >= 20 * DAY for _, cutoff in cutoffs)
 
 
 def test_events_are_counted_by_day_and_type_in_parts_as_in_one():
