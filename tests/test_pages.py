@@ -24,6 +24,7 @@ from features.journey import Campaign
 from serving import audit, keys, tables
 from serving.app import create_app
 from serving.pages import download, lists, words
+from serving.pages import journey as journey_page
 from serving.state import Settings
 from serving.store import Store
 
@@ -400,6 +401,22 @@ def test_two_groups_are_compared(client):
     text = client.get("/journey?group=outcome:churned&compare=outcome:stayed").text
     assert "outcome stayed" in text
     assert "against" in text
+
+
+def test_what_only_one_of_two_groups_did_is_none_of_the_others():
+    def did(event, share, to):
+        stages = [{"stage": "active"}]
+        point = {"stage": "active", "event": event, "channel": "web", "share": share, "count": 5}
+        move = {"from": "active", "to": to, "way": "on", "count": 3, "share": 1.0, "median_days": 2.0}
+        return {"stages": stages, "touchpoints": [point], "transitions": [move]}
+
+    mine, other = did("visit", 0.25, "lapsed"), did("ticket", 0.75, "lost")
+    (stage, points), *_ = journey_page._touchpoints(mine, other)
+    assert stage == "active"
+    assert [(one["event"], one["share"], one["other"]) for one in points] == [("ticket", 0.0, 0.75), ("visit", 0.25, 0)]
+    moves = journey_page._moves(mine, other)
+    shares = {move["to"]: (move["share"], beside["share"]) for move, beside in moves}
+    assert shares == {"lapsed": (1.0, 0.0), "lost": (0.0, 1.0)}
 
 
 def test_a_group_that_is_none_is_refused_with_those_there_are(client):
