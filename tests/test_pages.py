@@ -419,6 +419,12 @@ def test_what_only_one_of_two_groups_did_is_none_of_the_others():
     assert shares == {"lapsed": (1.0, 0.0), "lost": (0.0, 1.0)}
 
 
+def test_a_line_keeps_the_distance_of_its_points_and_leaves_out_what_is_only_expected():
+    trend = [{"cutoff": f"2024-01-{day:02}T00:00:00Z", "value": value} for day, value in ((1, 1.0), (2, 2.0), (5, 3.0))]
+    kpi = {"name": "cltv", "value": 9.0, "trend": [*trend, {"cutoff": "2024-02-01T00:00:00Z", "value": 9.0}]}
+    assert journey_page._kpi(kpi, None, "2024-02-01T00:00:00Z")["spark"] == "M0.0 26.0 L25.0 14.0 L100.0 2.0"
+
+
 def test_a_group_that_is_none_is_refused_with_those_there_are(client):
     response = client.get("/v1/journey?group=age:12")
     assert response.status_code == 422

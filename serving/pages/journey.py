@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
+from features.schema import to_text
 from serving import journeys
 from serving.asked import Name
 from serving.journeys import NoJourneyError
@@ -22,6 +24,7 @@ from serving.store import NoScoresError
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
+_EXPECTED = ("cltv", "cltv_cac")  # whose newest value is expected, and those before realised
 _FEW = 20  # customers of a group below which a rate tells nothing
 _TOUCHPOINTS = 8  # shown of each stage
 _MOVE, _TOUCHPOINT = ("from", "to", "way"), ("stage", "event", "channel")
@@ -45,7 +48,7 @@ def journey(
     except (NoScoresError, NoJourneyError) as error:
         return page(request, "empty.html", {"problem": error}, here="journey")
     mine, other = found.maps[0], found.maps[1] if compare else None
-    kpis = [_kpi(kpi, _of(other, "kpis", kpi["name"], "name")) for kpi in mine["kpis"]]
+    kpis = [_kpi(kpi, _of(other, "kpis", kpi["name"], "name"), to_text(found.run.cutoff)) for kpi in mine["kpis"]]
     context = {
         "run": found.run,
         "groups": by_grouping(found.groups),
@@ -99,11 +102,14 @@ def _unknown(kpis: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(", ".join(titles), why) for why, titles in found.items()]
 
 
-def _kpi(kpi: dict[str, Any], other: dict[str, Any] | None) -> dict[str, Any]:
-    values = [point["value"] for point in kpi["trend"]]
+def _kpi(kpi: dict[str, Any], other: dict[str, Any] | None, newest: str) -> dict[str, Any]:
+    """A KPI as the page shows it; what is only expected yet is no part of its line."""
+    points = [one for one in kpi["trend"] if kpi["name"] not in _EXPECTED or one["cutoff"] != newest]
+    times = [datetime.fromisoformat(one["cutoff"]).timestamp() for one in points]
+    line = spark([one["value"] for one in points], times)
     beside = other["value"] if other else None
     apart = kpi["value"] - beside if kpi["value"] is not None and beside is not None else None
-    return kpi | {"spark": spark(values), "other": beside, "difference": apart}
+    return kpi | {"spark": line, "drawn": points, "other": beside, "difference": apart}
 
 
 def _moves(mine: dict[str, Any], other: dict[str, Any] | None) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
