@@ -24,6 +24,7 @@ from features.journey import Campaign
 from serving import audit, keys, tables
 from serving.app import create_app
 from serving.pages import download, lists, words
+from serving.pages import journey as journey_page
 from serving.state import Settings
 from serving.store import Store
 
@@ -173,7 +174,7 @@ def test_the_reasons_of_a_customer_add_up_as_they_are_written(client):
     text = client.get("/customers/c005").text
     for body in re.findall(r'<table class="tight sum">.*?<tbody>(.*?)</tbody>', text, re.DOTALL):
         amounts = [
-            float(a.replace("−", "-").replace("+", "").replace(",", "").removesuffix(" %"))
+            float(a.replace("−", "-").replace("+", "").replace(",", "").removesuffix(" %").removesuffix(" points"))
             for a in re.findall(r'how-much">([^<]+)<', body)
         ]
         assert sum(amounts[:-1]) == pytest.approx(amounts[-1], abs=1e-6)
@@ -243,6 +244,36 @@ def test_a_sheet_too_long_is_refused_in_words_and_csv_is_never_cut(client, monke
     assert "take it as CSV" in response.text
     assert len(client.get("/at-risk.csv").content.decode().splitlines()) == 122
     assert client.get("/at-risk.xlsx?customer=c01").status_code == 200
+
+
+# said in words
+
+
+def test_a_cookie_that_says_nothing_readable_is_not_heard(client):
+    for said in ("bnVsbA==", "MQ==", "WzFd", "e30=", "%%%", "W1sxXV0="):
+        client.cookies.set("journeycast_said", said)
+        assert client.get("/data").status_code == 200, said
+
+
+def test_a_share_moves_by_points(client):
+    text = client.get("/customers/c005").text
+    amounts = re.findall(r'how-much">([^<]+)<', text.split('id="task-churn"')[1].split('id="task-cltv"')[0])
+    assert amounts[0].endswith(" %")
+    assert amounts[-1].endswith(" %")
+    assert {amount.split(" ")[1] for amount in amounts[1:-1]} == {"points"}
+
+
+def test_every_segment_of_a_link_is_kept_when_the_form_is_applied(client):
+    text = client.get("/?segment=age:young&segment=age:old").text
+    form = text.split('<form action="/"')[1].split("</form>")[0]
+    assert '<option value="age:young" selected>' in form
+    assert form.count(" selected>young") == 1
+    assert 'type="hidden" name="segment" value="age:old"' in form
+    assert " selected>old" not in form
+
+
+def test_one_is_told_as_one():
+    assert (words.counted(1, "event"), words.counted(1200, "event")) == ("1 event", "1,200 events")
 
 
 # work
@@ -372,6 +403,28 @@ def test_two_groups_are_compared(client):
     assert "against" in text
 
 
+def test_what_only_one_of_two_groups_did_is_none_of_the_others():
+    def did(event, share, to):
+        stages = [{"stage": "active"}]
+        point = {"stage": "active", "event": event, "channel": "web", "share": share, "count": 5}
+        move = {"from": "active", "to": to, "way": "on", "count": 3, "share": 1.0, "median_days": 2.0}
+        return {"stages": stages, "touchpoints": [point], "transitions": [move]}
+
+    mine, other = did("visit", 0.25, "lapsed"), did("ticket", 0.75, "lost")
+    (stage, points), *_ = journey_page._touchpoints(mine, other)
+    assert stage == "active"
+    assert [(one["event"], one["share"], one["other"]) for one in points] == [("ticket", 0.0, 0.75), ("visit", 0.25, 0)]
+    moves = journey_page._moves(mine, other)
+    shares = {move["to"]: (move["share"], beside["share"]) for move, beside in moves}
+    assert shares == {"lapsed": (1.0, 0.0), "lost": (0.0, 1.0)}
+
+
+def test_a_line_keeps_the_distance_of_its_points_and_leaves_out_what_is_only_expected():
+    trend = [{"cutoff": f"2024-01-{day:02}T00:00:00Z", "value": value} for day, value in ((1, 1.0), (2, 2.0), (5, 3.0))]
+    kpi = {"name": "cltv", "value": 9.0, "trend": [*trend, {"cutoff": "2024-02-01T00:00:00Z", "value": 9.0}]}
+    assert journey_page._kpi(kpi, None, "2024-02-01T00:00:00Z")["spark"] == "M0.0 26.0 L25.0 14.0 L100.0 2.0"
+
+
 def test_a_group_that_is_none_is_refused_with_those_there_are(client):
     response = client.get("/v1/journey?group=age:12")
     assert response.status_code == 422
@@ -404,7 +457,7 @@ def confirm(client, shown):
 
 def test_a_file_is_shown_as_understood_and_stored_once_confirmed(client):
     shown = upload(client)
-    assert "1 rows with no readable time are left out" in shown.text
+    assert "1 row with no readable time is left out" in shown.text
     assert "28 Dec 2024, 10:00 UTC" in shown.text
     assert stored_events(client) == []
     done = confirm(client, shown)

@@ -17,6 +17,7 @@ from serving.pages import figures
 from serving.pages.route import PageRoute
 from serving.pages.sessions import Visitor, needs
 from serving.pages.templating import page
+from serving.pages.words import counted
 from serving.pages.work import in_words
 from serving.state import Shared, State
 from serving.store import NoScoresError, run_of
@@ -109,7 +110,8 @@ def _since(state: State, run: Run | None) -> int:
 
 
 def _told(done: uploads.Stored) -> str:
-    said = [f"{done.accepted:,} events are stored; predictions of their customers know of them from now on."]
+    stored = counted(done.accepted, "event is", "events are")
+    said = [f"{stored} stored; predictions of their customers know it from now on."]
     if done.duplicates:
         said.append(f"{done.duplicates:,} were there already.")
     if done.erased:

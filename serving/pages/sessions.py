@@ -135,7 +135,7 @@ def heard(request: Request) -> list[tuple[str, str]]:
     try:
         found = orjson.loads(urlsafe_b64decode(request.cookies.get(SAID, "")))
         return [(str(kind), str(text)) for kind, text in found]
-    except ValueError:  # there is none, or none that we wrote
+    except (ValueError, TypeError):  # there is none, or none that we wrote
         return []
 
 
