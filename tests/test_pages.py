@@ -18,7 +18,7 @@ from stores import execute
 from test_http_lists import untrained
 
 from features.journey import Campaign
-from serving import audit, keys, tables
+from serving import audit, keys, tables, uploads
 from serving.app import create_app
 from serving.rates import Rates
 from serving.state import Settings
@@ -402,6 +402,21 @@ def test_a_file_that_cannot_be_used_says_why(client, body, name, said):
     response = upload(client, body, name)
     assert "Nothing was stored" in response.text
     assert said in response.text
+
+
+def test_a_file_waits_for_its_own_session_in_a_folder_of_the_servers_alone(client):
+    folder = client.app.state.journeycast.uploads
+    shown = upload(client)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert len(list(folder.iterdir())) == 1
+    other = TestClient(client.app)
+    assert "Nothing was stored" in confirm(other, shown).text
+    assert stored_events(client) == []
+    uploads.tidy(folder, 3600.0)
+    assert len(list(folder.iterdir())) == 1
+    uploads.tidy(folder, 0.0)
+    assert "upload it again" in confirm(client, shown).text.lower()
+    assert list(folder.iterdir()) == []
 
 
 def test_a_name_that_nobody_was_given_stores_nothing(client):
