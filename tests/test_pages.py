@@ -314,6 +314,13 @@ def test_a_plan_sent_twice_is_one_campaign_and_one_of_an_older_run_is_none(clien
     assert len(client.get("/v1/campaigns").json()["campaigns"]) == 1
 
 
+def test_nothing_is_rolled_back_before_someone_is_sure(client):
+    back = {"form_token": token(client)}
+    answers = [client.post("/models/churn/rollback", data=back | more).text for more in ({}, {"sure": "yes"})]
+    assert ["tick Sure" in text for text in answers] == [True, False]
+    assert "cannot be steered" in answers[1]
+
+
 def test_costs_at_which_nobody_pays_are_told(client):
     text = client.get("/campaigns/new?contact_cost=100000").text
     assert "expected to pay" in text
