@@ -21,6 +21,7 @@ from serving.database import StoreError, connect, lock, prepare
 from serving.database import transaction as begin
 from serving.documented import Document
 from serving.filters import Wanted
+from serving.kept_out import beside_others
 from serving.listing import Page, page
 from serving.rows import CHUNK, Held, Written
 from serving.runs import WHOLE, begin_run, undo
@@ -145,6 +146,7 @@ class Store:
 
     def _finish(self, connection: Connection, journey: str, run_id: int, before: Run | None, written: Written) -> None:
         """Show the run and its changes, and forget histories that are nobody's: all of it in one transaction."""
+        beside_others(connection)  # whoever erases a customer deletes from the same tables
         lock(connection)  # changes get their ids in the order in which they become visible
         newest = latest(connection, journey)
         if (newest and newest.id) != (before and before.id):
