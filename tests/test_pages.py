@@ -21,10 +21,11 @@ from stores import execute
 from test_http_lists import untrained
 
 from features.journey import Campaign
-from serving import audit, keys, tables
+from serving import audit, keys, tables, uploads
 from serving.app import create_app
 from serving.pages import download, lists, words
 from serving.pages import journey as journey_page
+from serving.rates import Rates
 from serving.state import Settings
 from serving.store import Store
 
@@ -348,10 +349,22 @@ def test_a_form_without_this_sessions_token_does_nothing(client):
     assert not status(client, "c003")["opted_out"]
 
 
-def test_a_form_from_another_site_does_nothing(client):
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://testserver", "Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+    ids=["another", "hidden", "cross-site", "a neighbour"],
+)
+def test_a_form_from_another_site_does_nothing(client, headers):
     data = {"form_token": token(client), "action": "suppress", "customer": "c003"}
-    response = client.post("/work", data=data, headers={"Origin": "https://evil.example"})
-    assert response.status_code == 403
+    for path in ("/work", "/sign-in"):
+        assert client.post(path, data=data, headers=headers).status_code == 403
+    own = {"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"}
+    assert client.post("/work", data=data | {"action": "reopen"}, headers=own).status_code == 200
     assert not status(client, "c003")["opted_out"]
 
 
@@ -375,6 +388,24 @@ def test_a_campaign_is_made_as_it_was_planned(client):
     sent = post(client, f"/campaigns/{told['id']}/sent", channel="email")
     assert "contacts are in the event log" in sent.text
     assert client.get("/v1/campaigns").json()["campaigns"][0]["sent_at"] is not None
+
+
+def test_a_plan_sent_twice_is_one_campaign_and_one_of_an_older_run_is_none(client):
+    planned = client.get("/campaigns/new?risk=high&name=Twice").text.split('action="/campaigns"')[1]
+    fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', planned))
+    addresses = {str(client.post("/campaigns", data=fields).url) for _ in range(2)}
+    assert len(addresses) == len(client.get("/v1/campaigns").json()["campaigns"]) == 1
+    older = client.post("/campaigns", data=fields | {"run": "1"})
+    assert (older.status_code, "scored anew" in older.text, "look again" in older.text.lower()) == (422, True, True)
+    assert client.post("/campaigns", data=fields | {"run": ""}).status_code == 422
+    assert len(client.get("/v1/campaigns").json()["campaigns"]) == 1
+
+
+def test_nothing_is_rolled_back_before_someone_is_sure(client):
+    back = {"form_token": token(client)}
+    answers = [client.post("/models/churn/rollback", data=back | more).text for more in ({}, {"sure": "yes"})]
+    assert ["tick Sure" in text for text in answers] == [True, False]
+    assert "cannot be steered" in answers[1]
 
 
 def test_costs_at_which_nobody_pays_are_told(client):
@@ -489,6 +520,21 @@ def test_a_file_that_cannot_be_used_says_why(client, body, name, said):
     assert said in response.text
 
 
+def test_a_file_waits_for_its_own_session_in_a_folder_of_the_servers_alone(client):
+    folder = client.app.state.journeycast.uploads
+    shown = upload(client)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert len(list(folder.iterdir())) == 1
+    other = TestClient(client.app)
+    assert "Nothing was stored" in confirm(other, shown).text
+    assert stored_events(client) == []
+    uploads.tidy(folder, 3600.0)
+    assert len(list(folder.iterdir())) == 1
+    uploads.tidy(folder, 0.0)
+    assert "upload it again" in confirm(client, shown).text.lower()
+    assert list(folder.iterdir()) == []
+
+
 def test_a_name_that_nobody_was_given_stores_nothing(client):
     for name in ("0" * 32, "../../etc/passwd"):
         assert "Nothing was stored" in post(client, "/data/store", token=name).text
@@ -574,6 +620,26 @@ def test_who_may_read_sees_no_buttons_and_does_nothing(keyed):
         assert "this needs a key that may" in response.text
 
 
+@pytest.mark.parametrize("scope", [None, "read"])
+def test_what_somebody_without_the_right_sends_is_not_read(keyed, scope):
+    client, made, _ = keyed
+    if scope:
+        sign_in(client, made, scope)
+    kind, app, asked = {"Content-Type": "multipart/form-data; boundary=x"}, client.app, []
+
+    async def watched(scope, receive, send):
+        async def receiving():
+            asked.append(1)
+            return await receive()
+
+        await app(scope, receiving if scope["type"] == "http" else receive, send)
+
+    other = TestClient(watched, follow_redirects=False, cookies=dict(client.cookies))
+    response = other.post("/data/preview", content=b"--x", headers=kind)
+    assert response.status_code == (403 if scope else 303)
+    assert asked == []
+
+
 def test_who_may_read_and_ingest_works_the_list_but_steers_no_model(keyed):
     client, made, _ = keyed
     assert sign_in(client, made, "ingest").status_code == 403  # it may not read
@@ -602,6 +668,14 @@ def test_a_session_ends_with_its_key_and_with_signing_out(keyed):
     assert elsewhere() == 200
     keys.revoke(store, made["admin"][0].id)
     assert elsewhere() == 303
+
+
+def test_pages_spend_the_rate_of_their_key(keyed):
+    client, made, _ = keyed
+    sign_in(client, made, "read")
+    client.app.state.journeycast.rates = Rates(0.1)
+    assert [client.get("/campaigns").status_code for _ in range(2)] == [200, 429]
+    assert client.get("/campaigns").headers["retry-after"]
 
 
 def test_pages_are_in_the_audit_log(keyed):

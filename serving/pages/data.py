@@ -15,7 +15,7 @@ from serving.clock import now
 from serving.documented import DATA
 from serving.pages import figures
 from serving.pages.route import PageRoute
-from serving.pages.sessions import Visitor, needs
+from serving.pages.sessions import Session, Visitor, needs
 from serving.pages.templating import page
 from serving.pages.words import counted
 from serving.pages.work import in_words
@@ -59,7 +59,7 @@ def preview(request: Request, session: Visitor, state: Shared, file: UploadFile)
             raise InputError(
                 "the file", "is too large", f"up to {uploads.MOST_BYTES // 1_000_000} MB", "upload it in parts"
             )
-        found = uploads.preview(state.definition, file.filename or "", body)
+        found = uploads.preview(state.definition, file.filename or "", body, _waiting(state, session))
     except InputError as error:
         session.say(in_words(error, "Nothing was stored."), "failed")
         return RedirectResponse("/data", 303)
@@ -83,12 +83,16 @@ def store(
     """Store a file as it was understood."""
     needs(session, "ingest")
     try:
-        done = uploads.store(state.intake, state.definition, token)
+        done = uploads.store(state.intake, state.definition, token, _waiting(state, session))
     except InputError as error:
         session.say(in_words(error, "Nothing was stored."), "failed")
     else:
         session.say(_told(done))
     return RedirectResponse("/data", 303)
+
+
+def _waiting(state: State, session: Session) -> uploads.Waiting:
+    return uploads.Waiting(state.uploads, state.journey, session.token)
 
 
 def _newest(state: State) -> tuple[Run | None, dict[str, Any] | None]:
