@@ -127,6 +127,7 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
         log_vectors=asked.log_vectors,
         definition=definition,
         loopback=is_loopback(asked.host),
+        hosts=(asked.host, "localhost", "127.0.0.1", "::1") if is_loopback(asked.host) else (),
         rate=asked.rate,
         score=(sys.executable, "-m", "journeycast", "score", journey),
         rescore_seconds=_seconds(asked.rescore),

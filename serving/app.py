@@ -26,6 +26,7 @@ from serving.background import Background, Work
 from serving.bodies import BodyLimit
 from serving.deliverer import Deliverer
 from serving.headers import POLICY, SecurityHeaders, policy_of
+from serving.hosts import OwnHost
 from serving.metrics import Metrics
 from serving.observed import Observed
 from serving.pages import site
@@ -135,6 +136,8 @@ def create_app(
     app.add_middleware(BodyLimit, limit=settings.body_limit, larger=site.LARGER)
     door = Door(state.keys, state.rates, state.audit, settings.journey, settings.loopback)
     app.add_middleware(Access, door=door)  # around the limit: who may not ask is not read
+    if settings.hosts:
+        app.add_middleware(OwnHost, keys=state.keys, names=settings.hosts)
     app.add_middleware(Observed, metrics=app.state.metrics)  # around both: what is refused is counted too
     app.include_router(webhooks.registering)
     for routes in (

@@ -101,6 +101,7 @@ _STATUSES: dict[int, tuple[str, str, str]] = {
     404: ("unknown_route", "There is nothing here", "see /docs for the routes"),
     405: ("wrong_method", "The route does not take this method", "see /docs for the routes, or the Allow header"),
     413: ("body_too_large", "The body is too large", "send fewer customers or events per request"),
+    421: ("foreign_host", "The request is not of this machine", "ask as localhost, or make keys"),
     429: ("too_many_requests", "The key sends too many requests", "wait as long as Retry-After says"),
     415: ("wrong_media_type", "The body is not declared as JSON", "send the header Content-Type: application/json"),
 }

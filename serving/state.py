@@ -50,7 +50,8 @@ class Settings:
     `rescore_seconds` how old the newest run may get (null: any age), `outbound` where messages to webhooks
     may go, `watch_seconds` how often a new champion is looked for, `metrics` the folder where several workers
     leave their counts (null: there is one),
-    `uploads` the folder where uploaded files wait to be confirmed (null: one of this server's own).
+    `uploads` the folder where uploaded files wait to be confirmed (null: one of this server's own), `hosts` the
+    names under which it may be asked as long as it has no keys (empty: any).
     """
 
     journey: str
@@ -67,6 +68,7 @@ class Settings:
     watch_seconds: float = 5.0
     metrics: Path | None = None
     uploads: Path | None = None
+    hosts: tuple[str, ...] = ()
 
 
 class State:
