@@ -175,5 +175,5 @@ def similar(got: Any, shown: Any, place: str = "answer") -> str:
 
 def test_mlflow_holds_what_mlflow_run_trained(checkout: Path, outputs: dict[str, str]) -> None:
     assert any("mlflow run . -e train" in text for text in outputs)
-    found = shell("journeycast promote complete_journey churn || true", checkout)
-    assert "complete_journey.churn version" in found
+    found = shell("journeycast promote .journeycast/shop.yml churn || true", checkout)
+    assert "shop.churn version" in found
