@@ -26,5 +26,5 @@ def pytest_assertrepr_compare(op: str, left: Any, right: Any) -> list[str] | Non
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Where screenshots go, and how hard `tests/test_hardening.py` tries; `make harden` tries harder."""
     parser.addoption("--screenshots", default=None, help="The folder that the browser tests write screenshots to.")
-    parser.addoption("--kills", type=int, default=3, help="processes killed per work and database")
-    parser.addoption("--bodies", type=int, default=200, help="malformed bodies sent")
+    parser.addoption("--kills", type=int, default=1, help="processes killed per work and database")
+    parser.addoption("--bodies", type=int, default=100, help="malformed bodies sent")

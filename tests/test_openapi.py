@@ -16,7 +16,7 @@ from serving.clock import now
 from serving.state import Settings
 from serving.store import Options, Store
 
-EXAMPLES = 6  # of each route, each mode
+EXAMPLES = 3  # of each route, each mode
 
 
 @pytest.fixture(scope="module")
