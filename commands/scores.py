@@ -130,7 +130,8 @@ def _score_parts(definition: Journey, base: Path, upto: int) -> None:
         customers = parts.customers(paths, resolved.observed_until_microseconds)
         events = (parts.read_part(resolved, path) for path in paths)
         told = partial(report, "scoring and explaining")
-        _scored(resolved, batch.score_parts(resolved, events, customers, profile, scorer, store, told, upto))
+        first = parts.first_time(paths)
+        _scored(resolved, batch.score_parts(resolved, events, customers, profile, scorer, store, told, upto, first))
 
 
 def _scored(resolved: Journey, run: Scored) -> None:

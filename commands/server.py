@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +14,7 @@ from commands.settings import current
 from features.errors import InputError
 
 if TYPE_CHECKING:
-    from features.journey import Journey
+    pass
 
 
 def serve(
@@ -30,11 +29,10 @@ def serve(
 
     Example: journeycast serve complete_journey --port 8000
     """
-    definition, base = opened.journey(journey)
-    run(definition, base, host, port, log_vectors=log_vectors)
+    run(journey, host, port, log_vectors=log_vectors)
 
 
-def run(definition: Journey, base: Path, host: str, port: int, example: str = "", log_vectors: float = 0.0) -> None:
+def run(name: str, host: str, port: int, example: str = "", log_vectors: float = 0.0) -> None:
     """Serve until told to stop; `example` is a customer to show in the first address."""
     import uvicorn
 
@@ -42,6 +40,9 @@ def run(definition: Journey, base: Path, host: str, port: int, example: str = ""
     from serving import registry
     from serving.app import create_app
     from serving.state import Settings as ServerSettings
+    from serving.steering import Helm
+
+    definition, base = opened.journey(name)
 
     if host not in ("127.0.0.1", "localhost", "::1"):
         raise InputError("--host", host, "127.0.0.1, localhost or ::1", "without keys the server stays on loopback")
@@ -65,7 +66,26 @@ def run(definition: Journey, base: Path, host: str, port: int, example: str = ""
         load_scorer=load,
         list_models=partial(registry.models, definition.journey, found.tracking_uri),
         read_file=partial(registry.file_of, definition.journey, found.tracking_uri),
+        helm=Helm(partial(_promoted, name), partial(_rolled_back, name)),
     )
-    for route in (f"/v1/customers/{example}" if example else "/v1/customers/ID", "/v1/at-risk", "/docs"):
+    for route in ("/", f"/v1/customers/{example}" if example else "/v1/customers/ID", "/v1/at-risk", "/docs"):
         print(f"  http://{host}:{port}{route}")
     uvicorn.run(server, host=host, port=port, log_level="warning")
+
+
+def _promoted(name: str, task: str, version: int) -> str:
+    """Promote a version if its grade and lead allow it, and say so."""
+    from training.cpus import usable_cpus
+    from training.promote import promote
+
+    definition, _ = opened.journey(name)
+    read = partial(opened.log, name)
+    done = promote(opened.tracking(), definition.journey, read, task, version, False, usable_cpus())
+    return f"{done.name} version {done.version or '-'} {'promoted' if done.promoted else 'not promoted'}: {done.words}"
+
+
+def _rolled_back(name: str, task: str) -> str:
+    """Make the champion before champion again, and say so."""
+    definition, _ = opened.journey(name)
+    version = opened.tracking().rollback(definition.journey, task)
+    return f"{definition.journey}.{task}: version {version} is champion again"

@@ -358,6 +358,7 @@ class Journey(_Model):
     `response_within` of a contact counts as its response. `features` names the
     business's own module of features: a path from the journey's folder, or a dotted name. The event type
     `contacted` is the business's own: it counts as one of `business` without being named.
+    `acquisition` is what one event of a type costs where it serves to win customers, such as an ad seen.
     """
 
     journey: JourneyName
@@ -388,6 +389,7 @@ class Journey(_Model):
     cutoffs: Cutoffs = Cutoffs()
     risk_bands: RiskBands = RiskBands()
     campaign: Campaign = Campaign()
+    acquisition: dict[Name, Annotated[float, Field(ge=0)]] = {}
     _own: Own | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
@@ -447,6 +449,7 @@ class Journey(_Model):
             "friction": set(self.friction),
             "abandoned": {self.abandoned.started, self.abandoned.finished} if self.abandoned else set(),
             "coupons": set(self.coupons),
+            "acquisition": set(self.acquisition),
             "conversion": {self.conversion} if self.conversion else set(),
         }
         if isinstance(self.stages, dict):

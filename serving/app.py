@@ -12,14 +12,27 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.responses import HTMLResponse
 
 from features.errors import InputError
 from serving import problems
 from serving.arrivals import Event
 from serving.bodies import BodyLimit
-from serving.routes import at_risk, campaigns, catalogue, customers, events, health, models, predictions, worklist
+from serving.pages import site
+from serving.routes import (
+    at_risk,
+    campaigns,
+    catalogue,
+    customers,
+    events,
+    health,
+    journey,
+    models,
+    predictions,
+    worklist,
+)
 from serving.state import ReadFile, Settings, State
+from serving.steering import Helm
 
 if TYPE_CHECKING:
     from serving.scorer import Scorer
@@ -53,6 +66,7 @@ def create_app(
     load_scorer: Callable[[], Scorer],
     list_models: Callable[[], list[dict[str, Any]]],
     read_file: ReadFile = lambda task, version, name: None,
+    helm: Helm | None = None,
 ) -> FastAPI:
     """The application; nothing is opened before it starts.
 
@@ -64,6 +78,8 @@ def create_app(
         Every registered version of the journey's models.
     read_file
         A file that was logged with a version: its card, its plots; by default there are none.
+    helm
+        What promotes models and rolls them back from the pages; null: the command line alone.
     """
     app = _Application(
         title="Journeycast",
@@ -76,10 +92,11 @@ def create_app(
     )
     app.state.journeycast = State(settings, load_scorer, list_models, read_file)
     problems.install(app)
-    app.add_middleware(BodyLimit, limit=settings.body_limit)
-    for routes in (customers, events, predictions, at_risk, worklist, campaigns, catalogue, models, health):
+    app.add_middleware(BodyLimit, limit=settings.body_limit, larger=site.LARGER)
+    for routes in (customers, events, predictions, at_risk, worklist, campaigns, catalogue, models, journey, health):
         app.include_router(routes.router)
     _add_documentation(app)
+    site.install(app, app.state.journeycast, helm)
     return app
 
 
@@ -112,7 +129,3 @@ def _add_documentation(app: FastAPI) -> None:
             swagger_favicon_url="/docs/static/favicon.png",
             swagger_ui_parameters={"validatorUrl": None},
         )
-
-    @app.get("/", include_in_schema=False)
-    def root() -> RedirectResponse:
-        return RedirectResponse("/docs")

@@ -121,10 +121,10 @@ def _rows(
         row: dict[str, Any] = {name: columns[name][number] for name in names}
         row["properties"] = {name: value for name, value in properties.items() if value is not None} or None
         row[KNOWN_AT] = columns[KNOWN_AT][number] if known else None
-        row[EVENT_ID] = ids[number] or _id_of(row)
+        row[EVENT_ID] = ids[number] or id_of(row)
         yield row | {"journey": journey.journey, "received_at": received_at}
 
 
-def _id_of(row: dict[str, Any]) -> str:
+def id_of(row: dict[str, Any]) -> str:
     """An id made from what the event says: sent again, it is the same event."""
     return "auto-" + blake2b(orjson.dumps(row, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()

@@ -91,6 +91,8 @@ class AskedFilters(BaseModel):
         examples=["2024-06-01T00:00:00Z"],
     )
 
+    customer: Name | None = Field(default=None, description="What the customer's id begins with.", min_length=1)
+
     def filters(self, include: frozenset[str] = frozenset()) -> Filters:
         """As the list takes them."""
         since = self.changed_since
@@ -101,6 +103,7 @@ class AskedFilters(BaseModel):
             reason=self.reason,
             segments=read_segments(self.segment),
             status=self.status,
+            customer=self.customer,
             changed_since=None if since is None else PREVIOUS if since == PREVIOUS else instant(since),
             include=include,
         )

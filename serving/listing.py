@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import polars as pl
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, select
 
 from features.errors import InputError
 from features.journey import Campaign
@@ -22,6 +22,7 @@ Rows: TypeAlias = Select[*tuple[Any, ...]]
 
 _NOT_IN_SCORES = {"currency", "contact_profit", "contact_cost", "incentive_cost", "accept_rate", "risk_since"}
 _OF_WORKLIST = ("status", "assignee", "snoozed_until", "contacted_at", "note")
+_PRECISE = 3  # signs of an id from which few customers share them
 _STORED = [name for name in AtRiskCustomer.model_fields if name in scores.c and name not in _NOT_IN_SCORES]
 _WORK = [worklist.c[name] for name in (*_OF_WORKLIST, "opted_out", "held_out_until")]
 
@@ -62,6 +63,12 @@ def page(connection: Connection, run: Run, wanted: Wanted, limit: int, begun: Cu
     end = _end(rows[limit - 1], run, digest, moment) if more else None
     items = [_line(row, run, wanted.costs, moment) for row in rows[:limit]]
     return Page(items, cursors.encode(end) if end else None, run, wanted.costs)
+
+
+def counted(connection: Connection, run: Run, wanted: Wanted, moment: Moment, most: int) -> int:
+    """How many are on the list, counted no further than to `most`."""
+    found = _by_index(select(scores.c.customer_id).where(*_conditions(run, wanted, moment)), wanted).limit(most)
+    return int(connection.execute(select(func.count()).select_from(found.subquery())).scalar_one())
 
 
 def ranked(connection: Connection, run: Run, wanted: Wanted, moment: Moment) -> pl.DataFrame:
@@ -126,7 +133,7 @@ def _conditions(run: Run, wanted: Wanted, moment: Moment) -> list[ColumnElement[
 def _by_index(found: Rows, wanted: Wanted) -> Rows:
     """SQLite keeps no statistics of the tables and would sort where an index has the order."""
     filters = wanted.filters
-    if filters.status not in (None, "open"):
+    if filters.status not in (None, "open") or len(filters.customer or "") >= _PRECISE:
         return found  # few customers: they are looked up one by one
     covered = filters.reason is None and filters.changed_since is None
     index = scores_of_stage if filters.risk and filters.stage is not None and covered else scores_ranked

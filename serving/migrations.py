@@ -52,7 +52,13 @@ def _add(connection: Connection, column: Column[Any]) -> None:
     connection.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {kind}"))
 
 
+def _what_runs_tell(connection: Connection) -> None:
+    """Journeys, reports on the data and realised outcomes beside the scores."""
+    metadata.create_all(connection, tables=[tables.run_documents])
+
+
 _STEPS: dict[str, tuple[str, Callable[[Connection], None]]] = {
     "0001": ("0002", _lists_that_pay),
     "0002": ("0003", _events_over_http),
+    "0003": ("0005", _what_runs_tell),
 }

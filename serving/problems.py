@@ -21,6 +21,7 @@ from features.errors import (
 )
 from serving.campaigns import UnknownCampaignError
 from serving.database import StoreError
+from serving.journeys import NoJourneyError
 from serving.store import NoScoresError, RunGoneError
 
 MEDIA_TYPE = "application/problem+json"
@@ -66,6 +67,7 @@ _KINDS: dict[type[InputError], tuple[int, str, str]] = {
     ErasedError: (409, "erased", "The customer was erased"),
     RunGoneError: (410, "run_gone", "The list is no longer stored"),
     NoModelError: (503, "no_model", "No model serves this journey yet"),
+    NoJourneyError: (503, "no_journey", "The newest run kept no journey"),
     NoScoresError: (503, "no_scores", "No scores are stored yet"),
     NotReadyError: (503, "models_unavailable", "The models cannot be loaded"),
     StoreError: (503, "store_unavailable", "The score store cannot be used"),

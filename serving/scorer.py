@@ -29,7 +29,7 @@ from features.schema import CONTACTED, CUSTOMER, CUTOFF, EVENT, to_text
 from serving.answers import Answer, TaskAnswer
 from serving.effects import effects
 from serving.reasons import Teller
-from serving.shapes import Columns, Shape, numbers_of, stage_of
+from serving.shapes import Columns, Shape, last_activity, numbers_of, stage_of
 from training.encoding import Encodings
 from training.model import Model
 from training.money import at_stake, expected_loss
@@ -194,7 +194,7 @@ class Scorer:
         warnings = self._warnings(chosen, cutoffs)
         if served is not None:
             served(chosen, vectors)
-        columns = [name for name in (*KEYS, "stage", "since") if name in vectors.columns]
+        columns = [name for name in (*KEYS, "recency_days", "stage", "since") if name in vectors.columns]
         heads = [
             dict(zip(columns, row, strict=True))
             for row in zip(*(vectors[name].to_list() for name in columns), strict=True)
@@ -206,6 +206,7 @@ class Scorer:
                 cutoff=to_text(head[CUTOFF]),
                 scored_at=stamp,
                 stage=stage_of(head),
+                last_activity=last_activity(head),
                 **cast(Any, {name: rows.answers[row] for name, rows in tasks_rows.items()}),
                 at_stake=stakes[row],
                 expected_loss=losses[row],

@@ -106,6 +106,11 @@ class State:
                 scorer = self._scorer or self._loaded_now()
         return scorer
 
+    def refresh(self) -> None:
+        """Load the champions anew; those before answer until that is done."""
+        with self._lock:
+            self._scorer = self._load()
+
     def vector_log(self) -> VectorLog | None:
         """Where the vectors of one request go; null: nowhere."""
         if not self._share:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any
@@ -12,12 +12,13 @@ from sqlalchemy import Connection, bindparam, delete, exists, insert, select, up
 
 from features.errors import InputError
 from features.schema import DAY
-from serving import cursors, rows
+from serving import cursors, documented, rows
 from serving.answers import Answer
 from serving.clock import now
 from serving.cursors import Cursor
 from serving.database import StoreError, connect, prepare
 from serving.database import transaction as begin
+from serving.documented import Document
 from serving.filters import Wanted
 from serving.listing import Page, page
 from serving.rows import CHUNK
@@ -67,7 +68,7 @@ class Store:
         """Close the connections; the store may be used again."""
         self._engine.dispose()
 
-    def write_run(
+    def write_run(  # noqa: PLR0913, PLR0917
         self,
         journey: str,
         cutoff: int,
@@ -76,6 +77,7 @@ class Store:
         answers: Iterable[Answer],
         segments: Segments | None = None,
         event_id: int | None = None,
+        documents: Callable[[], Iterable[Document]] = tuple,
     ) -> int:
         """Write a run and return its id; readers see all of it or, where anything fails, nothing.
 
@@ -83,6 +85,7 @@ class Store:
         write meanwhile. A run is stored as scored after the one before it, whatever the clock says.
         `event_id` is `serving.events.newest` from before the run's log was read. Histories of customers
         whom the run no longer has go with it.
+        `documents` is called when all answers are written: what it gives is stored with the run.
 
         Raises
         ------
@@ -102,6 +105,7 @@ class Store:
             with self.transaction(writes=True) as connection:
                 connection.execute(update(runs).where(runs.c.id == run_id).values(written._asdict()))
                 _forget_histories(connection, journey, run_id)
+                documented.write(connection, run_id, documents())
                 self._forget_old(connection, journey)
         except BaseException:
             with suppress(StoreError), self.transaction(writes=True) as connection:
@@ -135,6 +139,12 @@ class Store:
         """The customer's answer in the newest run; null: the run has none."""
         found = self.answer_json(journey, customer_id)
         return None if found is None else Answer.model_validate_json(found)
+
+    def answers_of(self, run: Run, customer_ids: Sequence[str]) -> dict[str, bytes]:
+        """Some customers' answers in a run, as JSON; those it has none of are missing."""
+        wanted = _ANSWERS.where(stored_answers.c.run_id == run.id, stored_answers.c.customer_id.in_(customer_ids))
+        with self.transaction() as connection:
+            return {row.customer_id: zlib.decompress(row.answer) for row in connection.execute(wanted)}
 
     def at_risk(self, journey: str, wanted: Wanted = _WHOLE_LIST, *, limit: int = 50, after: str | None = None) -> Page:
         """A page of the customers that churn asks about, the largest expected loss or profit first.

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from features.schema import CONTACTED
 
-SCHEMA = "0003"
+SCHEMA = "0005"
 
 metadata = MetaData()
 # Ids sort by code point on every database, so that a list has one order everywhere.
@@ -156,6 +156,14 @@ class _ServedVectors(TypedColumns):
     events = Column(LargeBinary)  # JSON, deflated: canonical events of a request; null: the business's log was read
 
 
+class _RunDocuments(TypedColumns):
+    run_id: Named[int] = Column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    kind: Named[str] = Column(primary_key=True)  # journey, data, realised
+    grouping: Named[str] = Column(primary_key=True)  # of journey: a segment or outcome; empty: everyone
+    name: Named[str] = Column(primary_key=True)  # of journey: the group
+    document = Column(LargeBinary, nullable=False)  # JSON, deflated
+
+
 UNKNOWN = -1.7976931348623157e308  # the smallest double: customers whose amount is unknown come last
 
 schema_version = Table("schema_version", metadata, _SchemaVersion)
@@ -170,6 +178,7 @@ events = Table("events", metadata, _Events, UniqueConstraint("journey", "event_i
 campaigns = Table("campaigns", metadata, _Campaigns, sqlite_autoincrement=True)
 served_vectors = Table("served_vectors", metadata, _ServedVectors, sqlite_autoincrement=True)
 served_vectors_of_journey = Index("served_vectors_of_journey", served_vectors.c.journey, served_vectors.c.id)
+run_documents = Table("run_documents", metadata, _RunDocuments)
 members = Table("campaign_members", metadata, _Members, sqlite_with_rowid=False)
 
 _ORDER = (scores.c.rank_value.desc(), scores.c.churn_probability.desc(), scores.c.customer_id)
