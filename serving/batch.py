@@ -101,9 +101,7 @@ def _score(  # noqa: PLR0913, PLR0917
     answers = (answer for events in parts for answer in _answers(events, cutoff, run))
     segments = Segments(journey.profile.segments if journey.profile else (), profile)
     scored_at, versions = to_microseconds(stamp), scorer.versions
-    run_id = store.write_run(
-        journey.journey, cutoff, scored_at, versions, answers, segments, event_id, beside.documents
-    )
+    run_id = store.write_run(journey.journey, cutoff, scored_at, versions, answers, segments, event_id, beside.kept)
     vectors.write()
     return Scored(run_id, cutoff, done.number, scorer.versions)
 
@@ -130,7 +128,7 @@ def _answers(events: pl.DataFrame, cutoff: int, run: _Run) -> Iterator[Answer]:
         own = events.slice(first, after - first)
         run.keep(own.filter(own[CUSTOMER].is_in(asked[CUSTOMER].implode())))
         answers = run.scorer.predict(own, asked, scored_at=run.stamp, served=run.vectors.add)
-        run.beside.answered(answers)
+        run.beside.answered(answers, run.done.of)
         yield from answers
         run.done.add(len(asked))
 
@@ -139,8 +137,8 @@ class _Counted:
     """How many customers are scored so far."""
 
     def __init__(self, report: Callable[[int, int], None], of: int) -> None:
-        self._report, self._of, self.number = report, of, 0
+        self._report, self.of, self.number = report, of, 0
 
     def add(self, customers: int) -> None:
         self.number += customers
-        self._report(self.number, self._of)
+        self._report(self.number, self.of)

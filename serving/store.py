@@ -12,13 +12,13 @@ from sqlalchemy import Connection, bindparam, delete, exists, insert, select, up
 
 from features.errors import InputError
 from features.schema import DAY
-from serving import cursors, documented, rows
+from serving import cursors, rows
 from serving.answers import Answer
 from serving.clock import now
 from serving.cursors import Cursor
 from serving.database import StoreError, connect, prepare
 from serving.database import transaction as begin
-from serving.documented import Document
+from serving.documented import Kept
 from serving.filters import Wanted
 from serving.listing import Page, page
 from serving.rows import CHUNK
@@ -77,7 +77,7 @@ class Store:
         answers: Iterable[Answer],
         segments: Segments | None = None,
         event_id: int | None = None,
-        documents: Callable[[], Iterable[Document]] = tuple,
+        beside: Callable[[], Iterable[Kept]] = tuple,
     ) -> int:
         """Write a run and return its id; readers see all of it or, where anything fails, nothing.
 
@@ -85,7 +85,7 @@ class Store:
         write meanwhile. A run is stored as scored after the one before it, whatever the clock says.
         `event_id` is `serving.events.newest` from before the run's log was read. Histories of customers
         whom the run no longer has go with it.
-        `documents` is called when all answers are written: what it gives is stored with the run.
+        `beside` is called when all answers are written: what it gives is stored with the run.
 
         Raises
         ------
@@ -105,7 +105,8 @@ class Store:
             with self.transaction(writes=True) as connection:
                 connection.execute(update(runs).where(runs.c.id == run_id).values(written._asdict()))
                 _forget_histories(connection, journey, run_id)
-                documented.write(connection, run_id, documents())
+                for kept in beside():
+                    kept.write(connection, run_id)
                 self._forget_old(connection, journey)
         except BaseException:
             with suppress(StoreError), self.transaction(writes=True) as connection:

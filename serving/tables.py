@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from features.schema import CONTACTED
 
-SCHEMA = "0005"
+SCHEMA = "0006"
 
 metadata = MetaData()
 # Ids sort by code point on every database, so that a list has one order everywhere.
@@ -158,10 +158,36 @@ class _ServedVectors(TypedColumns):
 
 class _RunDocuments(TypedColumns):
     run_id: Named[int] = Column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-    kind: Named[str] = Column(primary_key=True)  # journey, data, realised
+    kind: Named[str] = Column(primary_key=True)  # journey, data
     grouping: Named[str] = Column(primary_key=True)  # of journey: a segment or outcome; empty: everyone
     name: Named[str] = Column(primary_key=True)  # of journey: the group
     document = Column(LargeBinary, nullable=False)  # JSON, deflated
+
+
+class _Outcomes(TypedColumns):
+    run_id: Named[int] = Column(primary_key=True, autoincrement=False)  # the run itself may be gone
+    journey: Named[str]
+    cutoff = Column(BigInteger, nullable=False)  # microseconds
+    scored_at = Column(BigInteger, nullable=False)  # microseconds
+    versions = Column(JSON, nullable=False)  # task -> model version
+    customers: Named[int]  # of the run
+    judged_until = Column(BigInteger)  # what the report knows: null: no horizon was over yet
+    digest: Named[str | None]  # of what happened, so that a report changes only when that does
+    report = Column(LargeBinary)  # JSON, deflated: serving.performance
+
+
+class _Expectations(TypedColumns):
+    run_id: Named[int] = Column(ForeignKey("outcomes.run_id", ondelete="CASCADE"), primary_key=True)
+    customer_id = Column(ID, primary_key=True)
+    journey: Named[str]
+    stage: Named[str | None]
+    risk: Named[str | None]
+    churn_probability: Named[float | None]
+    next_stage = Column(_JSON)  # stage -> probability; null: not asked
+    cltv_expected: Named[float | None]
+    cltv_low: Named[float | None]
+    cltv_high: Named[float | None]
+    segments = Column(_JSON)  # segment -> the customer's value; null: none
 
 
 UNKNOWN = -1.7976931348623157e308  # the smallest double: customers whose amount is unknown come last
@@ -179,6 +205,8 @@ campaigns = Table("campaigns", metadata, _Campaigns, sqlite_autoincrement=True)
 served_vectors = Table("served_vectors", metadata, _ServedVectors, sqlite_autoincrement=True)
 served_vectors_of_journey = Index("served_vectors_of_journey", served_vectors.c.journey, served_vectors.c.id)
 run_documents = Table("run_documents", metadata, _RunDocuments)
+outcomes = Table("outcomes", metadata, _Outcomes)
+expectations = Table("expectations", metadata, _Expectations, sqlite_with_rowid=False)
 members = Table("campaign_members", metadata, _Members, sqlite_with_rowid=False)
 
 _ORDER = (scores.c.rank_value.desc(), scores.c.churn_probability.desc(), scores.c.customer_id)
@@ -201,6 +229,7 @@ Index("events_of_customer", events.c.journey, events.c.customer_id, events.c.tim
 THEIRS = text(f"event <> '{CONTACTED}'")
 events_known = Index("events_known", events.c.journey, events.c.known_at, sqlite_where=THEIRS, postgresql_where=THEIRS)
 Index("campaigns_of_journey", campaigns.c.journey, campaigns.c.id)
+outcomes_of_journey = Index("outcomes_of_journey", outcomes.c.journey, outcomes.c.cutoff)
 Index("members_in_order", members.c.campaign_id, members.c.place, unique=True)
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mlflow
+from mlflow.entities import Metric, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
@@ -208,6 +211,28 @@ class Tracking:
             )
         return info, digest
 
+    def log_realised(self, journey: str, report: dict[str, Any], digest: str) -> int:
+        """Log what came of a scoring run beside the training of each model that made it; how many it was logged to.
+
+        Metrics are `realised/NAME`, their step the day of the cutoff, and the report is
+        `realised/CUTOFF.json`. What stands already is not logged again.
+        """
+        logged, tag = 0, f"realised_{report['run_id']}"
+        for task, told in report["tasks"].items():
+            version = self.version(journey, task, int(told["version"]))
+            if version is None or self.client.get_run(version.run_id).data.tags.get(tag) == digest:
+                continue
+            part = report | {"tasks": {task: told}}
+            self.client.log_dict(version.run_id, part, f"realised/{report['cutoff'][:10]}.json")
+            step, stamp = datetime.fromisoformat(report["cutoff"]).toordinal(), int(time.time() * 1000)
+            metrics = [
+                Metric(f"realised/{name}", value, stamp, step) for name, value in finite_only(_realised(told)).items()
+            ]
+            # At once: killed in between, the next attempt would log the numbers a second time.
+            self.client.log_batch(version.run_id, metrics, tags=[RunTag(tag, digest)])
+            logged += 1
+        return logged
+
     @contextmanager
     def _run(self, journey: str, parent_run: str | None, name: str = "train") -> Iterator[Any]:
         if parent_run:
@@ -273,6 +298,16 @@ class Tracking:
             journey, task, int(before.version), True, f"rolled back to from version {left.version if left else '-'}"
         )
         return int(before.version)
+
+
+def _realised(told: dict[str, Any]) -> dict[str, float]:
+    """The metrics of a task's part of a report on what happened, of customers who were not contacted."""
+    found = {name: value for name, value in told["metrics"].items() if value is not None}
+    if every := told["not_contacted"].get("all"):
+        found |= {"expected": every["expected"], "happened": every["realised"], "customers": every["customers"]}
+    if grade := told["grade"]:
+        found |= {"ahead": grade["ahead"], "ahead_low": grade["low"], "ahead_high": grade["high"]}
+    return found
 
 
 def model_name(journey: str, task: str) -> str:

@@ -7,12 +7,10 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Form, Path, Request
-from sqlalchemy import select
 from starlette.responses import RedirectResponse, Response
 
 from features.errors import InputError
-from serving import documented
-from serving.documented import REALISED
+from serving import realised
 from serving.pages import figures
 from serving.pages.route import PageRoute
 from serving.pages.sessions import Visitor, needs
@@ -22,7 +20,6 @@ from serving.problems import NotReadyError, UnknownModelError
 from serving.show import SHOWN_METRICS
 from serving.state import Shared, State
 from serving.steering import Steering
-from serving.tables import runs
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -139,11 +136,5 @@ def _card(request: Request, state: State, task: str, version: int) -> dict[str, 
 
 def _realised(state: State) -> list[dict[str, Any]]:
     """What came of the newest runs whose horizon is over."""
-    of_journey = select(runs.c.id).where(runs.c.journey == state.journey).order_by(runs.c.id.desc())
-    found: list[dict[str, Any]] = []
     with state.store.transaction() as connection:
-        for run_id in connection.execute(of_journey).scalars().all():
-            told = documented.read(connection, run_id, REALISED)
-            if told is not None and len(found) < _REALISED:
-                found.append({"run": run_id, **told})
-    return found
+        return realised.reports(connection, state.journey, _REALISED)
