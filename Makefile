@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test demo docs serve lock bench-features bench-scoring
+.PHONY: help install chromium check test demo docs serve lock bench-features bench-scoring
 PYTHON ?= python3
 SERVE ?= 1
 BIN := .venv/bin
@@ -26,7 +26,15 @@ check: install ## ruff, format, mypy, the direction of imports
 # which two workers share file by file.
 APART := tests/test_spark.py tests/test_readme.py tests/test_mutations.py
 
-test: check ## everything that guards the project
+# The pages are tested in a real browser; without one those tests are skipped and say so.
+chromium:
+	@command -v chromium chromium-browser google-chrome >/dev/null || { command -v apt-get >/dev/null && { \
+		run=; [ "$$(id -u)" = 0 ] || run="sudo -n"; \
+		$$run apt-get update -qq && \
+		$$run env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1; } || \
+		echo "The browser tests need Chromium, and it could not be installed here: sudo apt-get install chromium"
+
+test: check chromium ## everything that guards the project
 	@$(BIN)/pytest -q -p no:cacheprovider $(APART) > .apart.txt 2>&1 & apart=$$!; \
 	$(BIN)/pytest -q -n 2 --dist loadfile $(APART:%=--ignore=%); together=$$?; \
 	wait $$apart; apart=$$?; cat .apart.txt; rm -f .apart.txt; \

@@ -16,6 +16,7 @@ from benchmarks.servers import ours
 
 IDS, WALKS, COSTS, DEEP = 20_000, 12, 200, 100
 LIMIT = 50
+WARM_SECONDS = 10  # a server that has just begun is still looking for its models
 
 
 def from_the_store(definition: Path, home: Path, customers: int, seconds: float, lines: Lines) -> None:
@@ -34,7 +35,7 @@ def _customers(address: str, home: Path, size: str, seconds: float, lines: Lines
     with sqlite3.connect(home / "scores.db") as store:
         found = store.execute("SELECT customer_id FROM answers ORDER BY random() LIMIT ?", [IDS]).fetchall()
     requests = [Request(f"/v1/customers/{quote(name, safe='')}") for (name,) in found]
-    load(address, requests, 1, 1)
+    load(address, requests, 1, WARM_SECONDS)
     eight = load(address, requests, 8, seconds)
     detail = {"connections": 8, "workers": 1, "different_customers": len(requests), "p50_ms": eight.p50}
     what = f"GET /v1/customers/{{id}}, {size}"

@@ -16,12 +16,12 @@ import polars as pl
 from features.eligibility import holds
 from features.families.tables import sessions
 from features.histories import Sorted
-from features.instants import KEYS, Window, inside, mature, microseconds, past_at
+from features.instants import KEYS, Window, inside, mature, microseconds
 from features.journey import Journey
 from features.journey_map import silence
 from features.labels import LABEL, Task, label
 from features.ordering import Ordered
-from features.schema import CUSTOMER, CUTOFF, EVENT, HISTORY, MINUTE, TIME, VALUE
+from features.schema import CUSTOMER, CUTOFF, EVENT, HISTORY, KNOWN_AT, MINUTE, TIME, VALUE
 from features.tallies import Groups
 
 Unit = Literal["share", "money", "minutes", "ratio", "points"]
@@ -153,12 +153,7 @@ def tally(
     journey: Journey, events: pl.DataFrame, log: Ordered, cutoffs: list[int], groups: Groups
 ) -> list[pl.DataFrame]:
     """Both sums of every KPI at each cutoff: `a` is its name, `b` is `top` or `bottom`."""
-    found = []
-    for cutoff in cutoffs:
-        rows: pl.LazyFrame = (
-            past_at(nw.from_native(log.events.lazy()), cutoff).filter(inside(Window(period(journey)))).to_native()
-        )
-        found += _of_period(journey, rows.collect(), cutoff, groups)
+    found = _of_period(journey, _in_periods(journey, log.events, cutoffs), groups)
     found += _first_purchases(journey, log, cutoffs, groups)
     found += _sessions(journey, log, cutoffs, groups)
     for name in ("churn", "cltv"):
@@ -168,45 +163,56 @@ def tally(
 
 
 def _both(
-    groups: Groups, name: str, cutoff: int, top: pl.DataFrame, bottom: pl.DataFrame, of: tuple[str, str] = ("", "")
+    groups: Groups, name: str, top: pl.DataFrame, bottom: pl.DataFrame, of: tuple[str, str] = ("", "")
 ) -> list[pl.DataFrame]:
+    """The two sums, each a count of rows or the sum of a column, by the cutoff in `at`."""
+
     def one(rows: pl.DataFrame, part: str, column: str) -> pl.DataFrame:
-        marked = rows.with_columns(name=pl.lit(name), part=pl.lit(part), at=pl.lit(cutoff, dtype=pl.Int64))
+        marked = rows.with_columns(name=pl.lit(name), part=pl.lit(part))
         return groups.tally(marked, "kpi", ["name", "part"], at="at", sum_of=column)
 
     return [one(top, "top", of[0]), one(bottom, "bottom", of[1])]
 
 
-def _of_period(journey: Journey, rows: pl.DataFrame, cutoff: int, groups: Groups) -> list[pl.DataFrame]:
+def _in_periods(journey: Journey, rows: pl.DataFrame, cutoffs: list[int]) -> pl.DataFrame:
+    """The rows in the period before each cutoff, once for every period they lie in, with the cutoff as `at`."""
+    inner = Window(period(journey))
+    found = [rows.clear().with_columns(at=pl.lit(None, dtype=pl.Int64))]
+    for cutoff in cutoffs:
+        timed = nw.from_native(rows.lazy()).with_columns(age=nw.lit(cutoff, dtype=nw.Int64) - nw.col(TIME))
+        mine: pl.LazyFrame = timed.filter(nw.col("age") > 0, inside(inner)).drop("age").to_native()
+        found.append(mine.collect().with_columns(at=pl.lit(cutoff, dtype=pl.Int64)))
+    return pl.concat(found)
+
+
+def _of_period(journey: Journey, rows: pl.DataFrame, groups: Groups) -> list[pl.DataFrame]:
     found: list[pl.DataFrame] = []
     if conversion := journey.conversion_event:
         bought = rows.filter(pl.col(EVENT) == conversion)
-        found += _both(groups, "conversion_rate", cutoff, _each(bought), _each(rows))
+        found += _both(groups, "conversion_rate", _each(bought), _each(rows))
         valued = bought.filter(pl.col(VALUE).is_not_null())
-        found += _both(groups, "aov", cutoff, valued, valued, (VALUE, ""))
+        found += _both(groups, "aov", valued, valued, (VALUE, ""))
     if journey.acquisition:
         costs = pl.col(EVENT).replace_strict(journey.acquisition, default=0.0, return_dtype=pl.Float64)
         spent = rows.filter(pl.col(EVENT).is_in(list(journey.acquisition))).with_columns(costs.alias("cost"))
-        found += _both(groups, "cac", cutoff, spent, spent.clear(), ("cost", ""))
+        found += _both(groups, "cac", spent, spent.clear(), ("cost", ""))
     if answer := nps_of(journey):
         said = rows.filter(pl.col(answer).is_not_null())
         points = pl.when(pl.col(answer) >= 9).then(100.0).when(pl.col(answer) < 7).then(-100.0).otherwise(0.0)
-        found += _both(groups, "nps", cutoff, said.with_columns(points.alias("points")), said, ("points", ""))
+        found += _both(groups, "nps", said.with_columns(points.alias("points")), said, ("points", ""))
     return found
 
 
 def _each(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.select(HISTORY).unique()
+    return rows.select(HISTORY, "at").unique()
 
 
 def _first_purchases(journey: Journey, log: Ordered, cutoffs: list[int], groups: Groups) -> list[pl.DataFrame]:
     if not (journey.acquisition and journey.conversion_event):
         return []
     bought = log.events.filter(pl.col(EVENT) == journey.conversion_event)
-    first = bought.group_by(HISTORY).agg(pl.col(TIME).min())
-    return _in_periods(
-        journey, first, cutoffs, lambda cutoff, rows: _both(groups, "cac", cutoff, rows.clear(), rows)[1:]
-    )
+    first = _in_periods(journey, bought.group_by(HISTORY).agg(pl.col(TIME).min()), cutoffs)
+    return _both(groups, "cac", first.clear(), first)[1:]
 
 
 def _sessions(journey: Journey, log: Ordered, cutoffs: list[int], groups: Groups) -> list[pl.DataFrame]:
@@ -217,54 +223,28 @@ def _sessions(journey: Journey, log: Ordered, cutoffs: list[int], groups: Groups
     each = rows.group_by(HISTORY, "session").agg(
         pl.col(TIME).min(), pl.col("nth").max(), (pl.col("lasted").max() / MINUTE).alias("minutes")
     )
-
-    def told(cutoff: int, begun: pl.DataFrame) -> list[pl.DataFrame]:
-        return [
-            *_both(groups, "bounce_share", cutoff, begun.filter(pl.col("nth") == 1), begun),
-            *_both(groups, "session_minutes", cutoff, begun, begun, ("minutes", "")),
-        ]
-
-    return _in_periods(journey, each, cutoffs, told)
-
-
-def _in_periods(
-    journey: Journey,
-    rows: pl.DataFrame,
-    cutoffs: list[int],
-    told: Callable[[int, pl.DataFrame], list[pl.DataFrame]],
-) -> list[pl.DataFrame]:
-    length = microseconds(period(journey))
-    found = []
-    for cutoff in cutoffs:
-        inner = rows.filter((pl.col(TIME) >= cutoff - length) & (pl.col(TIME) < cutoff))
-        found += told(cutoff, inner)
-    return found
+    begun = _in_periods(journey, each, cutoffs)
+    return [
+        *_both(groups, "bounce_share", begun.filter(pl.col("nth") == 1), begun),
+        *_both(groups, "session_minutes", begun, begun, ("minutes", "")),
+    ]
 
 
 def _labelled(
     name: str, task: Task, journey: Journey, events: pl.DataFrame, log: Ordered, cutoffs: list[int], groups: Groups
 ) -> list[pl.DataFrame]:
     """Churn is told at the end of its horizon, CLTV at the beginning, where its horizon is over."""
-    length = microseconds(task.within)
-    end = journey.observed_until_microseconds
-    starts = (
-        {cutoff - length: cutoff for cutoff in cutoffs}
-        if name == "churn"
-        else {cutoff: cutoff for cutoff in cutoffs if mature(cutoff, task.within, end)}
-    )
-    if not starts:
-        return []
-    known = log.events.group_by(CUSTOMER, HISTORY).agg(pl.max_horizontal(TIME, "known_at").min().alias("first"))
-    grid = known.join(pl.DataFrame({CUTOFF: pl.Series(sorted(starts), dtype=pl.Int64)}), how="cross")
-    asked = grid.filter(pl.col("first") < pl.col(CUTOFF)).sort(KEYS)
+    length, end = microseconds(task.within), journey.observed_until_microseconds
+    if name == "churn":
+        starts = {cutoff - length: cutoff for cutoff in cutoffs}
+    else:
+        starts = {cutoff: cutoff for cutoff in cutoffs if mature(cutoff, task.within, end)}
+    known = log.events.group_by(CUSTOMER, HISTORY).agg(pl.max_horizontal(TIME, KNOWN_AT).min().alias("first"))
+    told = pl.DataFrame({CUTOFF: list(starts), "at": list(starts.values())}, schema={CUTOFF: pl.Int64, "at": pl.Int64})
+    asked = known.join(told, how="cross").filter(pl.col("first") < pl.col(CUTOFF)).sort(KEYS)
     if asked.is_empty():
         return []
     fits = holds(task.eligibility, events, asked.select(KEYS), "eligible")["eligible"]
     value = label(task, journey, events, asked.select(KEYS))[LABEL].cast(pl.Float64).fill_null(0.0)
     rows = asked.with_columns(value=value).filter(fits)
-    kpi = "churn_rate" if name == "churn" else "cltv"
-    found = []
-    for start, cutoff in starts.items():
-        mine = rows.filter(pl.col(CUTOFF) == start)
-        found += _both(groups, kpi, cutoff, mine, mine, ("value", ""))
-    return found
+    return _both(groups, "churn_rate" if name == "churn" else "cltv", rows, rows, ("value", ""))

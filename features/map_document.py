@@ -124,7 +124,8 @@ def _trend(name: str, rows: pl.DataFrame | None) -> list[dict[str, Any]]:
     if name == "cltv_cac":
         cost = {one["cutoff"]: one["value"] for one in _trend("cac", rows)}
         pairs = [(one["cutoff"], one["value"], cost.get(one["cutoff"])) for one in _trend("cltv", rows)]
-        return [{"cutoff": at, "value": value / paid} for at, value, paid in pairs if value is not None and paid]
+        known = [(at, value / paid if value is not None and paid else None) for at, value, paid in pairs]
+        return [{"cutoff": at, "value": value} for at, value in known]
     found = []
     for (at,), part in sorted(_of(rows, a=name).group_by("at"), key=lambda each: each[0]):  # type: ignore[union-attr]
         top, bottom = _sum(_of(part, b="top")), _sum(_of(part, b="bottom"))

@@ -103,13 +103,13 @@ class Maps:
         before: pl.DataFrame = nw.to_native(past_at(nw.from_native(log.events), cutoff)).drop(CUTOFF, "age")
         outcome = pl.DataFrame({HISTORY: pl.Series(range(log.size), dtype=pl.Int32)})
         outcome = outcome.join(found, on=HISTORY, how="left", maintain_order="left")
-        own_groups = Groups({OUTCOME: outcome["outcome"]})
+        own_groups = Groups({OUTCOME: outcome["outcome"]}, everyone=False)
         then = Ordered(before, log.size)
         mapped = [
             *self._mapped(then, changes.filter(pl.col(TIME) < cutoff), cutoff, own_groups),
             *kpis.tally(self._journey, known, then, [c for c in self._cutoffs(known) if c <= cutoff], own_groups),
         ]
-        return [*troubles, *(part.filter(pl.col("grouping") == OUTCOME) for part in mapped)]
+        return [*troubles, *mapped]
 
     def _cutoffs(self, known: pl.DataFrame) -> list[int]:
         first = int(known[TIME].min()) if self._first is None else self._first  # type: ignore[arg-type]

@@ -21,10 +21,12 @@ class Groups:
     ----------
     of
         Grouping to the group of each history, in the order of their numbers; null: in none.
+    everyone
+        Whether all of them together are told too.
     """
 
-    def __init__(self, of: Mapping[str, pl.Series] | None = None) -> None:
-        self._of = dict(of or {})
+    def __init__(self, of: Mapping[str, pl.Series] | None = None, *, everyone: bool = True) -> None:
+        self._of, self._everyone = dict(of or {}), everyone
 
     def tally(
         self, rows: pl.DataFrame, what: str, by: Sequence[str] = (), *, at: str = "", sum_of: str = ""
@@ -43,7 +45,7 @@ class Groups:
         """
         number = pl.col(sum_of).sum().cast(pl.Float64) if sum_of else pl.len().cast(pl.Float64)
         keys = [*by, *([at] if at else [])]
-        parts = [_shaped(_grouped(rows, keys, number), EVERYONE, what, by, at)]
+        parts = [_shaped(_grouped(rows, keys, number), EVERYONE, what, by, at)] if self._everyone else []
         for name, groups in self._of.items():
             mine = rows.with_columns(groups.gather(rows[HISTORY]).alias("group")).filter(pl.col("group").is_not_null())
             parts.append(_shaped(_grouped(mine, ["group", *keys], number), name, what, by, at))

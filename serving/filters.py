@@ -18,6 +18,7 @@ from serving.tables import Run, scores, worklist
 
 Sort: TypeAlias = Literal["expected_loss", "profit"]
 PREVIOUS: Literal["previous"] = "previous"
+_PRECISE = 3  # signs of an id from which few customers share them
 _LAST_SIGN = "\U0010ffff"  # no id goes on with a later one
 _AFTER_A_CONTACT = ("contacted", "won", "lost")
 
@@ -126,6 +127,11 @@ class Wanted:
     sort: Sort = "expected_loss"
     costs: Campaign = field(default_factory=Campaign)
     contactable: bool = False
+
+    @property
+    def by_id(self) -> bool:
+        """Whether so few customers can be meant that they are looked up by their ids."""
+        return len(self.filters.customer or "") >= _PRECISE
 
     def digest(self) -> str:
         """Equal for equal lists."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import hypothesis
+import pytest
 from spec import approx
 
 # Fixtures: the simulated business with models and answers; stores; the engines that spec tests run on.
@@ -13,6 +14,10 @@ pytest_plugins = ["trained", "stores", "engines"]
 # The same examples on every machine; no deadline, because others may use the machine.
 hypothesis.settings.register_profile("journeycast", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("journeycast")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", default=None, help="The folder that the browser tests write screenshots to.")
 
 
 def pytest_assertrepr_compare(op: str, left: Any, right: Any) -> list[str] | None:

@@ -44,6 +44,7 @@ def journey(
     except (NoScoresError, NoJourneyError) as error:
         return page(request, "empty.html", {"problem": error}, here="journey")
     mine, other = found.maps[0], found.maps[1] if compare else None
+    kpis = [_kpi(kpi, _of(other, "kpis", kpi["name"], "name")) for kpi in mine["kpis"]]
     context = {
         "run": found.run,
         "groups": by_grouping(found.groups),
@@ -52,7 +53,8 @@ def journey(
         "names": (_name(group), _name(compare)),
         "map": mine,
         "other": other,
-        "kpis": _kpis(mine, other),
+        "kpis": [kpi for kpi in kpis if kpi["value"] is not None],
+        "unknown": _unknown(kpis),
         "stages": [(stage, _of(other, "stages", stage["stage"], "stage")) for stage in mine["stages"]],
         "moves": _moves(mine, other),
         "touchpoints": _touchpoints(mine, other),
@@ -83,10 +85,13 @@ def _of(other: dict[str, Any] | None, part: str, name: str, key: str) -> dict[st
     return next((each for each in other[part] if each[key] == name), None)
 
 
-def _kpis(mine: dict[str, Any], other: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """The KPIs, those that the journey has before those it has not."""
-    found = [_kpi(kpi, _of(other, "kpis", kpi["name"], "name")) for kpi in mine["kpis"]]
-    return sorted(found, key=lambda kpi: kpi["value"] is None)
+def _unknown(kpis: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The KPIs that are not known, by why they are not."""
+    found: dict[str, list[str]] = {}
+    for kpi in kpis:
+        if kpi["value"] is None:
+            found.setdefault(kpi["why_not"], []).append(kpi["title"])
+    return [(", ".join(titles), why) for why, titles in found.items()]
 
 
 def _kpi(kpi: dict[str, Any], other: dict[str, Any] | None) -> dict[str, Any]:

@@ -27,6 +27,7 @@ Task = Annotated[Literal["churn", "next_stage", "cltv"], Path()]
 Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
 _TASKS = ("churn", "cltv", "next_stage")
 _LOSS = {"churn": "log_loss", "next_stage": "log_loss", "cltv": "tweedie_deviance"}
+_VERDICTS = ("behind", "not told apart", "ahead", "too small")
 _RULES = 4  # the strongest, beside the model
 _REASONS = 8
 _REALISED = 5  # of the newest runs whose horizon is over
@@ -60,7 +61,9 @@ def card(request: Request, session: Visitor, state: Shared, task: Task, version:
     found = _card(request, state, task, version)
     if found is None:
         raise UnknownModelError(f"{task} version {version}", "has no card", "a version of the models page")
-    return page(request, "card.html", {"card": found, "task": task, "version": version}, here="models")
+    segments = sorted(found["segments"], key=lambda one: _VERDICTS.index(one["verdict"]))
+    context = {"card": found, "segments": segments, "task": task, "version": version, "shares": task != "cltv"}
+    return page(request, "card.html", context, here="models")
 
 
 @router.post("/models/{task}/{version}/promote")
@@ -99,7 +102,8 @@ def _task(request: Request, state: State, name: str, versions: list[dict[str, An
         "versions": versions,
         "shown": shown,
         "metrics": SHOWN_METRICS[name],
-        "rules": _rules(name, shown) if shown else [],
+        # The registry's names of rules are those of metrics; the card has their own.
+        "rules": _rules(name, found["rules"] if found else shown["rules"]) if shown else [],
         "card": found,
         "reasons": _reasons(found) if found else [],
         "calibration": calibration,
@@ -108,10 +112,10 @@ def _task(request: Request, state: State, name: str, versions: list[dict[str, An
     }
 
 
-def _rules(name: str, shown: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
+def _rules(name: str, rules: dict[str, dict[str, float]]) -> list[tuple[str, dict[str, float]]]:
     """The strongest rules by the proper loss."""
     loss = _LOSS[name]
-    ranked = sorted(shown["rules"].items(), key=lambda rule: rule[1].get(loss) or float("inf"))
+    ranked = sorted(rules.items(), key=lambda rule: rule[1].get(loss) or float("inf"))
     return ranked[:_RULES]
 
 
