@@ -30,6 +30,8 @@ COMMANDS = (
     models.promote,
     models.rollback,
     loop.outcomes,
+    loop.drift,
+    loop.retrain,
     scores.score,
     scores.parity,
     lists.at_risk,

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from time import sleep
 from typing import Annotated, Any
 
 import typer
 
-from commands import opened
+from commands import opened, scores
 from commands.options import JourneyArgument
+from commands.settings import current
 from commands.terminal import out, progress
 from features.errors import InputError
 
@@ -48,6 +54,93 @@ def outcomes(
         print(line)
     if not found:
         print("No run's horizon is over yet within the log.")
+
+
+def drift(
+    journey: JourneyArgument,
+    at: AtOption = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="FILE.html or FILE.json.")] = None,
+) -> None:
+    """Say whether events, vectors, predictions or outcomes have changed by more than chance, and why.
+
+    Exit code 1 if so. What is usual is told from the journey's own earlier cutoffs.
+
+    Example: journeycast drift complete_journey -o drift.html
+    """
+    from serving.show_drift import drift_html, drift_tables
+    from training.drift_report import drift_report
+
+    if output is not None and output.suffix not in (".html", ".json"):
+        raise InputError("--output", str(output), "a file that ends in .html or .json")
+    resolved, log = opened.log(journey)
+    scorer = opened.scorer(resolved, log.profile)
+    models = {name: served.model for name, served in scorer.models.items()}
+    report = drift_report(resolved, log, models, instant(at))
+    out.print(drift_tables(report))
+    if output is not None:
+        html = output.suffix == ".html"
+        output.write_text(drift_html(report) if html else json.dumps(report.to_json(), indent=2), encoding="utf-8")
+    if report.alarm:
+        raise typer.Exit(1)
+
+
+class When(StrEnum):
+    """Whether the journey's rules decide."""
+
+    due = "due"
+    always = "always"
+
+
+def retrain(
+    journey: JourneyArgument,
+    when: Annotated[When, typer.Option(help="due: as the journey's rules say; always: whatever they say.")] = When.due,
+    every: Annotated[str | None, typer.Option(help="Go on, and look again so often, such as 7d.")] = None,
+) -> None:
+    """Judge outcomes, roll back what got worse, train where it is due, let the gate decide, refresh the scores.
+
+    Says why, or why not, by the rules of the journey's `retrain:`. One MLflow run tells the story. Safe to run twice at
+    once, from cron, and to be killed.
+
+    Example: journeycast retrain complete_journey --when due
+
+    Example: journeycast retrain complete_journey --every 7d
+    """
+    from features.journey import duration
+
+    pause = None if every is None else duration(every, "--every")
+    while True:
+        try:
+            _retrain(journey, always=when is When.always)
+        except InputError as problem:
+            if pause is None:
+                raise
+            print(problem, file=sys.stderr)  # the next time may be better
+        if pause is None:
+            return
+        sleep(pause.total_seconds())
+
+
+def _retrain(name: str, *, always: bool) -> None:
+    from serving import registry, retraining
+    from serving.show_retraining import story_lines
+    from training.cpus import usable_cpus
+
+    definition, _ = opened.journey(name)
+    upto = opened.newest_event(definition)
+    resolved, log = opened.log(name)
+    found = current()
+    with opened.store() as store, progress(None) as report:
+        tools = retraining.Tools(
+            store,
+            opened.tracking(),
+            load=partial(opened.scorer, resolved, log.profile),
+            model=partial(registry.model_of, resolved.journey, found.tracking_uri, found.models),
+            score=partial(scores.score_log, resolved, log, upto),
+            threads=usable_cpus(),
+        )
+        story = retraining.retrain(resolved, log, tools, report, always=always)
+    for line in story_lines(story):
+        print(line)
 
 
 def instant(text: str | None) -> int | None:

@@ -20,6 +20,7 @@ from features.journey import Journey
 from features.labels import tasks
 from features.schema import CUSTOMER
 from serving.answers import Answer
+from serving.kept_out import barred
 from serving.tables import expectations, outcomes, runs
 
 SAMPLE = 20_000  # customers of a run that are followed up: a rate of theirs is known to within 0.7 points
@@ -83,8 +84,10 @@ def write(connection: Connection, run_id: int, rows: Sequence[dict[str, Any]], j
         return False
     new = run._asdict() | {"journey": journey.journey}
     connection.execute(insert(outcomes).values(new))
-    for start in range(0, len(rows), _AT_ONCE):
-        part = [{**row, "run_id": run.run_id, "journey": journey.journey} for row in rows[start : start + _AT_ONCE]]
+    gone = barred(connection, journey.journey, (row[CUSTOMER] for row in rows))
+    told = [{**row, "run_id": run_id, "journey": journey.journey} for row in rows if row[CUSTOMER] not in gone]
+    for start in range(0, len(told), _AT_ONCE):
+        part = told[start : start + _AT_ONCE]
         connection.execute(insert(expectations), part)
     return True
 

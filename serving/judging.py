@@ -15,7 +15,7 @@ from features.log import EventLog
 from features.schema import CUSTOMER, to_text
 from serving import expectations, performance
 from serving.performance import happened_digest
-from serving.realised import Grades, Lookout, Realised
+from serving.realised import Grades, Lookout, Realised, reports
 from serving.store import Store
 from training.estimated import CONDITIONS, estimated
 from training.hindsight import Answered, hindsight
@@ -34,16 +34,31 @@ def judge_all(
     """
     lookout = Lookout(store, journey, at, anew=True)
     lookout.add(log.events)
+    stored = {} if at is not None else _stored(store, journey)
     for found in lookout.found():
-        told(f"run {found.run.run_id} of {to_text(found.run.cutoff)[:10]}")
-        report = found.report(journey, grades(found, journey, log))
-        if at is None:
-            digest = happened_digest(found.found)
-            with store.transaction(writes=True) as connection:
-                found.keep(connection, report)
-            if tracking is not None:
-                tracking.log_realised(journey.journey, report, digest)
+        digest = happened_digest(found.found)
+        report = stored.get(found.run.run_id) if digest == found.run.digest else None
+        if report is None or not all("grade" in task and task["grade"] for task in report["tasks"].values()):
+            told(f"run {found.run.run_id} of {to_text(found.run.cutoff)[:10]}")
+            report = found.report(journey, grades(found, journey, log))
+            if at is None:
+                with store.transaction(writes=True) as connection:
+                    found.keep(connection, report)
+        if at is None and tracking is not None:
+            tracking.log_realised(journey.journey, report, digest)
         yield report
+
+
+def _stored(store: Store, journey: Journey) -> dict[int, dict[str, Any]]:
+    with store.transaction() as connection:
+        return {report["run_id"]: report for report in reports(connection, journey.journey)}
+
+
+def realised_of(store: Store, journey: Journey, log: EventLog) -> Iterator[Realised]:
+    """Every run that is due with what came of it, oldest first."""
+    lookout = Lookout(store, journey, anew=True)
+    lookout.add(log.events)
+    yield from lookout.found()
 
 
 def grades(found: Realised, journey: Journey, log: EventLog) -> Grades:

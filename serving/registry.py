@@ -51,6 +51,11 @@ def load(
     return Scorer(found, profile, threads, own)
 
 
+def model_of(journey: str, tracking_uri: str, cache: Path, task: str, number: int) -> Model:
+    """The model of a version, champion or not."""
+    return _model(_client(tracking_uri).get_model_version(f"{journey}.{task}", str(number)), tracking_uri, cache)
+
+
 def models(journey: str, tracking_uri: str) -> list[dict[str, Any]]:
     """Every registered version of the journey's tasks, newest first."""
     client, listed = _client(tracking_uri), []

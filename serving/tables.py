@@ -50,6 +50,12 @@ class _Runs(TypedColumns):
     event_id = Column(BigInteger)
 
 
+class _Leases(TypedColumns):
+    name: Named[str] = Column(primary_key=True)
+    holder: Named[str]
+    until = Column(BigInteger, nullable=False)  # microseconds
+
+
 class _Scores(TypedColumns):
     run_id: Named[int] = Column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     customer_id = Column(ID, primary_key=True)
@@ -207,6 +213,7 @@ served_vectors_of_journey = Index("served_vectors_of_journey", served_vectors.c.
 run_documents = Table("run_documents", metadata, _RunDocuments)
 outcomes = Table("outcomes", metadata, _Outcomes)
 expectations = Table("expectations", metadata, _Expectations, sqlite_with_rowid=False)
+leases = Table("leases", metadata, _Leases)
 members = Table("campaign_members", metadata, _Members, sqlite_with_rowid=False)
 
 _ORDER = (scores.c.rank_value.desc(), scores.c.churn_probability.desc(), scores.c.customer_id)

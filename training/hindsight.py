@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from features.catalogue import catalogue
 from features.cutoffs import grid
 from features.engine import build
+from features.errors import InputError
 from features.instants import KEYS, mature, microseconds
 from features.journey import Journey
 from features.labels import LABEL, eligible, label, population, tasks
@@ -79,6 +80,26 @@ def against(journey: Journey, log: EventLog, said: Answered, other: Model) -> Le
     predicted = other.predict(vectors)
     theirs = said.losses(predicted if said.task == "next_stage" else predicted[:, 0])
     return lead(said.losses(said.predicted), theirs, said.customers.to_numpy())
+
+
+def rule_answers(journey: Journey, log: EventLog, task_name: str, asked: pl.DataFrame) -> Array:
+    """What the rule that fits the newest known outcomes best says of customers at one cutoff, in their order.
+
+    Raises
+    ------
+    InputError
+        Where no outcome is known yet.
+    """
+    task, cutoff = tasks(journey)[task_name], int(asked[CUTOFF][0])
+    before = _examples(journey, log, Answered(task_name, cutoff, asked[CUSTOMER], np.empty(0), np.empty(0)))
+    if before is None:
+        raise InputError(f"tasks.{task_name}", "no outcome is known yet", "a horizon that is over")
+    keys, known_labels = before
+    every = columns(task, journey, log, pl.concat([keys, asked.select(KEYS)]))
+    learn, there = every.head(len(keys)), every.tail(len(asked))
+    fits = {rule.name: rule.fit(learn, known_labels) for rule in rules(task, journey)}
+    strongest = best({name: losses(task_name, known_labels, fit(learn)) for name, fit in fits.items()})
+    return np.asarray(fits[strongest](there))
 
 
 def _examples(journey: Journey, log: EventLog, said: Answered) -> tuple[pl.DataFrame, NDArray[Any]] | None:

@@ -233,6 +233,22 @@ class Tracking:
             logged += 1
         return logged
 
+    def begin_story(self, journey: str) -> str:
+        """Begin the run that tells of a retraining, and give its id; those left open by a kill are closed as such."""
+        experiment = self._experiment(journey)
+        left = "tags.story = 'retrain' and attributes.status = 'RUNNING'"
+        for run in self.client.search_runs([experiment], left):
+            self.client.set_terminated(run.info.run_id, "KILLED")
+        run = self.client.create_run(experiment, run_name="retrain", tags={"story": "retrain"})
+        return str(run.info.run_id)
+
+    def end_story(self, run_id: str, story: dict[str, Any], failed: bool = False) -> None:
+        """Close the run with what was done and why: `story.json`, and its words as tags."""
+        self.client.log_dict(run_id, story, "story.json")
+        for name, words in story.items():
+            self.client.set_tag(run_id, name, words if isinstance(words, str) else "; ".join(map(str, words)) or "-")
+        self.client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
+
     @contextmanager
     def _run(self, journey: str, parent_run: str | None, name: str = "train") -> Iterator[Any]:
         if parent_run:
