@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install chromium check test demo docs serve lock bench-features bench-scoring
+.PHONY: help install chromium check test demo docs serve lock harden bench-features bench-scoring bench-quality bench-serving
 PYTHON ?= python3
 SERVE ?= 1
 BIN := .venv/bin
@@ -49,14 +49,26 @@ docs: install ## write the catalogue in docs/features.md anew
 serve: install ## serve the demo journey on loopback
 	$(BIN)/journeycast serve complete_journey
 
+harden: install ## kill -9 fifty times each, ten thousand malformed bodies (ten minutes)
+	$(BIN)/pytest -q tests/test_hardening.py --kills 50 --bodies 10000
+
 bench-features: install ## vectors timed against rivals, many cutoffs, 50 million events (hours)
 	$(BIN)/python -m benchmarks.bench_features
 	$(BIN)/python -m benchmarks.table
+
+bench-serving: install ## writing runs, events in, a promotion under load, on SQLite and PostgreSQL (needs wrk)
+	$(BIN)/python -m benchmarks.bench_serving
 
 bench-scoring: install ## reasons, lists and predictions timed against their targets (needs wrk; an hour)
 	$(BIN)/python -m benchmarks.bench_scoring
 	$(BIN)/python -m benchmarks.table
 
-lock: install ## write requirements.lock anew from pyproject.toml
+bench-quality: install ## predictions against published tables and rules (LOGS=FOLDER for the next event; hours)
+	$(BIN)/python -m benchmarks.quality.bench_quality $(if $(LOGS),--logs $(LOGS)) $(QUALITY)
+	$(BIN)/python -m benchmarks.quality.page
+
+lock: install ## write the locks anew from pyproject.toml: for developers, and for the image
 	$(BIN)/uv pip compile pyproject.toml --quiet --extra demo --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --quiet --extra demo --extra build --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header -c requirements.lock -o requirements-runtime.lock

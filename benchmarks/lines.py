@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from training.cpus import usable_cpus
 
@@ -49,15 +49,17 @@ class Line:
 
 
 class Lines:
-    """Writes lines to a file and to standard output as they come."""
+    """Writes lines to a file and to standard output as they come; without `targets` nothing is promised of them."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, targets: bool = True) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._file: IO[str] = file.open("w", encoding="utf-8")
+        file.unlink(missing_ok=True)
+        self._file, self._targets = file, targets
         self._write(machine())
 
     def add(self, line: Line) -> None:
         """Write a line."""
+        line = line if self._targets else replace(line, target=None)
         fields = asdict(line)
         self._write(
             {name: fields[name] for name in ("name", "value", "unit", "target")}
@@ -67,8 +69,8 @@ class Lines:
     def _write(self, line: dict[str, Any]) -> None:
         text = json.dumps(line, ensure_ascii=False)
         print(text, flush=True)
-        self._file.write(text + "\n")
-        self._file.flush()
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
 
 
 def machine() -> dict[str, Any]:

@@ -15,12 +15,16 @@ BLOCK = re.compile(r"(<!-- results: [^>]*-->\n)(.*?)(<!-- end of results -->)", 
 def table(file: Path) -> str:
     """A file of JSON lines as a table with the machine below it."""
     machine, *lines = (json.loads(text) for text in file.read_text(encoding="utf-8").splitlines())
-    rows = [f"| {line['name']} | {shown(line)} | {_target(line)} |" for line in lines]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    below = f"{machine['machine']}, {machine['cpus']} CPUs, {machine['memory_gib']:g} GiB; Python {machine['python']}"
-    below = f"{below}, {versions}."
+    rows = [f"| {line['name']} | {shown(line)} | {target(line)} |" for line in lines]
     details = [f"- {line['name']}: {_detail(line['detail'])}" for line in lines if line["detail"]]
-    return "\n".join(["| what | measured | target |", "|---|---|---|", *rows, "", below, "", *details])
+    return "\n".join(["| what | measured | target |", "|---|---|---|", *rows, "", below(machine), "", *details])
+
+
+def below(machine: dict[str, Any]) -> str:
+    """The machine and the versions in one line."""
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    found = f"{machine['machine']}, {machine['cpus']} CPUs, {machine['memory_gib']:g} GiB; Python {machine['python']}"
+    return f"{found}, {versions}."
 
 
 def shown(line: dict[str, Any]) -> str:
@@ -29,19 +33,19 @@ def shown(line: dict[str, Any]) -> str:
     return f"{value:,.0f} {line['unit']}" if abs(value) >= 100 else f"{value:.3g} {line['unit']}"
 
 
-def _target(line: dict[str, Any]) -> str:
+def target(line: dict[str, Any]) -> str:
     if line["target"] is None:
         return "—"
     return f"{line['target']}: {'met' if line['met'] else '**missed**'}"
 
 
 def _detail(detail: dict[str, Any]) -> str:
-    return "; ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in detail.items())
+    return "; ".join(f"{name.replace('_', ' ')} {told(value)}" for name, value in detail.items())
 
 
-def _value(value: Any) -> str:
+def told(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(_value(one) for one in value)
+        return ", ".join(told(one) for one in value)
     return f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 

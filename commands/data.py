@@ -18,6 +18,7 @@ from features.errors import InputError
 if TYPE_CHECKING:
     from polars import DataFrame
 
+    from features.erased import Erased
     from features.journey import Journey
 
 
@@ -81,12 +82,12 @@ def features(
     if output is None:
         raise InputError("features", "no output", "-o FILE.parquet, or --catalogue")
     definition, base = opened.journey(journey)
-    stored = opened.stored_events(definition)
+    stored, erased = opened.stored_events(definition), opened.erased(definition)
     if engine is Engine.spark:
-        rows = _on_spark(definition, base, output, cutoffs, master, stored)
+        rows = _on_spark(definition, base, output, cutoffs, master, stored, erased)
     else:
         asked = None if cutoffs is None else Path(cutoffs)
-        rows = vectors.write(definition, base, Path(output), asked, usable_cpus(), stored)
+        rows = vectors.write(definition, base, Path(output), asked, usable_cpus(), stored, erased)
     print(f"{rows:,} vectors in {output}")
 
 
@@ -111,7 +112,13 @@ def simulate(
 
 
 def _on_spark(
-    definition: Journey, base: Path, output: str, cutoffs: str | None, master: str | None, stored: DataFrame | None
+    definition: Journey,
+    base: Path,
+    output: str,
+    cutoffs: str | None,
+    master: str | None,
+    stored: DataFrame | None,
+    erased: Erased | None,
 ) -> int:
     from features import spark
     from features.spark_session import session
@@ -119,6 +126,6 @@ def _on_spark(
     current().find_java()
     running = session(master or current().spark_remote)
     try:
-        return spark.write(running, definition, base, output, cutoffs, stored)
+        return spark.write(running, definition, base, output, cutoffs, stored, erased)
     finally:
         running.stop()

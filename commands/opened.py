@@ -13,6 +13,7 @@ from features.errors import InputError
 if TYPE_CHECKING:
     from polars import DataFrame
 
+    from features.erased import Erased
     from features.journey import Journey
     from features.log import EventLog
     from serving.scorer import Scorer
@@ -33,7 +34,7 @@ def log(name: str) -> tuple[Journey, EventLog]:
     from training.cpus import usable_cpus
 
     definition, base = journey(name)
-    return read(definition, base, usable_cpus(), stored_events(definition))
+    return read(definition, base, usable_cpus(), stored_events(definition), erased(definition))
 
 
 def stored_events(definition: Journey) -> DataFrame | None:
@@ -45,6 +46,17 @@ def stored_events(definition: Journey) -> DataFrame | None:
         return None
     with store() as opened:
         return stored(opened, definition.journey)
+
+
+def erased(definition: Journey) -> Erased | None:
+    """Who is left out of the journey's sources; null: nobody."""
+    from serving.database import exists
+    from serving.kept_out import kept_out
+
+    if not exists(current().store_url):
+        return None
+    with store() as opened, opened.transaction() as connection:
+        return kept_out(connection, definition.journey)
 
 
 def newest_event(definition: Journey) -> int:
@@ -81,11 +93,12 @@ def tracking() -> Tracking:
 @contextmanager
 def store() -> Iterator[Store]:
     """The score store for as long as the command needs it."""
+    from features.schema import DAY
     from serving.store import Store
 
     found = current()
     found.home.mkdir(parents=True, exist_ok=True)
-    opened = Store(found.store_url)
+    opened = Store(found.store_url, keep_changes=round(found.keep_changes_days * DAY))
     try:
         yield opened
     finally:

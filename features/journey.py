@@ -40,6 +40,18 @@ def _duration(text: Any) -> timedelta:
         raise ValueError(f"{text!r} is longer than any log; accepted: at most some years, such as 730d") from None
 
 
+def read_duration(text: str) -> timedelta:
+    """`28d`, `24h`: a length of time as a journey file writes it.
+
+    Raises
+    ------
+    ValueError
+        Where it is none.
+    """
+    found: timedelta = _duration(text)
+    return found
+
+
 def duration_text(length: timedelta) -> str:
     """`28d`, `30m`: the form a journey file uses."""
     seconds = int(length.total_seconds())
@@ -321,11 +333,21 @@ class Cutoffs(_Model):
     held_out: int = Field(default=1, ge=1)
 
 
+Risk = Literal["low", "medium", "high"]
+_BANDS: tuple[Risk, ...] = ("low", "medium", "high")
+
+
 class RiskBands(_Model):
-    """Lower bounds of the churn probability for the bands medium and high; below is low."""
+    """Lower bounds of the churn probability for the bands medium and high; below is low.
+
+    A customer who has a band leaves it only when the probability passes the bound by `margin`: a share of
+    the bound's distance from 0 or 1, whichever is nearer. 0.1 lets a bound of 0.4 be passed at 0.44
+    upwards and 0.36 downwards, so that someone on the edge does not change with every run.
+    """
 
     medium: float = Field(default=0.2, gt=0, lt=1)
     high: float = Field(default=0.5, gt=0, lt=1)
+    margin: float = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -333,9 +355,16 @@ class RiskBands(_Model):
             raise ValueError("medium must be below high")
         return self
 
-    def band(self, probability: float) -> Literal["low", "medium", "high"]:
-        """The band a probability falls in."""
-        return "high" if probability >= self.high else "medium" if probability >= self.medium else "low"
+    def band(self, probability: float, before: Risk | None = None) -> Risk:
+        """The band of a probability, for a customer whose band was `before` (null: had none)."""
+        if before is None:
+            return _BANDS[self._passed(probability, 0.0)]
+        held = min(_BANDS.index(before), self._passed(probability, -self.margin))
+        return _BANDS[max(held, self._passed(probability, self.margin))]
+
+    def _passed(self, probability: float, margin: float) -> int:
+        """How many bounds, moved up by this margin, a probability reaches."""
+        return sum(probability >= bound + margin * min(bound, 1 - bound) for bound in (self.medium, self.high))
 
 
 class Abandoned(_Model):

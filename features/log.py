@@ -17,6 +17,7 @@ from features.canonical import (
     shaped,
     without_repeated_ids,
 )
+from features.erased import Erased
 from features.errors import InputError
 from features.journey import Journey
 from features.profile import read_profile
@@ -30,6 +31,7 @@ __all__ = ["EventLog", "Origin", "from_records", "read", "write"]
 LATE = "at or after observed_until"
 EQUAL = "equal to another row in all columns"
 STORED = "events in the store"
+ERASED = "customers who were erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,11 @@ class EventLog:
 
 
 def read(
-    journey: Journey, base: Path, threads: int | None = None, extra: pl.DataFrame | None = None
+    journey: Journey,
+    base: Path,
+    threads: int | None = None,
+    extra: pl.DataFrame | None = None,
+    erased: Erased | None = None,
 ) -> tuple[Journey, EventLog]:
     """Read every source and resolve the journey with what is found.
 
@@ -84,6 +90,8 @@ def read(
     extra : polars.DataFrame, optional
         Events that stand in no source, in canonical columns (times as int64 microseconds) and, where
         it has them, declared properties. A row whose `event_id` a source has is that source's event.
+    erased : Erased, optional
+        Who is left out of every source, the profile too.
 
     Returns
     -------
@@ -97,6 +105,9 @@ def read(
         than the log.
     """
     tables = [_read_source(journey, number, base, threads) for number in range(len(journey.events))]
+    if erased is not None:
+        for _, table, _ in tables:
+            table.rows = _counted(table.rows, erased.left(table.rows), ERASED, table.left_out)
     if extra is not None and extra.height:
         tables.append(_stored(extra, journey))
     rows = pl.concat([table.rows for _, table, _ in tables], how="diagonal")
@@ -114,7 +125,7 @@ def read(
     rows = ordered(rows)
     log = EventLog(
         events=rows,
-        profile=read_profile(journey, base, threads),
+        profile=read_profile(journey, base, threads, erased),
         read=sum(count for count, _, _ in tables),
         left_out=left_out,
         duplicates=duplicates,

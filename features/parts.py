@@ -17,6 +17,7 @@ import polars as pl
 from pyarrow.parquet import ParquetFile, ParquetWriter
 
 from features.canonical import canonical, columns_of, ordered, shaped, without_repeated_ids
+from features.erased import Erased
 from features.errors import InputError
 from features.files import is_parquet, locate
 from features.journey import Journey
@@ -62,9 +63,16 @@ def size(journey: Journey, base: Path) -> int:
 
 
 def split(
-    journey: Journey, base: Path, folder: Path, threads: int | None = None, extra: pl.DataFrame | None = None
+    journey: Journey,
+    base: Path,
+    folder: Path,
+    threads: int | None = None,
+    extra: pl.DataFrame | None = None,
+    erased: Erased | None = None,
 ) -> tuple[Journey, list[Path]]:
     """Read every source, and `extra`, into parts in `folder`; the resolved journey and the parts' files.
+
+    Whoever was `erased` is left out.
 
     As `features.log.read`, but an `event_id` is looked for among the events of its customer only.
     """
@@ -72,7 +80,8 @@ def split(
     tally = Tally()
     with ExitStack() as stack:
         writers: dict[Path, ParquetWriter] = {}
-        for rows in _batches(journey, base, threads, extra):
+        for batch in _batches(journey, base, threads, extra):
+            rows = batch if erased is None else erased.left(batch)
             tally.add(rows)
             for path, part in zip(paths, by_part(rows, len(paths)), strict=True):
                 table = part.to_arrow()

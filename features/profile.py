@@ -8,6 +8,7 @@ import polars as pl
 
 from features.canonical import column_of_numbers, column_of_text
 from features.definition import did_you_mean
+from features.erased import Erased
 from features.errors import InputError
 from features.journey import Journey, Profile
 from features.schema import CUSTOMER
@@ -15,8 +16,10 @@ from features.sources import read_table
 from features.timestamps import parse
 
 
-def read_profile(journey: Journey, base: Path, threads: int | None = None) -> pl.DataFrame | None:
-    """One row per customer, sorted; null: the journey has no profile.
+def read_profile(
+    journey: Journey, base: Path, threads: int | None = None, erased: Erased | None = None
+) -> pl.DataFrame | None:
+    """One row per customer but those who were `erased`, sorted; null: the journey has no profile.
 
     Returns
     -------
@@ -47,6 +50,7 @@ def read_profile(journey: Journey, base: Path, threads: int | None = None) -> pl
             for name, column in columns.items()
         ]
     ).drop_nulls(CUSTOMER)
+    rows = rows if erased is None else erased.left(rows)
     _refuse_two_rows(rows)
     return rows.sort(CUSTOMER)
 

@@ -13,12 +13,14 @@ import narwhals as nw
 import polars as pl
 
 from features.catalogue import catalogue
+from features.erased import Erased
 from features.errors import InputError
 from features.instants import KEYS, past, past_at
 from features.journey import Journey, Source
 from features.relational import of_past
 from features.schema import CUSTOMER, CUTOFF, POSITION
 from features.spark_columns import texts, times
+from features.spark_erased import left
 from features.spark_log import SpreadLog, read_log
 from features.spark_profile import read_profile
 from features.spark_session import first_line
@@ -35,6 +37,7 @@ def write(
     output: str,
     cutoffs: str | None = None,
     extra: pl.DataFrame | None = None,
+    erased: Erased | None = None,
 ) -> int:
     """Write one vector per row of `cutoffs` (default: everyone at `observed_until`); the number of rows.
 
@@ -51,6 +54,8 @@ def write(
         Parquet or CSV with `customer_id` and `cutoff`, a path or an address.
     extra
         Events that stand in no source, as `features.log.read` takes them.
+    erased
+        Who is left out.
     """
     from pyspark.errors import PySparkException
 
@@ -59,7 +64,8 @@ def write(
     try:
         wanted = None if cutoffs is None else _read_cutoffs(session, cutoffs)
         profile = read_profile(session, journey, base)
-        resolved, log = read_log(session, journey, base, extra)
+        profile = None if profile is None else left(profile, erased)
+        resolved, log = read_log(session, journey, base, extra, erased)
         # An adaptive plan forgets how its rows lie, and would move them again for every table.
         session.conf.set("spark.sql.adaptive.enabled", "false")
         known = _kept(_known(log, wanted, resolved.observed_until_microseconds))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import polars as pl
 
 from features.canonical import columns_of, shaped
+from features.erased import Erased
 from features.errors import InputError
 from features.journey import Journey, Source
 from features.resolution import resolve_counted
@@ -26,6 +27,7 @@ from features.schema import (
     to_microseconds,
 )
 from features.spark_columns import lacks, numbers, texts, times
+from features.spark_erased import left
 from features.spark_sources import ARRIVAL, quoted, read_source
 from features.timestamps import FORMS
 
@@ -60,12 +62,16 @@ class SpreadLog:
 
 
 def read_log(
-    session: SparkSession, journey: Journey, base: Path, extra: pl.DataFrame | None = None
+    session: SparkSession,
+    journey: Journey,
+    base: Path,
+    extra: pl.DataFrame | None = None,
+    erased: Erased | None = None,
 ) -> tuple[Journey, SpreadLog]:
     """The journey resolved with its log, and the log.
 
     As `features.log.read`; only counts of types and channels and the span of time come to the driver.
-    `extra`, which stands in no source, goes from here to the cluster.
+    `extra`, which stands in no source, goes from here to the cluster; whoever was `erased` is left out.
 
     Raises
     ------
@@ -77,6 +83,7 @@ def read_log(
     if extra is not None and extra.height:
         sources.append(_extra(session, extra, journey))
     rows = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), sources)
+    rows = left(rows, erased)
     rows = _first_of_id(rows) if EVENT_ID in rows.columns else rows
     if journey.observed_until is not None:
         rows = rows.where(quoted(TIME) < to_microseconds(journey.observed_until))

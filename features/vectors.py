@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import polars as pl
 from pyarrow.parquet import ParquetWriter
@@ -13,6 +14,7 @@ from pyarrow.parquet import ParquetWriter
 from features import parts
 from features.catalogue import catalogue, columns
 from features.engine import build
+from features.erased import Erased
 from features.errors import InputError
 from features.instants import KEYS
 from features.journey import Journey, Source
@@ -31,6 +33,7 @@ def write(
     cutoffs: Path | None = None,
     threads: int | None = None,
     extra: pl.DataFrame | None = None,
+    erased: Erased | None = None,
 ) -> int:
     """Write one vector per row of `cutoffs` (default: everyone at `observed_until`); the number of rows.
 
@@ -49,6 +52,8 @@ def write(
         DuckDB's threads; default: all.
     extra
         Events that stand in no source, as `features.log.read` takes them.
+    erased
+        Who is left out.
     """
     if output.suffix != ".parquet":
         raise InputError(str(output), "not a Parquet file's name", "a name that ends in .parquet")
@@ -56,9 +61,17 @@ def write(
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
         built = Path(folder, output.name)
-        rows = _write(_vectors(journey, base, wanted, Path(folder), threads, extra), built)
+        rows = _write(_vectors(journey, base, wanted, Path(folder), _More(threads, extra, erased)), built)
         built.replace(output)
     return rows
+
+
+class _More(NamedTuple):
+    """What reading a log takes beside its sources, in the order of `features.log.read`."""
+
+    threads: int | None
+    extra: pl.DataFrame | None
+    erased: Erased | None
 
 
 def _write(frames: Iterable[pl.DataFrame], path: Path) -> int:
@@ -78,16 +91,15 @@ def _vectors(
     base: Path,
     wanted: pl.DataFrame | None,
     folder: Path,
-    threads: int | None,
-    extra: pl.DataFrame | None,
+    more: _More,
 ) -> Iterator[pl.DataFrame]:
     """The vectors of the journey's customers, in one frame or one per part."""
     if parts.size(journey, base) <= parts.ROWS:
-        resolved, log = read(journey, base, threads, extra)
+        resolved, log = read(journey, base, *more)
         yield _built(resolved, log.events, wanted, log.profile)
         return
-    resolved, paths = parts.split(journey, base, folder, threads, extra)
-    profile = read_profile(journey, base, threads)
+    resolved, paths = parts.split(journey, base, folder, *more)
+    profile = read_profile(journey, base, more.threads, more.erased)
     asked = [None] * len(paths) if wanted is None else parts.by_part(wanted, len(paths))
     for path, rows in zip(paths, asked, strict=True):
         yield _built(resolved, parts.read_part(journey, path), rows, profile)

@@ -1,71 +1,52 @@
-"""The same change for many customers of a list: those named, or everyone the list's filters let through."""
+"""Many rows at once: COPY on PostgreSQL, one insert of many elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import islice
-from typing import NamedTuple
+from typing import Any
 
-from features.errors import InputError, SuppressedError, UnknownCustomerError
-from serving.filters import Wanted
-from serving.listing import ranked
-from serving.store import Store, run_of
-from serving.suppression import Moment
-from serving.worklist import Change, change_within
+from sqlalchemy import Connection, Table, insert
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.schema import Column
 
-MOST = 10_000  # customers at once: more are no list that anybody works through
-_TOGETHER = 500  # customers per transaction: others write in between
+_TYPES = {"INTEGER": "int4", "BIGINT": "int8", "BOOLEAN": "bool", "BYTEA": "bytea", "JSON": "json"}  # SQL -> COPY
 
 
-class Changed(NamedTuple):
-    """How many were changed; `refused` opted out or are held out, `unknown` are in no run any more."""
-
-    changed: int
-    refused: int
-    unknown: int
-
-
-def of_list(store: Store, journey: str, wanted: Wanted, changes: Sequence[Change], moment: Moment) -> Changed:
-    """Change everyone on a list, as its filters find them now.
+def put(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows that all have the columns of the first.
 
     Raises
     ------
-    NoScoresError
-        Where the journey has no run.
-    InputError
-        Where more than `MOST` are on it; nothing is changed then.
+    sqlalchemy.exc.IntegrityError
+        Where a row is there already.
     """
-    with store.transaction() as connection:
-        found = ranked(connection, run_of(connection, journey), wanted, moment)["customer_id"].to_list()
-    if len(found) > MOST:
-        raise InputError(
-            "customers",
-            f"{len(found):,} match",
-            f"up to {MOST:,} at once",
-            "narrow the filters, or plan a campaign: it takes a list of any length",
-        )
-    return of_customers(store, journey, found, changes, moment)
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        _copy(connection, table, rows)
+    else:
+        connection.execute(insert(table), rows)
 
 
-def of_customers(
-    store: Store, journey: str, customer_ids: Sequence[str], changes: Sequence[Change], moment: Moment
-) -> Changed:
-    """Make the changes, one after another, to each of these customers.
+def _copy(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    import psycopg
 
-    A contact that the worklist refuses leaves the customer as they were and is counted.
-    """
-    changed = refused = unknown = 0
-    rest = iter(dict.fromkeys(customer_ids))
-    while together := list(islice(rest, _TOGETHER)):
-        with store.transaction(writes=True) as connection:
-            for customer_id in together:
-                try:
-                    for change in changes:
-                        change_within(connection, journey, customer_id, change, moment)
-                except SuppressedError:
-                    refused += 1
-                except UnknownCustomerError:
-                    unknown += 1
-                else:
-                    changed += 1
-    return Changed(changed, refused, unknown)
+    columns = [table.c[name] for name in rows[0]]
+    names = ", ".join(f'"{column.name}"' for column in columns)
+    statement = f'COPY "{table.name}" ({names}) FROM STDIN (FORMAT BINARY)'
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.set_types([_type(connection, column) for column in columns])
+            for row in rows:
+                copy.write_row(tuple(row.values()))
+    except psycopg.IntegrityError as error:
+        raise IntegrityError(statement, None, error) from error
+    except psycopg.Error as error:  # the server is away, its disk is full: as SQLAlchemy tells it elsewhere
+        raise OperationalError(statement, None, error) from error
+
+
+def _type(connection: Connection, column: Column[Any]) -> str:
+    kind = column.type.compile(dialect=connection.dialect)
+    if kind.startswith(("DOUBLE", "FLOAT")):
+        return "float8"
+    return _TYPES.get(kind, "text")

@@ -49,6 +49,7 @@ class Stored(NamedTuple):
     channel: str | None
     contacted: int | None
     outcome: dict[str, Any] | None
+    erased: int | None = None  # members who were erased since; null: none
 
     @property
     def until(self) -> int | None:

@@ -12,9 +12,10 @@ import polars as pl
 from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
 from features.canonical import ordered, shaped
-from features.journey import Journey
+from features.journey import Journey, Risk
 from features.schema import CUSTOMER, CUTOFF, KNOWN_AT, TIME
 from serving.answers import to_json
+from serving.bands import settled
 from serving.histories import has_history, history
 from serving.present import present
 from serving.store import LATEST, Store
@@ -91,7 +92,7 @@ class Current:
 
         The cutoff is the moment after the newest event that was acknowledged, of any customer.
         """
-        key = (found.customer_id, found.newest, found.run, id(scorer))
+        key = (found.customer_id, found.newest, found.run, *scorer.versions.items())
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -122,7 +123,14 @@ class Current:
         asked = pl.DataFrame({CUSTOMER: [found.customer_id], CUTOFF: [cutoff]})
         with self._turn:
             log = ordered(shaped(rows, journey))
-            return to_json(scorer.predict(log, asked, served=vectors.add if vectors else None)[0])
+            anew = scorer.predict(log, asked, served=vectors.add if vectors else None)[0]
+        return to_json(settled(anew, _band(found.answer), journey.risk_bands))
+
+
+def _band(answer: bytes | None) -> Risk | None:
+    """The band that the stored answer tells: a customer on its edge keeps it until the next run."""
+    churn = orjson.loads(answer).get("churn") if answer is not None else None
+    return churn.get("risk") if churn else None
 
 
 def _seen(connection: Connection, journey: Journey, customer_id: str, cutoff: int) -> bool:

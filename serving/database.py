@@ -16,7 +16,7 @@ from features.errors import InputError
 from serving.migrations import upgrade  # and, with it, every table
 from serving.tables import SCHEMA, metadata, schema_version
 
-_LOCK = 0x6A6F7572  # PostgreSQL: held while the tables are made, so that two servers may start at once
+_LOCK = 0x6A6F7572  # PostgreSQL's, which knows locks by numbers
 
 
 class StoreError(InputError):
@@ -110,8 +110,7 @@ def prepare(engine: Engine) -> None:
         if _version(connection) == SCHEMA:
             return
     with transaction(engine, writes=True) as connection:
-        if engine.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        lock(connection)
         version = _version(connection)
         if version is None:
             metadata.create_all(connection)
@@ -123,6 +122,12 @@ def prepare(engine: Engine) -> None:
                 f"version {SCHEMA}",
                 "install the version of journeycast that made them, or score into a new store",
             )
+
+
+def lock(connection: Connection) -> None:
+    """Let one writing transaction of those that ask for it proceed at a time; SQLite always does."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
 def _version(connection: Connection) -> str | None:

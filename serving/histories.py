@@ -20,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from features.canonical import ordered, without_repeated_ids
 from features.schema import CHANNEL, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, POSITION, TIME, VALUE
 from serving.events import of_customer
+from serving.kept_out import barred
 from serving.store import Store
 from serving.tables import histories
 
@@ -65,9 +66,12 @@ def write(store: Store, journey: str, until: int, events: pl.DataFrame) -> None:
             continue
         rows = [{"journey": journey, "until": until, **row} for row in _rows(events, changed)]
         with store.transaction(writes=True) as connection:
+            gone = barred(connection, journey, (one.customer_id for one in changed))
+            rows = [row for row in rows if row[CUSTOMER] not in gone]
             put = _insert(connection)
             new = {name: put.excluded[name] for name in ("history", "events", "digest", "until")}
-            connection.execute(put.on_conflict_do_update(index_elements=_KEYS, set_=new), rows)
+            if rows:
+                connection.execute(put.on_conflict_do_update(index_elements=_KEYS, set_=new), rows)
 
 
 def history(source: Store | Connection, journey: str, customer_id: str) -> pl.DataFrame:

@@ -103,13 +103,15 @@ class Intake:
 
     def _gathered(self, left: list[_Request]) -> tuple[list[_Request], list[_Request], bool]:
         """What waits: a batch, what must wait for it because its key is in the batch, and whether that is all."""
-        waiting, last = list(left), False
-        while sum(len(one.rows) for one in waiting) < AT_ONCE and not (waiting and self._queue.empty()):
+        waiting, size, last = list(left), sum(len(one.rows) for one in left), False
+        while size < AT_ONCE and not (waiting and self._queue.empty()):
             one = self._queue.get()
             if one is None:
                 last = True
                 break
-            waiting.append(one)
+            if one.reply.set_running_or_notify_cancel():  # else nobody waits for it any longer
+                waiting.append(one)
+                size += len(one.rows)
         batch, after, seen = list[_Request](), list[_Request](), set[tuple[str, str]]()
         for request in waiting:
             key = None if request.keyed is None else (request.keyed.owner, request.keyed.key)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from features.erased import Erased
+from features.errors import ErasedError
 from serving.access_tables import erasures, secrets
 
 WRITERS = 0x6A6F7574  # PostgreSQL: shared by those who write of customers, alone by whoever erases one
@@ -31,6 +32,12 @@ def barred(connection: Connection, journey: str, customers: Iterable[str]) -> se
     """Those of some customers who are kept out, as `kept_out` finds them."""
     found = kept_out(connection, journey)
     return found.among(customers) if found else set()
+
+
+def erased_error(place: str) -> ErasedError:
+    """The error of whoever tells something new of a customer who was erased; it does not repeat the id."""
+    do = "where the customer agrees: journeycast erase JOURNEY CUSTOMER --allow"
+    return ErasedError(place, "the customer was erased", "others, or a customer who was allowed again", do)
 
 
 def alone(connection: Connection) -> None:

@@ -44,6 +44,13 @@ def _events_over_http(connection: Connection) -> None:
     tables.events_known.create(connection, checkfirst=True)
 
 
+def _changes_out(connection: Connection) -> None:
+    """Changes, webhooks and their deliveries, leases; runs that were asked for."""
+    for column in (runs.c.asked_at, runs.c.finished_at, runs.c.failed):
+        _add(connection, column)
+    metadata.create_all(connection)
+
+
 def _add(connection: Connection, column: Column[Any]) -> None:
     """Add a column, unless an earlier step made the whole table with it."""
     if column.name in {found["name"] for found in inspect(connection).get_columns(column.table.name)}:
@@ -65,6 +72,7 @@ def _what_became_of_runs(connection: Connection) -> None:
 _STEPS: dict[str, tuple[str, Callable[[Connection], None]]] = {
     "0001": ("0002", _lists_that_pay),
     "0002": ("0003", _events_over_http),
-    "0003": ("0005", _what_runs_tell),
+    "0003": ("0004", _changes_out),
+    "0004": ("0005", _what_runs_tell),
     "0005": ("0006", _what_became_of_runs),
 }

@@ -15,6 +15,7 @@ from features.schema import DAY
 from serving.campaigns import CONTACT, HOLDOUT, Stored, of_id
 from serving.cut import affordable_length
 from serving.filters import Filters, Wanted
+from serving.kept_out import barred
 from serving.listing import ranked
 from serving.marks import hold_out
 from serving.planning import Cut, Drawn, Plan, plan
@@ -105,8 +106,10 @@ def create(store: Store, journey: str, proposal: Proposal, now: int) -> Stored:
             "seed": seed,
             "plan": drawn.plan.model_dump(),
         }
+        gone = barred(connection, journey, rows["customer_id"])
+        new["erased"] = len(gone) or None
         campaign_id = connection.execute(insert(campaigns).values(new).returning(campaigns.c.id)).scalar_one()
-        _write_members(connection, campaign_id, rows, drawn)
+        _write_members(connection, campaign_id, rows, drawn, gone)
         made = of_id(connection, journey, campaign_id)
         hold_out(connection, made, now + min(made.horizon, _UNSENT_HOLDS), now)
         return made
@@ -127,7 +130,10 @@ def _draw(store: Store, journey: str, proposal: Proposal, seed: int, now: int) -
     return run, listed.head(drawn.plan.length), drawn
 
 
-def _write_members(connection: Connection, campaign_id: int, listed: pl.DataFrame, drawn: Drawn) -> None:
+def _write_members(
+    connection: Connection, campaign_id: int, listed: pl.DataFrame, drawn: Drawn, gone: set[str]
+) -> None:
+    """Store who is in which arm, but those who were erased since the list was read."""
     frame = listed.select(
         pl.lit(campaign_id).alias("campaign_id"),
         "customer_id",
@@ -137,5 +143,7 @@ def _write_members(connection: Connection, campaign_id: int, listed: pl.DataFram
         "at_stake",
         pl.Series("contact_profit", drawn.profit).fill_nan(None),
     )
+    if gone:
+        frame = frame.filter(~pl.col("customer_id").is_in(sorted(gone)))
     for part in frame.iter_slices(_CHUNK):
         connection.execute(insert(members), part.to_dicts())

@@ -286,8 +286,10 @@ def _uncollected(rows: int) -> Iterator[None]:
 
 
 def _one_journey(models: Mapping[str, Served]) -> Journey:
-    # Champions of different days differ in how far the log had come, and in nothing else.
-    definitions = {name: {**served.model.about["journey"], "observed_until": None} for name, served in models.items()}
+    # Champions of different days differ in how far the log had come, and in nothing else. They are compared as
+    # read: one that was trained before a setting existed has its default.
+    logged = {name: served.model.about["journey"] for name, served in models.items()}
+    definitions = {name: Journey.model_validate({**one, "observed_until": None}) for name, one in logged.items()}
     first = next(iter(definitions.values()))
     if odd := [name for name, definition in definitions.items() if definition != first]:
         raise InputError(
@@ -296,8 +298,8 @@ def _one_journey(models: Mapping[str, Served]) -> Journey:
             "champions trained with one definition",
             "run `journeycast train` for all tasks and promote them together",
         )
-    newest = max(served.model.about["journey"]["observed_until"] for served in models.values())
-    return Journey.model_validate({**first, "observed_until": newest})
+    newest = max(one["observed_until"] for one in logged.values())
+    return Journey.model_validate({**next(iter(logged.values())), "observed_until": newest})
 
 
 def _check_definitions(models: Mapping[str, Served], features: tuple[Feature, ...]) -> None:

@@ -8,6 +8,7 @@ from features.errors import InputError
 from features.schema import CONTACTED, to_text
 from serving import campaigns, events
 from serving.campaigns import CONTACT, Stored
+from serving.kept_out import kept_out
 from serving.marks import hold_out, instant, later, mark
 from serving.store import Store
 from serving.suppression import Moment, suppressed
@@ -42,6 +43,7 @@ def send(
         Where the instant cannot be, or nobody is left to contact.
     """
     with store.transaction(writes=True) as connection:
+        kept_out(connection, journey)  # nobody is erased while contacts are written
         campaign = campaigns.of_id(connection, journey, campaign_id, lock=True)
         if campaign.sent_at is not None:
             return campaign

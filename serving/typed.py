@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from features.errors import InputError
-from features.journey import Campaign
+from features.instants import microseconds
+from features.journey import Campaign, Duration
 from serving.asked import AskedCosts, AskedDraw, AskedFilters, WorklistChange, instant
+from serving.clock import now
 from serving.filters import Filters, Sort, Wanted
 from serving.worklist import Change
 
@@ -89,6 +91,20 @@ def at(option: str, text: str) -> int:
         return instant(text)
     except ValueError as error:
         raise InputError(option, repr(text), str(error)) from None
+
+
+def end(option: str, text: str) -> int:
+    """An instant to come in microseconds: one that is written out, or `90d` from now.
+
+    Raises
+    ------
+    InputError
+        Where it is neither.
+    """
+    try:
+        return now() + microseconds(TypeAdapter(Duration).validate_python(text))
+    except ValidationError:
+        return at(option, text)
 
 
 def _read(kind: type[_Asked], options: dict[str, Any]) -> _Asked:

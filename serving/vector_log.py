@@ -15,6 +15,7 @@ from features.journey import Journey
 from features.records import from_records
 from features.schema import CUSTOMER, CUTOFF
 from serving.clock import now
+from serving.kept_out import barred
 from serving.store import Store
 from serving.tables import served_vectors
 
@@ -80,7 +81,9 @@ class VectorLog:
         if not rows:
             return
         with self._store.transaction(writes=True) as connection:
-            connection.execute(insert(served_vectors), rows)
+            gone = barred(connection, self._journey, {row[CUSTOMER] for row in rows})
+            if rows := [row for row in rows if row[CUSTOMER] not in gone]:
+                connection.execute(insert(served_vectors), rows)
             of_journey = served_vectors.c.journey == self._journey
             newest = select(served_vectors.c.id).where(of_journey).order_by(served_vectors.c.id.desc())
             if (old := connection.execute(newest.offset(KEPT).limit(1)).scalar()) is not None:

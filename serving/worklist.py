@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from features.errors import InputError, SuppressedError, UnknownCustomerError
 from features.schema import to_text
 from serving import events
+from serving.kept_out import barred, erased_error
 from serving.store import Store, run_of
 from serving.suppression import SNOOZED, Moment, Status, Suppressed, told_status, why_suppressed
 from serving.tables import scores, worklist
@@ -93,6 +94,8 @@ def change(store: Store, journey: str, customer_id: str, change: Change, moment:
     ------
     UnknownCustomerError
         Where nobody of this id was scored in the newest run or worked on; an opt-out is taken of anyone.
+    ErasedError
+        Where the customer was erased.
     SuppressedError
         Where a contact is told of someone who opted out or is held out, without `override`.
     InputError
@@ -104,6 +107,8 @@ def change(store: Store, journey: str, customer_id: str, change: Change, moment:
 
 def change_within(connection: Connection, journey: str, customer_id: str, change: Change, moment: Moment) -> Entry:
     """`change` in a transaction of the caller's; a change that is refused has written nothing."""
+    if barred(connection, journey, [customer_id]):
+        raise erased_error("customer_id")
     found = _row(connection, _of(journey, customer_id).with_for_update())
     if found is None and ("\x00" in customer_id or not change.get("opted_out")):
         _refuse_unknown(connection, journey, customer_id)

@@ -16,12 +16,15 @@ hypothesis.settings.register_profile("journeycast", deadline=None, derandomize=T
 hypothesis.settings.load_profile("journeycast")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--screenshots", default=None, help="The folder that the browser tests write screenshots to.")
-
-
 def pytest_assertrepr_compare(op: str, left: Any, right: Any) -> list[str] | None:
     """Name the features that differ, not the whole vector."""
     if op == "==" and isinstance(right, approx) and isinstance(left, dict):
         return ["the vector is not as wanted", *right.differences(left)]
     return None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where screenshots go, and how hard `tests/test_hardening.py` tries; `make harden` tries harder."""
+    parser.addoption("--screenshots", default=None, help="The folder that the browser tests write screenshots to.")
+    parser.addoption("--kills", type=int, default=3, help="processes killed per work and database")
+    parser.addoption("--bodies", type=int, default=200, help="malformed bodies sent")

@@ -17,7 +17,7 @@ from serving import histories
 from serving.answers import Answer, CltvAnswer, NextStageAnswer, Stage
 from serving.beside import Beside
 from serving.segments import Segments
-from serving.store import Store
+from serving.store import Options, Store
 
 HOSTILE = "<script>alert(1)</script>"
 PRICED = DEFINITION + "profile: {file: profile.csv, segments: [age]}\nacquisition: {ticket: 2.0}\n"
@@ -90,8 +90,9 @@ def fill(url: str, folder: Path) -> Journey:
     for _ in range(2):
         beside = Beside(store, journey, log.profile, lambda: None)
         beside.part(log.events)
-        beside.answered(told)
+        beside.answered(told, len(told))
         segments = Segments(["age"], log.profile)
-        store.write_run("shop", cutoff, cutoff, {"churn": 3, "cltv": 2}, told, segments, documents=beside.documents)
+        options = Options(documents=beside.kept)
+        store.write_run("shop", cutoff, cutoff, {"churn": 3, "cltv": 2}, told, segments, options)
     store.close()
     return journey

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from features.errors import InputError
 from features.schema import DAY
-from training.blocks import Blocks, split
+from training.blocks import Blocks, grown_again, split
 
 HORIZON = timedelta(days=28)
 
@@ -44,6 +44,17 @@ def test_a_short_history_shares_the_middle_over_customers():
 
 def test_the_shortest_history_has_one_cutoff_in_each_block():
     assert split(days(0, 28, 56), HORIZON, held_out=1) == Blocks(days(0), days(28), days(28), days(56), shared=True)
+
+
+def test_trees_are_grown_again_on_all_that_was_known_when_the_calibrator_s_rows_began():
+    cutoffs = days(*range(0, 211, 14))
+    found = grown_again(cutoffs, split(cutoffs, HORIZON, held_out=2), HORIZON)
+    assert found == days(*range(0, 127, 14))
+
+
+def test_of_shared_blocks_trees_are_grown_again_on_all_that_was_known_at_the_test():
+    cutoffs = days(0, 28, 56, 84, 112)
+    assert grown_again(cutoffs, split(cutoffs, HORIZON, held_out=1), HORIZON) == days(0, 28, 56, 84)
 
 
 @pytest.mark.parametrize(

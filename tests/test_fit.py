@@ -107,7 +107,7 @@ def test_the_served_calibrator_never_saw_a_margin_of_a_row_its_trees_were_grown_
     data, matrix = examples_of("churn")
     chance = np.random.default_rng(5).integers(0, 2, len(data.labels)).astype(float)
     data = Examples("churn", data.rows, chance, np.empty(0))
-    by_heart = grower("churn", leaves=63, rows_per_leaf=2, lambda_l2=0.0, learning_rate=0.5)
+    by_heart = grower("churn", leaves=63, rows_per_leaf=2, lambda_l2=0.0, learning_rate=0.5, feature_fraction=1.0)
     served = fit_all(TASKS["churn"], by_heart, data, matrix, (60,))
     known = margins(served.grown, matrix, 1)[:, 0]
     assert known[chance == 1].min() > known[chance == 0].max()

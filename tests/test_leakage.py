@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,8 +13,7 @@ from shop import DEFINITION, write_log
 from features.definition import read as read_journey
 from features.errors import InputError
 from features.log import read
-from features.schema import CUSTOMER, CUTOFF
-from training.blocks import Blocks
+from features.schema import CUSTOMER, CUTOFF, TIME, VALUE
 from training.drift import Drift, drift
 from training.examples import Examples, examples
 from training.leakage import ALMOST_PERFECT, refuse_later_events, refuse_separation, separations
@@ -131,18 +133,25 @@ def test_a_profile_column_that_is_static_in_name_only_is_found(tmp_path):
 # Test cutoffs that differ
 
 
-def two_blocks(shift):
-    """Rows at two old cutoffs and a new one, with a calendar column, a shifted one and noise."""
-    cutoffs, rows = [1, 2, 3], 600
-    keys = pl.DataFrame({CUSTOMER: [f"c{n}" for n in range(rows)] * 3, CUTOFF: np.repeat(cutoffs, rows)})
-    data = Examples("churn", keys, np.zeros(3 * rows), np.empty(0))
-    at = np.repeat(cutoffs, rows).astype(float)
-    matrix = np.column_stack([at, RNG.normal(size=3 * rows) + shift * (at == 3), RNG.normal(size=3 * rows)])
-    return drift(data, matrix, ("month", "price", "noise"), Blocks((1, 2), (), (), (3,), shared=False), 1)
+CUTOFFS, PEOPLE = (1, 2, 3, 4, 5), 600
+
+
+def told(**columns):
+    """What is told of the last of five cutoffs, of columns given by cutoff; noise stands beside them."""
+    keys = {CUSTOMER: [f"c{n}" for n in range(PEOPLE)] * len(CUTOFFS), CUTOFF: np.repeat(CUTOFFS, PEOPLE)}
+    data = Examples("churn", pl.DataFrame(keys), np.zeros(PEOPLE * len(CUTOFFS)), np.empty(0))
+    noise = RNG.normal(size=len(data.labels))
+    matrix = np.column_stack([*(np.concatenate([column(at) for at in CUTOFFS]) for column in columns.values()), noise])
+    return drift(data, matrix, (*columns, "noise"), CUTOFFS[:-1], CUTOFFS[-1:], 1)
+
+
+def around(*means):
+    """A column that lies around these means, by cutoff."""
+    return lambda cutoff: RNG.normal(means[cutoff - 1], 1.0, PEOPLE)
 
 
 def test_test_cutoffs_that_differ_are_told_with_the_features_they_differ_in():
-    found = two_blocks(shift=3.0)
+    found = told(month=lambda cutoff: np.full(PEOPLE, float(cutoff)), price=around(0, 0, 0, 0, 3))
     assert next(iter(found.shares)) == "price"
     assert found.auc > 0.9
     assert "can be told from those the trees learn from (ROC AUC 0.9" in found.warning
@@ -150,20 +159,37 @@ def test_test_cutoffs_that_differ_are_told_with_the_features_they_differ_in():
     assert "month" not in found.warning
 
 
+def test_values_that_are_known_no_longer_are_told():
+    found = told(rating=lambda cutoff: np.where(RNG.random(PEOPLE) < 0.9 * (cutoff == 5), np.nan, 4.0))
+    assert next(iter(found.shares)) == "rating"
+
+
 def test_test_cutoffs_that_do_not_differ_are_not_warned_of():
-    found = two_blocks(shift=0.0)
-    assert found.auc == pytest.approx(0.5, abs=0.08)
+    found = told(price=around(0, 0, 0, 0, 0))
+    assert found == Drift(0.5, {})
     assert found.warning is None
+
+
+def test_what_grows_with_time_for_everybody_is_not_warned_of():
+    born = RNG.uniform(0, 2, PEOPLE)
+    assert told(tenure_days=lambda cutoff: born + 3 * cutoff) == Drift(0.5, {})
+
+
+def test_what_differs_between_training_cutoffs_too_is_not_warned_of():
+    assert told(days_since_campaign=around(0, 3, 0, 3, 3)) == Drift(0.5, {})
+    assert told(days_since_campaign=around(0, 3, 0, 3, 9)).warning is not None
 
 
 def test_where_only_the_calendar_differs_there_is_nothing_to_tell():
     data = Examples("churn", pl.DataFrame({CUSTOMER: ["a", "b"], CUTOFF: [1, 2]}), np.zeros(2), np.empty(0))
-    found = drift(data, np.array([[1.0], [2.0]]), ("month",), Blocks((1,), (), (), (2,), shared=False), 1)
-    assert found == Drift(0.5, {})
+    assert drift(data, np.array([[1.0], [2.0]]), ("month",), (1,), (2,), 1) == Drift(0.5, {})
 
 
 def test_what_training_warns_of_is_kept_with_the_model_and_fails_nothing(honest):
-    journey, log, _ = honest
-    found = train(journey, log, ["churn"], SMALL, 1, lambda _: None, Options(trusted=("nothing",)))[0]
-    assert found.model.about["warnings"]
-    assert "tenure_days" in found.model.about["warnings"][0]
+    journey, log, found = honest
+    lately = pl.col(TIME) >= found["churn"].cutoffs[-2]
+    dearer = pl.when(lately).then(10 * pl.col(VALUE)).otherwise(VALUE).alias(VALUE)
+    raised = replace(log, events=log.events.with_columns(dearer))
+    (trained,) = train(journey, raised, ["churn"], SMALL, 1, lambda _: None, Options(trusted=("nothing",)))
+    (warning,) = trained.model.about["warnings"]
+    assert re.search(r"most of all by (spend|order_value|last_value)\w* \(", warning)

@@ -6,6 +6,8 @@ import csv
 import io
 import re
 from html import unescape
+from shutil import copyfile
+from urllib.parse import quote
 
 import openpyxl
 import polars as pl
@@ -16,9 +18,10 @@ from stores import execute
 from test_http_lists import untrained
 
 from features.journey import Campaign
-from serving import tables
+from serving import audit, keys, tables
 from serving.app import create_app
 from serving.state import Settings
+from serving.store import Store
 
 COSTS = Campaign(contact_cost=1.0, incentive_cost=5.0, accept_rate=0.3, rest_days=14.0)
 
@@ -380,3 +383,130 @@ def test_a_file_that_cannot_be_used_says_why(client, body, name, said):
 def test_a_name_that_nobody_was_given_stores_nothing(client):
     for name in ("0" * 32, "../../etc/passwd"):
         assert "Nothing was stored" in post(client, "/data/store", token=name).text
+
+
+# who may do what
+
+
+@pytest.fixture
+def keyed(tmp_path, journey_and_url):
+    """A server with keys on a copy of the store, and the secrets of its keys by scope."""
+    copyfile(journey_and_url[1].removeprefix("sqlite:///"), tmp_path / "scores.db")
+    url = f"sqlite:///{tmp_path}/scores.db"
+    store = Store(url)
+    made = {scope: keys.create(store, f"the {scope} key", [scope]) for scope in ("read", "ingest", "admin")}
+    made["both"] = keys.create(store, "reads and works", ["read", "ingest"])
+    yield TestClient(application(journey_and_url[0], url), follow_redirects=False), made, store
+    store.close()
+
+
+def sign_in(client, made, scope):
+    return client.post("/sign-in", data={"key": made[scope][1], "back": "/?risk=high"})
+
+
+@pytest.mark.parametrize("path", ["/", "/journey", "/models", "/data", "/campaigns", "/customers/c003", "/at-risk.csv"])
+def test_without_a_session_a_page_asks_for_a_key(keyed, path):
+    client, _, _ = keyed
+    response = client.get(path)
+    assert (response.status_code, response.headers["location"]) == (303, f"/sign-in?back={quote(path, safe='')}")
+    assert (
+        client.post("/work", data={"action": "suppress", "customer": "c003"}).headers["location"] == "/sign-in?back=%2F"
+    )
+
+
+def test_a_key_opens_a_session_that_no_script_and_no_other_site_can_use(keyed):
+    client, made, _ = keyed
+    response = sign_in(client, made, "read")
+    assert (response.status_code, response.headers["location"]) == (303, "/?risk=high")
+    cookie = response.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert "secure" not in cookie
+    assert made["read"][1] not in cookie
+    assert client.get("/").status_code == 200
+    over_tls = TestClient(client.app, base_url="https://testserver", follow_redirects=False)
+    assert "secure" in sign_in(over_tls, made, "read").headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize("key", ["", "jc_none_such", "wrong"])
+def test_what_is_no_key_opens_nothing(keyed, key):
+    client, _, _ = keyed
+    response = client.post("/sign-in", data={"key": key})
+    assert response.status_code == 403
+    assert "No key of this server" in response.text
+    assert "set-cookie" not in response.headers
+
+
+def test_a_cookie_that_was_made_up_opens_nothing(keyed):
+    client, made, _ = keyed
+    told = sign_in(client, made, "read").headers["set-cookie"].split("=", 1)[1].split(";")[0]
+    packed, signature = told.split(".")
+    for forged in (f"{packed}.{signature[:-2]}AA", f"{packed[:-4]}AAAA.{signature}", packed, "."):
+        other = TestClient(client.app, follow_redirects=False, cookies={"journeycast_session": forged})
+        assert other.get("/").status_code == 303
+
+
+def test_who_may_read_sees_no_buttons_and_does_nothing(keyed):
+    client, made, _ = keyed
+    sign_in(client, made, "read")
+    page = client.get("/").text
+    assert 'name="action"' not in page
+    held = re.search(r'name="form_token" value="([^"]+)"', page)[1]
+    for path in (
+        "/work",
+        "/campaigns",
+        "/campaigns/1/sent",
+        "/data/store",
+        "/models/churn/1/promote",
+        "/models/churn/rollback",
+    ):
+        response = client.post(path, data={"form_token": held, "action": "suppress", "customer": "c003", "name": "x"})
+        assert response.status_code == 403, path
+        assert "this needs a key that may" in response.text
+
+
+def test_who_may_read_and_ingest_works_the_list_but_steers_no_model(keyed):
+    client, made, _ = keyed
+    assert sign_in(client, made, "ingest").status_code == 403  # it may not read
+    assert sign_in(client, made, "both").status_code == 303
+    held = re.search(r'name="form_token" value="([^"]+)"', client.get("/").text)[1]
+    work = client.post("/work", data={"form_token": held, "action": "assign", "assignee": "Ada", "customer": "c003"})
+    assert work.status_code == 303
+    assert "1 customer assigned" in client.get("/").text
+    assert client.post("/models/churn/1/promote", data={"form_token": held}).status_code == 403
+
+
+def test_a_session_ends_with_its_key_and_with_signing_out(keyed):
+    client, made, store = keyed
+    sign_in(client, made, "admin")
+    held = re.search(r'name="form_token" value="([^"]+)"', client.get("/").text)[1]
+    assert client.post("/sign-out", data={"form_token": held}).headers["location"] == "/sign-in"
+    assert client.get("/").status_code == 303
+    sign_in(client, made, "admin")
+    assert client.get("/").status_code == 200
+
+    def elsewhere():
+        """Another server of the same store."""
+        app = application(client.app.state.journeycast.definition, str(store._engine.url))
+        return TestClient(app, follow_redirects=False, cookies=dict(client.cookies)).get("/").status_code
+
+    assert elsewhere() == 200
+    keys.revoke(store, made["admin"][0].id)
+    assert elsewhere() == 303
+
+
+def test_pages_are_in_the_audit_log(keyed):
+    client, made, store = keyed
+    sign_in(client, made, "admin")
+    client.get("/customers/c003")
+    client.app.state.journeycast.audit.close()
+    found = audit.newest(store, "shop", 10, customer_id="c003", who=made["admin"][0].id)
+    assert [(one.who, one.method, one.route, one.status) for one in found] == [
+        (made["admin"][0].id, "GET", "/customers/{customer_id}", 200)
+    ]
+
+
+def test_the_routes_ask_for_the_key_itself(keyed):
+    client, made, _ = keyed
+    sign_in(client, made, "admin")
+    assert client.get("/v1/at-risk").status_code == 401

@@ -22,7 +22,7 @@ from serving.judging import judge_all
 from serving.performance import mean
 from serving.realised import Lookout, reports
 from serving.registry import models
-from serving.store import Store
+from serving.store import Options, Store
 from serving.tables import expectations, runs
 
 SHOP = Journey.model_validate(
@@ -66,7 +66,7 @@ def expect(store: Store, chances: dict[str, float], cutoff: int = CUTOFF) -> int
     beside = Beside(store, SHOP, None, lambda: None)
     beside.answered(answers, len(answers))
     kept = [one for one in beside.kept() if type(one).__name__ == "_Expected"]
-    return store.write_run("shop", cutoff, cutoff + DAY, {"churn": 3}, answers, beside=lambda: kept)
+    return store.write_run("shop", cutoff, cutoff + DAY, {"churn": 3}, answers, options=Options(documents=lambda: kept))
 
 
 def told(store: Store, events: pl.DataFrame, at: float | None = None) -> list[dict]:

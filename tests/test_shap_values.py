@@ -228,11 +228,13 @@ def test_real_models_are_explained_in_bulk_without_a_warning(trained):
             warnings.simplefilter("error")
             found, base = one.model.contributions(matrix)
         margin = 0
-        for booster in one.model.boosters:
+        for booster, line in zip(one.model.boosters, one.model.lines, strict=True):
             told = shap.TreeExplainer(booster)(matrix[:200])
             width = booster.num_model_per_iteration()
-            values = told.values.reshape(200, -1, width).transpose(0, 2, 1)
+            values, start = told.values.reshape(200, -1, width).transpose(0, 2, 1), np.ravel(told.base_values[0])
+            if line is not None:
+                values, start = values + line.contributions(matrix[:200]).T[:, None], start + line.intercept
             np.testing.assert_allclose(found[:200, margin : margin + width], values, atol=1e-4)
-            np.testing.assert_allclose(base[margin : margin + width], np.ravel(told.base_values[0]), atol=1e-4)
+            np.testing.assert_allclose(base[margin : margin + width], start, atol=1e-4)
             margin += width
         np.testing.assert_allclose(base + found.sum(axis=2), one.model.margins(matrix), atol=1e-9)

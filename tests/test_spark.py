@@ -224,3 +224,15 @@ def test_spark_scores_what_spark_built_as_mlflow_scores_what_polars_built(small,
 
 def ordered(rows: pl.DataFrame) -> list[dict[str, object]]:
     return rows.with_columns(pl.lit(0).alias(CUTOFF)).sort(CUSTOMER).to_dicts()
+
+
+def test_erased_customers_are_left_out_by_hashes_made_on_the_cluster(spark):
+    from features.erased import Erased, hash_of
+    from features.spark_erased import left
+
+    ids = ["a/b", "'\"; DROP TABLE runs", "näme 😀", " ", "NA", "x" * 1000, "stays", None]
+    secret = b"\xff\x00" * 16
+    erased = Erased(secret, frozenset(hash_of(secret, one) for one in ids[:-2]))
+    rows = spark.createDataFrame([(one,) for one in ids], "customer_id string")
+    assert {row.customer_id for row in left(rows, erased).collect()} == {"stays", None}
+    assert left(rows, None) is rows

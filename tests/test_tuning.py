@@ -54,7 +54,7 @@ def test_a_trial_is_told_by_rows_that_neither_stopped_nor_calibrated_it(prepared
     on = prepared["churn"]
     assert not on.blocks.shared
     data, blocks, matrix = on.on.data, on.blocks, on.matrix
-    grower = on.on.grower(GIVEN, on.encoding.names, 1)
+    grower = on.on.grower(GIVEN, on.encoding, 1)
     rows = {name: data.at(getattr(blocks, name)) for name in ("trees", "stop", "calibrate")}
     grown = grower.until(*((matrix[rows[name]], data.labels[rows[name]]) for name in ("trees", "stop")))
     link = calibrated(on.task, grown, data, rows["stop"], margins(grown, matrix[rows["stop"]], 1)).link
@@ -111,5 +111,5 @@ def test_training_takes_the_best_recipe_and_logs_the_study(shop, empty):
 
 def test_classes_are_never_reweighted_so_that_probabilities_stay_true():
     reweighting = {"is_unbalance", "scale_pos_weight", "class_weight", "pos_bagging_fraction", "neg_bagging_fraction"}
-    for objective in ("binary", "multiclass", "gamma"):
+    for objective in ("binary", "multiclass", "tweedie"):
         assert not reweighting & Recipe().parameters(objective, 1).keys()

@@ -61,6 +61,14 @@ def split(cutoffs: Sequence[int], horizon: timedelta, held_out: int) -> Blocks:
     )
 
 
+def grown_again(cutoffs: Sequence[int], blocks: Blocks, horizon: timedelta) -> tuple[int, ...]:
+    """The cutoffs a judged model learns from: all whose horizon was over when calibration, or else the test, began.
+
+    Where the blocks are shared, the calibrator reads margins of the trees that were stopped.
+    """
+    return _until(cutoffs, blocks.test if blocks.shared else blocks.calibrate, microseconds(horizon))
+
+
 def _until(cutoffs: Sequence[int], following: Sequence[int], gap: int) -> tuple[int, ...]:
     """The cutoffs whose horizon is over when the following block begins."""
     return tuple(c for c in cutoffs if following and c + gap <= following[0])

@@ -13,7 +13,8 @@ from features.instants import microseconds
 from features.journey import Cltv
 from features.labels import Task
 from features.schema import CUSTOMER
-from training.blocks import Blocks
+from training import line
+from training.blocks import Blocks, grown_again
 from training.calibration import fit_platt, fit_vector
 from training.examples import Examples
 from training.intervals import Intervals, fit_intervals
@@ -42,26 +43,24 @@ class Fitted:
 
 def margins(grown: Grown, matrix: Array, threads: int) -> Array:
     """Margins of shape (rows, margins)."""
-    return np.column_stack([b.predict(matrix, raw_score=True, num_threads=threads) for b in grown.boosters])
+    return line.margins(grown.boosters, grown.lines, matrix, threads)
 
 
 def fit_blocks(task: Task, grower: Grower, data: Examples, matrix: Array, blocks: Blocks) -> Fitted:
-    """Fit on the blocks before the test: trees, early stopping, calibration."""
-    labels, trees = data.labels, data.at(blocks.trees)
-    held = data.at(blocks.calibrate)
-    if not blocks.shared:
-        ((grown, _, _),) = stopped(grower, data, matrix, blocks)
-        return calibrated(task, grown, data, held, margins(grown, matrix[held], grower.threads))
-    found = np.empty((len(labels), 0))
-    rounds = []
-    for grown, _, judged in stopped(grower, data, matrix, blocks):
-        ours = margins(grown, matrix[judged], grower.threads)
-        found = found if found.shape[1] else np.full((len(labels), ours.shape[1]), np.nan)
-        found[judged] = ours
-        rounds.append(grown.rounds)
-    fit = matrix[trees], labels[trees]
-    grown = grower.rounds(fit, [round(float(np.mean(pair))) for pair in zip(*rounds, strict=True)])
-    return calibrated(task, grown, data, held, found[held])
+    """Fit on the blocks before the test: trees, early stopping, calibration.
+
+    Once the trees are stopped they are grown again as far, on every cutoff whose horizon was over when the next
+    block began: those that stopped them, and those in between, are the newest. The calibrator reads margins of
+    trees that were not grown on its rows.
+    """
+    found = [*stopped(grower, data, matrix, blocks)]
+    rounds = [round(float(np.mean(counts))) for counts in zip(*(trees.rounds for trees, _, _ in found), strict=True)]
+    before = data.at(grown_again(data.cutoffs, blocks, task.within))
+    grown = grower.rounds((matrix[before], data.labels[before]), rounds)
+    judges = [(trees, judged) for trees, _, judged in found] if blocks.shared else [(grown, data.at(blocks.calibrate))]
+    told = np.concatenate([margins(trees, matrix[judged], grower.threads) for trees, judged in judges])
+    rows = np.concatenate([np.flatnonzero(judged) for _, judged in judges])
+    return calibrated(task, grown, data, rows, told)
 
 
 def stopped(grower: Grower, data: Examples, matrix: Array, blocks: Blocks) -> Iterator[tuple[Grown, Flags, Flags]]:

@@ -45,9 +45,10 @@ class Ground:
         """The encoding of every feature, its categories learned from these rows."""
         return fit_encoding(catalogue(self.journey), rows, self.lifetimes)
 
-    def grower(self, recipe: Recipe, names: tuple[str, ...], threads: int, watch: Watch | None = None) -> Grower:
+    def grower(self, recipe: Recipe, encoding: Encoding, threads: int, watch: Watch | None = None) -> Grower:
         """What grows the task's trees by a recipe."""
-        return Grower(self.data.task, len(self.journey.stage_names), recipe, names, threads, watch)
+        unordered = frozenset(encoding.categories)
+        return Grower(self.data.task, len(self.journey.stage_names), recipe, encoding.names, threads, watch, unordered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Prepared:
 
     def fitted(self, recipe: Recipe, threads: int, watch: Watch | None = None) -> Fitted:
         """The recipe fitted on the blocks before the test; `watch` as of `training.trees.Grower`."""
-        grower = self.on.grower(recipe, self.encoding.names, threads, watch)
+        grower = self.on.grower(recipe, self.encoding, threads, watch)
         return fit_blocks(self.task, grower, self.on.data, self.matrix, self.blocks)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from features.errors import InputError
 from training.encoding import Encoding
+from training.line import Line, margins
 from training.links import Link, read_link
 from training.shap_values import contributions
 
@@ -41,6 +42,8 @@ class Model:
         Vectors to the trees' matrix.
     link
         Margins to predictions.
+    lines
+        What each booster starts from; None: nothing.
     about
         JSON: the resolved journey, classes, horizon, grade, metrics, intervals, digests ...
     """
@@ -50,11 +53,15 @@ class Model:
     encoding: Encoding
     link: Link
     about: dict[str, Any]
+    lines: tuple[Line | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.lines:
+            object.__setattr__(self, "lines", (None,) * len(self.boosters))
 
     def margins(self, matrix: Array, threads: int = 1) -> Array:
-        """What the trees add up to, shape (rows, margins)."""
-        found = [np.asarray(b.predict(matrix, raw_score=True, num_threads=threads)) for b in self.boosters]
-        return np.column_stack(found)
+        """What the lines and the trees add up to, shape (rows, margins)."""
+        return margins(self.boosters, self.lines, matrix, threads)
 
     def predict(self, vectors: pl.DataFrame, threads: int = 1) -> Array:
         """Predictions of shape (rows, 1), or (rows, classes) for the next stage."""
@@ -65,7 +72,12 @@ class Model:
 
         Of one row or more. The rows stand innermost in memory.
         """
-        values, base = zip(*(contributions(booster, matrix, threads) for booster in self.boosters), strict=True)
+        told = [contributions(booster, matrix, threads) for booster in self.boosters]
+        for number, line in enumerate(self.lines):
+            if line is not None:
+                of_trees, start = told[number]
+                told[number] = of_trees + line.contributions(matrix), start + line.intercept
+        values, base = zip(*told, strict=True)
         every = values[0] if len(values) == 1 else np.concatenate(values)
         return np.moveaxis(every, 2, 0), np.concatenate(base)
 
@@ -78,6 +90,7 @@ class Model:
             "format": FORMAT,
             "task": self.task,
             "boosters": len(self.boosters),
+            "lines": [None if line is None else line.to_json() for line in self.lines],
             "encoding": self.encoding.to_json(),
             "link": self.link.to_json(),
             "about": self.about,
@@ -104,7 +117,9 @@ class Model:
         written = _settings(folder)
         boosters = tuple(lgb.Booster(model_file=folder / f"trees_{n}.txt") for n in range(written["boosters"]))
         encoding, link = Encoding.read(written["encoding"]), read_link(written["link"])
-        return cls(written["task"], boosters, encoding, link, written["about"])
+        told = written.get("lines") or [None] * len(boosters)  # models of before had none
+        lines = tuple(None if line is None else Line.read(line) for line in told)
+        return cls(written["task"], boosters, encoding, link, written["about"], lines)
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -5,29 +5,37 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
+from training.metrics import TWEEDIE_POWER
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Settings of gradient-boosted trees, by their plain names.
 
-    `rounds_at_most` and `patience` bound early stopping; everything else is LightGBM's.
+    `rounds_at_most` and `patience` bound early stopping; `amount_power` is that of the Tweedie loss of CLTV's
+    amounts, between 1 and 2: the lower, the more large amounts weigh. `amount_line` and
+    `chance_line` say what starts from a line (`training.line`). Everything else is LightGBM's.
     """
 
-    learning_rate: float = 0.1
-    leaves: int = 15
+    learning_rate: float = 0.05
+    leaves: int = 7
     rows_per_leaf: int = 50
-    feature_fraction: float = 0.5
+    feature_fraction: float = 0.25
     bagging_fraction: float = 0.8
     lambda_l2: float = 10.0
-    rounds_at_most: int = 200
-    patience: int = 20
+    rounds_at_most: int = 500
+    patience: int = 40
+    amount_power: float = TWEEDIE_POWER
+    amount_line: bool = True
+    chance_line: bool = False
     seed: int = 7
 
     def parameters(self, objective: str, threads: int) -> dict[str, Any]:
         """LightGBM's parameters; the same trees whatever the number of threads."""
         return {
             "objective": objective,
-            "metric": {"binary": "binary_logloss", "multiclass": "multi_logloss", "gamma": "gamma"}[objective],
+            "metric": {"binary": "binary_logloss", "multiclass": "multi_logloss", "tweedie": "tweedie"}[objective],
+            "tweedie_variance_power": self.amount_power,
             "learning_rate": self.learning_rate,
             "num_leaves": self.leaves,
             "min_data_in_leaf": self.rows_per_leaf,

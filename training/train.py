@@ -19,7 +19,7 @@ from features.labels import Task, tasks
 from features.log import EventLog
 from features.schema import TIME, to_text
 from training.assess import Assessment
-from training.blocks import Blocks, split
+from training.blocks import Blocks, grown_again, split
 from training.drift import drift
 from training.encoding import Encoding
 from training.examples import Examples, examples
@@ -124,7 +124,7 @@ def _train_task(on: Ground, how: _How) -> Trained:
     judged = judge(prepared, recipe, threads)
     how.report(f"{data.task}: refitting on every mature cutoff")
     encoding = on.encoding(data.rows)
-    grower = on.grower(recipe, encoding.names, threads)
+    grower = on.grower(recipe, encoding, threads)
     served = fit_all(task, grower, data, encoding.matrix(data.rows), judged.fitted.grown.rounds)
     about = _about(journey, data, task, prepared.blocks, recipe, judged.assessment)
     about |= {
@@ -152,7 +152,8 @@ def _guarded(prepared: Prepared, how: _How) -> list[str]:
     before = data.at((*blocks.trees, *blocks.stop, *blocks.calibrate))
     learned = Examples(data.task, data.rows.filter(before), data.labels[before], np.empty(0))
     refuse_separation(prepared.on.journey, learned, prepared.matrix[before], names, how.options.trusted)
-    warning = drift(data, prepared.matrix, names, blocks, how.threads).warning
+    grown = grown_again(data.cutoffs, blocks, prepared.task.within)
+    warning = drift(data, prepared.matrix, names, grown, blocks.test, how.threads).warning
     return [warning] if warning else []
 
 
@@ -163,7 +164,7 @@ def _model(data: Examples, fitted: Fitted, encoding: Encoding, about: dict[str, 
         "churned_value_share": fitted.churned_value_share,
         "percentiles": list(fitted.percentiles),
     }
-    return Model(data.task, fitted.grown.boosters, encoding, fitted.link, about | parts)
+    return Model(data.task, fitted.grown.boosters, encoding, fitted.link, about | parts, fitted.grown.lines)
 
 
 def _about(

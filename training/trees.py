@@ -13,6 +13,7 @@ from lightgbm.callback import CallbackEnv
 from numpy.typing import NDArray
 
 from features.errors import InputError
+from training.line import Line, fit_line
 from training.recipe import Recipe
 
 Array = NDArray[np.float64]
@@ -24,7 +25,7 @@ Watch = Callable[[int, float], None]  # told the round and the loss of the rows 
 class Part:
     """What one booster learns: an objective and how labels become its targets.
 
-    `gamma` learns from rows with a positive value only, the others from all.
+    `tweedie` learns from rows with a positive value only, the others from all.
     """
 
     objective: str
@@ -32,7 +33,7 @@ class Part:
 
     def rows(self, labels: Array) -> NDArray[np.bool_]:
         """The rows this part learns from."""
-        return labels > 0 if self.objective == "gamma" else np.ones(len(labels), dtype=bool)
+        return labels > 0 if self.objective == "tweedie" else np.ones(len(labels), dtype=bool)
 
     def targets(self, task: str, labels: Array) -> Array:
         """The part's targets."""
@@ -41,17 +42,18 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """The boosters of a task and the number of rounds each was given."""
+    """The boosters of a task, the number of rounds each was given, and the line each starts from (None: none)."""
 
     boosters: tuple[lgb.Booster, ...]
     rounds: tuple[int, ...]
+    lines: tuple[Line | None, ...]
 
 
 def parts(task: str, classes: int) -> tuple[Part, ...]:
     """The boosters of a task; CLTV: does the customer spend at all, and how much if so."""
     if task == "next_stage":
         return (Part("multiclass", classes),)
-    return (Part("binary"), Part("gamma")) if task == "cltv" else (Part("binary"),)
+    return (Part("binary"), Part("tweedie")) if task == "cltv" else (Part("binary"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Grower:
     """Grows the boosters of one task by one recipe.
 
     `watch` is called after every round of the first booster that is stopped early; what it raises ends
-    the growing.
+    the growing. `unordered` are columns whose numbers have no order: no line looks at them.
     """
 
     task: str
@@ -68,47 +70,64 @@ class Grower:
     names: tuple[str, ...]
     threads: int
     watch: Watch | None = None
+    unordered: frozenset[str] = frozenset()
 
     def until(self, fit: Rows, stop: Rows) -> Grown:
         """Grow on `fit` until the loss on `stop` no longer falls."""
-        first, *others = parts(self.task, self.classes)
-        stopped = [self._stopped(first, fit, stop, self.watch), *(self._stopped(part, fit, stop) for part in others)]
-        return self._grown(stopped)
+        watches = [self.watch, *[None] * len(parts(self.task, self.classes))]
+        every = zip(parts(self.task, self.classes), watches, strict=False)
+        boosters, lines = zip(*(self._stopped(part, fit, stop, watch) for part, watch in every), strict=True)
+        return _grown(boosters, lines)
 
     def rounds(self, fit: Rows, rounds: Sequence[int]) -> Grown:
         """Grow on `fit` for a given number of rounds per booster."""
-        boosters = []
+        boosters, lines = [], []
         for part, count in zip(parts(self.task, self.classes), rounds, strict=True):
-            data = self._dataset(part, fit)
-            boosters.append(lgb.train(self._parameters(part, fit), data, count))
-        return self._grown(boosters)
+            lines.append(self._line(part, fit))
+            boosters.append(lgb.train(self._parameters(part, fit), self._dataset(part, fit, lines[-1]), count))
+        return _grown(boosters, lines)
 
-    def _stopped(self, part: Part, fit: Rows, stop: Rows, watch: Watch | None = None) -> lgb.Booster:
-        data = self._dataset(part, fit)
-        held = self._dataset(part, stop, reference=data)
+    def _stopped(self, part: Part, fit: Rows, stop: Rows, watch: Watch | None) -> tuple[lgb.Booster, Line | None]:
+        line = self._line(part, fit)
+        data = self._dataset(part, fit, line)
+        held = self._dataset(part, stop, line, reference=data)
         callbacks: list[Any] = [lgb.early_stopping(self.recipe.patience, verbose=False)]
         callbacks += [_told(watch)] if watch else []
         parameters = self._parameters(part, fit)
-        return lgb.train(parameters, data, self.recipe.rounds_at_most, valid_sets=[held], callbacks=callbacks)
+        booster = lgb.train(parameters, data, self.recipe.rounds_at_most, valid_sets=[held], callbacks=callbacks)
+        return booster, line
+
+    def _line(self, part: Part, rows: Rows) -> Line | None:
+        """What the part starts from, where the recipe says so."""
+        wanted = {"binary": self.recipe.chance_line, "tweedie": self.recipe.amount_line}
+        matrix, labels = rows
+        kept = part.rows(labels)
+        if not wanted.get(part.objective) or not kept.any():
+            return None
+        ordered = np.array([name not in self.unordered for name in self.names])
+        return fit_line(matrix[kept], part.targets(self.task, labels[kept]), part.objective == "binary", ordered)
 
     def _parameters(self, part: Part, fit: Rows) -> dict[str, Any]:
         rows = int(part.rows(fit[1]).sum())
         found = self.recipe.for_rows(rows).parameters(part.objective, self.threads)
         return found | ({"num_class": part.classes} if part.objective == "multiclass" else {})
 
-    def _dataset(self, part: Part, rows: Rows, reference: lgb.Dataset | None = None) -> lgb.Dataset:
+    def _dataset(
+        self, part: Part, rows: Rows, line: Line | None = None, reference: lgb.Dataset | None = None
+    ) -> lgb.Dataset:
         matrix, labels = rows
         kept = part.rows(labels)
         if not kept.any():
             raise nothing_to_learn(self.task)
-        targets = part.targets(self.task, labels[kept])
-        return lgb.Dataset(matrix[kept], targets, feature_name=list(self.names), reference=reference)
+        targets, start = part.targets(self.task, labels[kept]), line.margins(matrix[kept]) if line else None
+        return lgb.Dataset(matrix[kept], targets, feature_name=list(self.names), init_score=start, reference=reference)
 
-    def _grown(self, boosters: list[lgb.Booster]) -> Grown:
-        """Boosters cut at their best round and read back from text: what is used is what is stored."""
-        counts = [max(1, b.best_iteration if b.best_iteration > 0 else b.current_iteration()) for b in boosters]
-        cut = [_without_threads(b.model_to_string(num_iteration=n)) for b, n in zip(boosters, counts, strict=True)]
-        return Grown(tuple(lgb.Booster(model_str=text) for text in cut), tuple(counts))
+
+def _grown(boosters: Sequence[lgb.Booster], lines: Sequence[Line | None]) -> Grown:
+    """Boosters cut at their best round and read back from text: what is used is what is stored."""
+    counts = [max(1, b.best_iteration if b.best_iteration > 0 else b.current_iteration()) for b in boosters]
+    cut = [_without_threads(b.model_to_string(num_iteration=n)) for b, n in zip(boosters, counts, strict=True)]
+    return Grown(tuple(lgb.Booster(model_str=text) for text in cut), tuple(counts), tuple(lines))
 
 
 def _told(watch: Watch) -> Callable[[CallbackEnv], None]:

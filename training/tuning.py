@@ -140,7 +140,7 @@ def validation_loss(
 ) -> float:
     """The task's mean proper loss on the validation rows of a recipe grown, stopped and calibrated before them."""
     data, blocks, matrix = prepared.on.data, prepared.blocks, prepared.matrix
-    grower = prepared.on.grower(recipe, prepared.encoding.names, threads, watch)
+    grower = prepared.on.grower(recipe, prepared.encoding, threads, watch)
     found = []
     for grown, stop, judged in stopped(grower, data, matrix, blocks):
         link = calibrated(prepared.task, grown, data, stop, margins(grown, matrix[stop], threads)).link

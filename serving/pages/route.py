@@ -13,9 +13,12 @@ from starlette.datastructures import UploadFile
 from starlette.responses import RedirectResponse
 
 from features.errors import InputError
+from serving.audit import Entry
+from serving.clock import now
 from serving.pages.sessions import FORM_TOKEN, Session, SignInNeeded, refuse_foreign, remember, visitor
 from serving.pages.templating import page
 from serving.problems import Problem, of_input, of_status, of_validation
+from serving.state import State
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
@@ -28,6 +31,11 @@ class PageRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def told(request: Request) -> Response:
+            response = await answered(request)
+            _note(request, response.status_code)
+            return response
+
+        async def answered(request: Request) -> Response:
             try:
                 if request.method == "POST":
                     await _check_form(request)
@@ -53,6 +61,17 @@ async def _check_form(request: Request) -> None:
         return  # there is no session yet; the cookie that signing in gives is SameSite=Strict
     token = (await request.form()).get(FORM_TOKEN)
     refuse_foreign(visitor(request), None if isinstance(token, UploadFile) else token)
+
+
+def _note(request: Request, status: int) -> None:
+    """Tell the audit log who asked for what; whoever has no session has seen nothing."""
+    session: Session | None = getattr(request.state, "session", None)
+    if session is None:
+        return
+    state: State = request.app.state.journeycast
+    path = getattr(request.scope.get("route"), "path", "unknown").replace(":path}", "}")
+    customer = request.path_params.get("customer_id") if status != 404 else None
+    state.audit.add(Entry(now(), session.who, request.method, path, state.journey, customer, status))
 
 
 def _refuse_other_sites(request: Request) -> None:

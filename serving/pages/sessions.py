@@ -12,15 +12,17 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from secrets import token_urlsafe
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, HTTPException, Request
 from starlette.responses import Response
 
 from features.schema import HOUR
+from serving.audit import LOOPBACK
 from serving.clock import now
 from serving.kept_out import secret as secret_of_store
+from serving.keys import Key, Keys
 from serving.store import Store
 
 COOKIE, SAID = "journeycast_session", "journeycast_said"
@@ -30,42 +32,13 @@ _EVERYTHING = ("read", "ingest", "admin")
 _TOLD_AT_MOST = 600  # signs: what is said stands in a cookie
 
 
-class Key(Protocol):
-    """What a key tells of whoever holds it."""
-
-    @property
-    def id(self) -> str:
-        """The key's id."""
-
-    @property
-    def name(self) -> str:
-        """What the key is called."""
-
-    @property
-    def scopes(self) -> tuple[str, ...]:
-        """Of `read`, `ingest`, `admin`."""
-
-
-class Keys(Protocol):
-    """The keys of a server."""
-
-    @property
-    def required(self) -> bool:
-        """Whether a key is needed."""
-
-    def check(self, secret: str) -> Key | None:
-        """The key of a secret; null: there is none, or it is over."""
-
-    def of_id(self, key_id: str) -> Key | None:
-        """The key of an id; null: there is none, or it is over."""
-
-
 @dataclass(slots=True)
 class Session:
-    """One browser's session: its cookie, what it may do, and what is to be told on the next page."""
+    """One browser's session: its cookie, whose it is, what it may do, and what is to be told on the next page."""
 
     cookie: str
     token: str
+    who: str
     name: str | None
     scopes: tuple[str, ...]
     fresh: bool = False
@@ -89,18 +62,18 @@ class Sessions:
 
     Parameters
     ----------
-    keys
-        Null: the server has none and needs none.
+    loopback
+        Whether only this machine can reach the server, which then needs no key as long as there is none.
     """
 
-    def __init__(self, store: Store, keys: Keys | None = None) -> None:
-        self._store, self._keys = store, keys
+    def __init__(self, store: Store, keys: Keys, *, loopback: bool) -> None:
+        self._store, self._keys, self._loopback = store, keys, loopback
         self._secret: bytes | None = None
 
     @property
     def keyed(self) -> bool:
         """Whether a key is needed."""
-        return self._keys is not None and self._keys.required
+        return not self._loopback or self._keys.required
 
     def of(self, request: Request) -> Session | None:
         """The browser's session; null: it has none, it is over, or its key is gone."""
@@ -110,13 +83,13 @@ class Sessions:
             return None
         if not self.keyed:
             return self._session(cookie, None)
-        key = self._keys.of_id(told["key"]) if self._keys and told["key"] else None
+        key = self._keys.of_id(told["key"]) if told["key"] else None
         return self._session(cookie, key) if key else None
 
     def open(self, secret: str | None = None) -> Session | None:
         """A new session; null: no key has this secret."""
         key = None
-        if self.keyed and (not secret or self._keys is None or (key := self._keys.check(secret)) is None):
+        if self.keyed and (not secret or (key := self._keys.check(secret)) is None):
             return None
         told = {"key": key.id if key else None, "until": now() + _LASTS, "salt": token_urlsafe(12)}
         packed = urlsafe_b64encode(orjson.dumps(told)).decode().rstrip("=")
@@ -126,7 +99,9 @@ class Sessions:
 
     def _session(self, cookie: str, key: Key | None) -> Session:
         token = self._signed("form", cookie)
-        return Session(cookie, token, key.name if key else None, key.scopes if key else _EVERYTHING)
+        if key is None:
+            return Session(cookie, token, LOOPBACK, None, _EVERYTHING)
+        return Session(cookie, token, key.id, key.name, key.scopes)
 
     def _read(self, cookie: str) -> dict[str, Any] | None:
         packed, _, signature = cookie.partition(".")

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from serving import uploads
 from serving.pages import assets, at_risk, campaigns, customer, data, download, journey, models, sign_in, work
 from serving.pages.route import problem_page, seeks_page
-from serving.pages.sessions import Keys, Sessions
+from serving.pages.sessions import Sessions
 from serving.problems import of_status
 from serving.state import State
 from serving.steering import Helm, Steering
@@ -21,17 +21,17 @@ LARGER = {"/data/preview": uploads.MOST_BYTES + 100_000}  # a file, and what a f
 _PAGES = (at_risk, download, work, customer, campaigns, journey, models, data, sign_in)
 
 
-def install(app: FastAPI, state: State, helm: Helm | None = None, keys: Keys | None = None) -> None:
+def install(app: FastAPI, state: State, helm: Helm | None, *, loopback: bool) -> None:
     """Add the pages to `app`, after its other routes.
 
     Parameters
     ----------
     helm
         What steers the models; null: the command line alone.
-    keys
-        Who may see the pages; null: the server has no keys, and the pages ask for none.
+    loopback
+        Whether only this machine can reach the server.
     """
-    app.state.sessions = Sessions(state.store, keys)
+    app.state.sessions = Sessions(state.store, state.keys, loopback=loopback)
     app.state.steering = Steering(helm, state.refresh)
     app.state.cards = {}
     app.include_router(assets.router)

@@ -13,10 +13,10 @@ from starlette.responses import RedirectResponse
 
 from features.errors import InputError
 from features.schema import to_microseconds
-from serving import bulk
+from serving import list_changes
 from serving.asked import WorklistChange
-from serving.bulk import Changed
 from serving.clock import now
+from serving.list_changes import Changed
 from serving.pages import lists
 from serving.pages.route import PageRoute
 from serving.pages.sessions import Visitor, needs
@@ -73,11 +73,11 @@ def _done(state: State, asked: Asked, back: str) -> Changed:
     if asked.everyone:
         query = lists.read(lists.given(QueryParams(parse_qsl(urlsplit(back).query))))
         wanted = lists.wanted(state, query)
-        return bulk.of_list(state.store, state.journey, wanted, changes, Moment(now(), wanted.costs.rest_days))
+        return list_changes.of_list(state.store, state.journey, wanted, changes, Moment(now(), wanted.costs.rest_days))
     if not asked.customer:
         raise InputError("customers", "nobody is selected", "one or more", "tick customers, or everyone who matches")
     moment = Moment(now(), state.campaign.rest_days)
-    return bulk.of_customers(state.store, state.journey, asked.customer, changes, moment)
+    return list_changes.of_customers(state.store, state.journey, asked.customer, changes, moment)
 
 
 def _changes(asked: Asked) -> list[dict[str, Any]]:

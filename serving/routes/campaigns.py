@@ -64,7 +64,7 @@ class CampaignAnswer(BaseModel):
 
     `run` is the scoring run the list was cut from; amounts are in `currency`. `until` is the end of
     the horizon; `contacted` counts those of the contact arm who could be; `rehearsal` says that the
-    campaign was sent on paper only, before it was made.
+    campaign was sent on paper only, before it was made. `erased` members of the plan are no longer stored.
     """
 
     id: int
@@ -90,6 +90,7 @@ class CampaignAnswer(BaseModel):
     channel: str | None
     contacted: int | None
     until: str | None
+    erased: int
 
 
 class Campaigns(BaseModel):
@@ -270,5 +271,6 @@ def _told(campaign: Stored) -> CampaignAnswer:
     for name in ("cutoff", "created_at", "sent_at", "until"):
         moment = getattr(campaign, name)
         fields[name] = None if moment is None else to_text(moment)
+    fields["erased"] = campaign.erased or 0
     fields |= campaign.costs.model_dump() | campaign.cut._asdict()
     return CampaignAnswer(**fields, run=campaign.run_id, horizon_days=campaign.horizon / DAY)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from features.errors import NoModelError, UnknownCustomerError
+from serving import erasure
 from serving.answers import Answer
 from serving.current import NO_MODEL, Found, find, with_warning
 from serving.problems import NotReadyError, documented
@@ -15,12 +17,13 @@ from serving.state import Shared, State
 from serving.store import NoScoresError
 
 router = APIRouter(tags=["customers"])
+CustomerId = Annotated[str, Path(description="Any characters, percent-encoded; slashes too.", examples=["h1043"])]
 
 
 @router.get("/v1/customers/{customer_id:path}", response_model=Answer, responses=documented(404, 422, 503))
 def customer(
     state: Shared,
-    customer_id: Annotated[str, Path(description="Any characters, percent-encoded; slashes too.", examples=["h1043"])],
+    customer_id: CustomerId,
 ) -> Response:
     """The customer's answer, with its reasons: of the newest scoring run, or anew where events came in since."""
     return Response(answer_of(state, customer_id), media_type="application/json")
@@ -39,6 +42,28 @@ def answer_of(state: State, customer_id: str) -> bytes:
     if answer is None:
         raise _missing(state, customer_id)
     return answer
+
+
+class Erased(BaseModel):
+    """The receipt of an erasure. `customer` is a hash of the id, `rows` says how many rows went of which table."""
+
+    id: str
+    journey: str
+    customer: str
+    erased_at: str
+    rows: dict[str, int]
+
+
+@router.delete("/v1/customers/{customer_id:path}", responses=documented(422, 503))
+def erase(state: Shared, customer_id: CustomerId) -> Erased:
+    """Delete all that is stored of a customer, and keep them out of files and events from now on.
+
+    Someone nobody knows is kept out too. Models that learned from the customer keep what they learned until
+    they are trained anew.
+    """
+    receipt = erasure.erase(state.store, state.journey, customer_id)
+    state.current.forget()
+    return Erased(**receipt._asdict())
 
 
 def _anew(state: State, found: Found) -> bytes | None:

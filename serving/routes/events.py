@@ -11,13 +11,14 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from features.errors import ErasedError, InputError
+from features.errors import InputError
 from features.schema import CUSTOMER, EVENT_ID
 from serving import intake
 from serving.arrivals import Arrivals, Event, read
 from serving.bodies import StrictRoute, read_json
 from serving.clock import now
 from serving.intake import Reply
+from serving.kept_out import erased_error
 from serving.problems import Problem, documented, of_input, respond
 from serving.replies import Keyed
 from serving.state import Shared, State
@@ -142,11 +143,6 @@ _WORDS = {intake.ACCEPTED: "accepted", intake.DUPLICATE: "duplicate"}
 
 def _refused(row: dict[str, Any], letter: str | None, place: str) -> InputError:
     if letter == intake.ERASED:
-        return ErasedError(
-            f"{place}{CUSTOMER}",
-            "the customer was erased",
-            "others",
-            "allow the customer again: journeycast erase --allow",
-        )
+        return erased_error(f"{place}{CUSTOMER}")
     found = "known more than a day after now, and after everything the journey has seen"
     return InputError(f"{place}time", found, "an instant that has come", "correct the clock, or say known_at")

@@ -1,0 +1,143 @@
+"""Who may ask for what: keys and scopes, rates, and the audit log, before a body is read."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.audit import LOOPBACK, Audit, Entry
+from serving.clock import now
+from serving.database import StoreError
+from serving.keys import Key, Keys
+from serving.problems import of_input, of_status, respond
+from serving.rates import Rates
+
+_READS = ("GET", "HEAD", "OPTIONS")
+_GUARDED = ("/v1/",)
+_ADMIN = ("/v1/webhooks",)
+_ADMIN_CHANGES = ("/v1/runs",)  # whoever reads may read those too
+
+
+class Door(NamedTuple):
+    """What access goes by. Without keys, only a server that listens on loopback lets requests in."""
+
+    keys: Keys
+    rates: Rates
+    audit: Audit
+    journey: str
+    loopback: bool
+
+
+def is_open(path: str) -> bool:
+    """Whether a request needs no key here: pages ask for a session themselves, the rest tells nothing of anyone."""
+    return not path.startswith(_GUARDED)
+
+
+def needed(method: str, path: str) -> str:
+    """The scope that a request needs.
+
+    `read`: everything that changes nothing, predictions from a request's own events among it. `ingest`: events,
+    contacts, the worklist and campaigns. `admin`: erasing, scoring runs, and whatever decides who is told what.
+    """
+    changes = method not in _READS
+    if method == "DELETE" or path.startswith(_ADMIN) or (changes and path.startswith(_ADMIN_CHANGES)):
+        return "admin"
+    return "ingest" if changes and path != "/v1/predictions" else "read"
+
+
+class Access:
+    """ASGI middleware: requests without the right key get no further than here."""
+
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self.app, self._door = app, door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request pass, or answer it with a problem."""
+        if scope["type"] != "http" or is_open(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        try:
+            if not self._door.keys.fresh():
+                await run_in_threadpool(lambda: self._door.keys.required)
+            who = self._admitted(scope)
+        except StoreError as error:
+            await respond(of_input(error))(scope, receive, send)
+            return
+        if isinstance(who, _Refusal):
+            await who.respond(scope, receive, send)
+            self._enter(scope, who.who, who.status)
+            return
+        await self._passed(who, scope, receive, send)
+
+    def _admitted(self, scope: Scope) -> Key | str | _Refusal:
+        """The key a request comes with, or who comes without one; or why it gets no further."""
+        secret, keys = secret_of(Headers(scope=scope)), self._door.keys
+        if secret is None and self._door.loopback and not keys.required:
+            return LOOPBACK
+        key = keys.check(secret) if secret is not None else None
+        if key is None and self._door.loopback and not keys.required:
+            return LOOPBACK
+        if key is None:
+            told = "no key is given" if secret is None else "the key is unknown, expired or revoked"
+            error = "" if secret is None else ', error="invalid_token"'
+            return _Refusal(401, told, {"WWW-Authenticate": f'Bearer realm="journeycast"{error}'}, None)
+        scope_needed = needed(scope["method"], scope["path"])
+        if not key.may(scope_needed):
+            asked = f'Bearer realm="journeycast", error="insufficient_scope", scope="{scope_needed}"'
+            told = f"the key {key.name!r} may {', '.join(key.scopes)}, and this needs {scope_needed}"
+            return _Refusal(403, told, {"WWW-Authenticate": asked}, key.id)
+        return key
+
+    async def _passed(self, who: Key | str, scope: Scope, receive: Receive, send: Send) -> None:
+        name = who.id if isinstance(who, Key) else who
+        scope.setdefault("state", {})["who"] = name
+        told: dict[str, str] = {}
+        if isinstance(who, Key):
+            allowance = self._door.rates.take(who.id)
+            told = allowance.headers(self._door.rates.rate)
+            if not allowance.allowed:
+                detail = f"more than {self._door.rates.rate:g} requests a second"
+                await respond(of_status(429, detail), told)(scope, receive, send)
+                return
+        status = 500
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message).update(told)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        finally:
+            self._enter(scope, name, status)
+
+    def _enter(self, scope: Scope, who: str | None, status: int) -> None:
+        """Note a request of someone known; one that nobody sent is not worth a row in the store."""
+        if who is None:
+            return
+        route, asked = scope.get("route"), scope.get("path_params", {})
+        customer = asked.get("customer_id") if status != 404 else None  # nobody's, or one's who was erased
+        path = getattr(route, "path", None) or "/".join(scope["path"].split("/")[:3])[:100]  # not so far as to an id
+        method, journey = scope["method"], self._door.journey
+        self._door.audit.add(Entry(now(), who, method, path.replace(":path}", "}"), journey, customer, status))
+
+
+class _Refusal(NamedTuple):
+    status: int
+    detail: str
+    headers: dict[str, str]
+    who: str | None
+
+    async def respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(of_status(self.status, self.detail), self.headers)(scope, receive, send)
+
+
+def secret_of(headers: Headers) -> str | None:
+    """The secret of `Authorization: Bearer`; null: there is none."""
+    scheme, _, secret = headers.get("authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" and secret.strip() else None

@@ -1,0 +1,127 @@
+"""Who read or changed what, and when: kept in memory for a moment, and written in batches beside the requests."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from threading import Event, Lock, Thread
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, delete, insert, select
+
+from features.schema import DAY
+from serving.access_tables import audit
+from serving.clock import now
+from serving.database import StoreError
+from serving.kept_out import barred
+from serving.store import Store
+
+LOOPBACK = "loopback"  # who asks a server that has no keys
+COMMAND_LINE = "command line"
+KEPT = 400 * DAY
+_EVERY_SECONDS = 1.0
+_SOON = 1_000  # entries that are not kept waiting
+_MOST = 200_000  # entries that wait for a store that is away
+_log = logging.getLogger(__name__)
+
+
+class Entry(NamedTuple):
+    """One request: `at` in microseconds, `route` the template, `customer_id` null where it is not one."""
+
+    at: int
+    who: str
+    method: str
+    route: str
+    journey: str
+    customer_id: str | None
+    status: int
+
+
+class Audit:
+    """Takes entries from any thread and writes them by a thread of its own, all of them when it is closed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._waiting = store, deque[Entry]()
+        self._lock, self._wake, self._end = Lock(), Event(), Event()
+        self._thread: Thread | None = None
+
+    def add(self, entry: Entry) -> None:
+        """Take an entry; it is stored within a second or so."""
+        if len(self._waiting) >= _MOST:
+            self._waiting.popleft()
+            _log.error("the audit log loses entries: the store has been away for too long")
+        self._waiting.append(entry)
+        if self._thread is None:
+            self._start()
+        if len(self._waiting) >= _SOON:
+            self._wake.set()
+
+    def flush(self) -> None:
+        """Write what waits; where the store is away, it goes on waiting."""
+        with self._lock:
+            entries = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            if not entries:
+                return
+            try:
+                with self._store.transaction(writes=True) as connection:
+                    write(connection, entries)
+            except StoreError as error:
+                self._waiting.extendleft(reversed(entries))
+                _log.warning("%s audit entries wait: %s", f"{len(entries):,}", error.found)
+            except Exception:  # the next entries must not wait for whoever mends this
+                _log.exception("%s audit entries are lost", f"{len(entries):,}")
+
+    def close(self) -> None:
+        """Write what waits, and end."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._end.set()
+            self._wake.set()
+            thread.join()
+            self._end.clear()
+        self.flush()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="audit", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            self._wake.wait(_EVERY_SECONDS)
+            self._wake.clear()
+            self.flush()
+
+
+def write(connection: Connection, entries: list[Entry]) -> None:
+    """Write entries, without the ids of customers who were erased; what is too old goes."""
+    rows = [entry._asdict() for entry in entries]
+    for journey in {entry.journey for entry in entries}:
+        theirs = [row for row in rows if row["journey"] == journey and row["customer_id"] is not None]
+        gone = barred(connection, journey, {row["customer_id"] for row in theirs})
+        for row in theirs:
+            row["customer_id"] = None if row["customer_id"] in gone else row["customer_id"]
+    connection.execute(insert(audit), rows)
+    connection.execute(delete(audit).where(audit.c.at < now() - KEPT))
+
+
+def newest(
+    store: Store, journey: str, limit: int, *, customer_id: str | None = None, who: str | None = None, since: int = 0
+) -> list[Entry]:
+    """The newest entries first.
+
+    Parameters
+    ----------
+    customer_id, who
+        Of these alone; null: of all.
+    since
+        Microseconds.
+    """
+    asked: list[Any] = [audit.c.journey == journey, audit.c.at >= since]
+    asked += [audit.c.customer_id == customer_id] if customer_id is not None else []
+    asked += [audit.c.who == who] if who is not None else []
+    columns = [audit.c[name] for name in Entry._fields]
+    with store.transaction() as connection:
+        rows = connection.execute(select(*columns).where(*asked).order_by(audit.c.id.desc()).limit(limit)).all()
+    return [Entry(*row) for row in rows]

@@ -1,0 +1,162 @@
+"""Keys of the API: who may read, send and change. A secret is shown once and stored as its SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import insert, select, update
+
+from features.errors import InputError
+from serving.access_tables import keys
+from serving.clock import now
+from serving.database import StoreError
+from serving.store import Store
+
+SCOPES = ("read", "ingest", "admin")
+_PREFIX = "jc"
+_FRESH_SECONDS = 2.0  # so long a revoked key may still be taken
+_STALE_SECONDS = 60.0  # so long the keys last read hold where the store is away
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key; instants are microseconds. `expires_at` null: never, `revoked_at` null: not revoked."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: int
+    expires_at: int | None
+    revoked_at: int | None
+
+    def may(self, scope: str) -> bool:
+        """Whether the key may do what needs this scope; `admin` may do everything."""
+        return scope in self.scopes or "admin" in self.scopes
+
+    def valid(self, instant: int) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or instant < self.expires_at)
+
+
+def create(store: Store, name: str, scopes: Sequence[str], expires_at: int | None = None) -> tuple[Key, str]:
+    """A new key and its secret, which nobody can tell again.
+
+    Raises
+    ------
+    InputError
+        Where a scope is none, or the end has passed.
+    """
+    if not scopes or (wrong := set(scopes) - set(SCOPES)):
+        raise InputError("scope", ", ".join(sorted(wrong)) if scopes else "none", f"one or more of {', '.join(SCOPES)}")
+    moment = now()
+    if expires_at is not None and expires_at <= moment:
+        raise InputError("expires", "has passed already", "an instant to come")
+    key = Key(secrets.token_hex(4), name, tuple(s for s in SCOPES if s in scopes), moment, expires_at, None)
+    secret = f"{_PREFIX}_{key.id}_{secrets.token_urlsafe(32)}"
+    row = {"id": key.id, "name": name, "scopes": list(key.scopes), "created_at": moment, "expires_at": expires_at}
+    with store.transaction(writes=True) as connection:
+        connection.execute(insert(keys).values(row | {"digest": _digest(secret)}))
+    return key, secret
+
+
+def listed(store: Store) -> list[Key]:
+    """Every key there ever was, the oldest first."""
+    return [key for key, _ in _read(store)]
+
+
+def revoke(store: Store, key_id: str) -> Key:
+    """End a key; one that was revoked stays so.
+
+    Raises
+    ------
+    InputError
+        Where there is no such key.
+    """
+    with store.transaction(writes=True) as connection:
+        of = keys.c.id == key_id
+        connection.execute(update(keys).where(of, keys.c.revoked_at.is_(None)).values(revoked_at=now()))
+    found = [key for key in listed(store) if key.id == key_id]
+    if not found:
+        raise InputError("key", f"no key {key_id!r}", "an id of `journeycast keys list`")
+    return found[0]
+
+
+class Keys:
+    """The keys as a server needs them: kept in memory for seconds. Safe to share between threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._lock = store, Lock()
+        self._kept: dict[str, tuple[Key, bytes]] = {}
+        self._read_at = self._tried_at = -float("inf")
+
+    def fresh(self) -> bool:
+        """Whether `check` and `required` answer from memory."""
+        return time.monotonic() - self._tried_at < _FRESH_SECONDS
+
+    @property
+    def required(self) -> bool:
+        """Whether requests need a key: there is one that is not revoked. An expired one still shuts the door."""
+        return any(key.revoked_at is None for key, _ in self._all().values())
+
+    def check(self, secret: str) -> Key | None:
+        """The key of a secret; null: it is none, or one that is revoked or expired.
+
+        Raises
+        ------
+        StoreError
+            Where the keys cannot be read.
+        """
+        parts = secret.split("_", 2)
+        found = self._all().get(parts[1]) if len(parts) == 3 and parts[0] == _PREFIX else None
+        if found is None:
+            return None
+        key, digest = found
+        return key if hmac.compare_digest(digest, _digest(secret)) and key.valid(now()) else None
+
+    def of_id(self, key_id: str) -> Key | None:
+        """The key of an id; null: there is none, or it is revoked or expired.
+
+        Raises
+        ------
+        StoreError
+            Where the keys cannot be read.
+        """
+        found = self._all().get(key_id)
+        return found[0] if found is not None and found[0].valid(now()) else None
+
+    def _all(self) -> dict[str, tuple[Key, bytes]]:
+        if self.fresh():
+            return self._kept
+        with self._lock:
+            if self.fresh():
+                return self._kept
+            try:
+                self._kept = {key.id: (key, digest) for key, digest in _read(self._store)}
+            except StoreError:
+                if time.monotonic() - self._read_at > _STALE_SECONDS:
+                    raise
+            else:
+                self._read_at = time.monotonic()
+            self._tried_at = time.monotonic()
+            return self._kept
+
+
+def _read(store: Store) -> list[tuple[Key, bytes]]:
+    with store.transaction() as connection:
+        rows = connection.execute(select(keys).order_by(keys.c.created_at, keys.c.id)).all()
+    return [(_key(row), bytes(row.digest)) for row in rows]
+
+
+def _key(row: Any) -> Key:
+    return Key(row.id, row.name, tuple(row.scopes), row.created_at, row.expires_at, row.revoked_at)
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
