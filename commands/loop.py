@@ -67,6 +67,7 @@ def drift(
 
     Example: journeycast drift complete_journey -o drift.html
     """
+    from serving import watched
     from serving.show_drift import drift_html, drift_tables
     from training.drift_report import drift_report
 
@@ -77,6 +78,9 @@ def drift(
     models = {name: served.model for name, served in scorer.models.items()}
     report = drift_report(resolved, log, models, instant(at))
     out.print(drift_tables(report))
+    if at is None:
+        with opened.store() as store:
+            watched.keep(store, resolved.journey, report.to_json())
     if output is not None:
         html = output.suffix == ".html"
         output.write_text(drift_html(report) if html else json.dumps(report.to_json(), indent=2), encoding="utf-8")

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, delete, insert, select
 
 from serving.tables import run_documents
 
-Kind: TypeAlias = Literal["journey", "data"]
+Kind: TypeAlias = Literal["journey", "data", "drift"]
 JOURNEY: Final[Kind] = "journey"
 DATA: Final[Kind] = "data"
+DRIFT: Final[Kind] = "drift"
 
 
 class Kept(Protocol):

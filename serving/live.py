@@ -36,8 +36,11 @@ from training.tracking import Tracking
 MONTH = 28
 HISTORY = 392  # days before the first list
 # The shipped definition over another log, with a horizon and a history that the first training can afford.
-_CHANGED = (("../.journeycast/simulated.parquet", "simulated.parquet"), ("within: 84d", "within: 56d"))
-_CHANGED += (("history: 112d", "history: 84d"),)
+_CHANGED = (
+    ("../.journeycast/simulated.parquet", "simulated.parquet"),
+    ("within: 84d", "within: 56d"),
+    ("history: 112d", "history: 84d"),
+)
 _UNTIL = "2024-06-24T00:00:00Z"
 Report = Callable[[str], None]
 
@@ -52,6 +55,18 @@ class Place:
     models: Path
     threads: int
     recipe: Recipe
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+
+def place_at(folder: Path, threads: int, recipe: Recipe, *, figures: bool = True) -> Place:
+    """A folder as a home of its own: log, store, registry, models; `figures` are drawn of each, which takes time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tracking = Tracking(f"sqlite:///{(folder / 'mlflow.db').resolve()}", folder / "artifacts", figures=figures)
+    store = Store(f"sqlite:///{(folder / 'scores.db').resolve()}")
+    return Place(folder, store, tracking, folder / "models", threads, recipe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +190,7 @@ class Business:
         except InputError:
             return None
         campaigns.write_outcome(self.place.store, campaign_id, found.model_dump())
-        return {"verdict": found.verdict, "why": found.why}
+        return found.model_dump(include={"verdict", "why", "difference", "saved_value", "more_value", "net"})
 
 
 def by_rule(world: World, folder: Path, capacity: int, months: int) -> Iterator[tuple[int, float]]:

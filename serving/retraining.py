@@ -16,7 +16,7 @@ from features.errors import InputError
 from features.journey import Journey
 from features.labels import tasks
 from features.log import EventLog
-from serving import judging, performance
+from serving import judging, performance, watched
 from serving.leases import Lease
 from serving.realised import Realised
 from serving.scorer import Scorer
@@ -109,6 +109,8 @@ def retrain(journey: Journey, log: EventLog, tools: Tools, report: Report, *, al
             report("scoring")
             tools.score()
             story.scored = True
+        if drift is not None:
+            watched.keep(tools.store, journey.journey, drift.to_json())
         return story
 
 

@@ -221,7 +221,7 @@ class _ServedVectors(TypedColumns):
 
 class _RunDocuments(TypedColumns):
     run_id: Named[int] = Column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-    kind: Named[str] = Column(primary_key=True)  # journey, data
+    kind: Named[str] = Column(primary_key=True)  # journey, data, drift
     grouping: Named[str] = Column(primary_key=True)  # of journey: a segment or outcome; empty: everyone
     name: Named[str] = Column(primary_key=True)  # of journey: the group
     document = Column(LargeBinary, nullable=False)  # JSON, deflated

@@ -78,10 +78,12 @@ class Tracking:
         MLflow's tracking URI, such as `sqlite:///mlflow.db` or a server's address.
     artifacts
         Folder for the artifacts of experiments made here; a server keeps its own.
+    figures
+        Whether models get their card and plots: without, for many models that nobody looks at.
     """
 
-    def __init__(self, uri: str, artifacts: Path) -> None:
-        self.uri, self.artifacts = uri, artifacts
+    def __init__(self, uri: str, artifacts: Path, *, figures: bool = True) -> None:
+        self.uri, self.artifacts, self._figures = uri, artifacts, figures
         try:
             self.client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
             self.client.search_experiments(max_results=1)
@@ -184,11 +186,12 @@ class Tracking:
             mlflow.log_dict(trained.study.to_json(), "tuning.json")
             for step, trial in enumerate(trained.study.trials):
                 mlflow.log_metrics(finite_only({"tuning/loss": trial.loss}), step=step)
-        parts = importances(trained)
-        mlflow.log_text(card(trained, parts), "model_card.md")
-        mlflow.log_dict(card_json(trained, parts), "model_card.json")
-        for file, figure in figures(trained, parts).items():
-            mlflow.log_figure(figure, file)
+        if self._figures:
+            parts = importances(trained)
+            mlflow.log_text(card(trained, parts), "model_card.md")
+            mlflow.log_dict(card_json(trained, parts), "model_card.json")
+            for file, figure in figures(trained, parts).items():
+                mlflow.log_figure(figure, file)
         info, digest = self._log_model(trained)
         tags = {"digest": digest, "grade": about["grade"]["letter"], "words": about["grade"]["words"]}
         return _Logged(name, str(info.model_uri), str(info.run_id), str(info.model_id), tags)
