@@ -403,7 +403,7 @@ class Retrain(_Model):
     age: Duration | None = timedelta(days=90)
     new_data: float | None = Field(default=0.25, gt=0)
     drift: bool = True
-    grade: Literal["A", "B", "C"] | None = "B"
+    grade: Literal["A", "B", "C"] | None = "C"
 
 
 class Journey(_Model):

@@ -74,8 +74,8 @@ class Month:
     """What happened in a month.
 
     `value` is what customers were expected to spend in it, `contacted`, `accepted` and `cost` what the list
-    meant, `saved` what the campaign of the month before saved against its hold-out (null: it cannot be
-    measured yet), `why` and `decisions` what the retraining said.
+    meant, `saved` what the newest campaign whose horizon is over saved against its hold-out (null: there
+    is none), `why` and `decisions` what the retraining said.
     """
 
     day: str
@@ -112,16 +112,17 @@ class Business:
     def live(self, months: int, report: Report) -> Iterator[Month]:
         """Let a year's history pass, train the first models, and go on month by month."""
         self.world.advance(HISTORY - self.world.day)
-        sent: int | None = None
+        sent: list[int] = []
         for _ in range(months):
             journey, log = self.read()
             report(f"{self.world.today}: outcomes, drift, retraining")
             story = retraining.retrain(journey, log, self.tools(journey, log), lambda _: None)
             if not story.scored:
                 self._score(journey, log)
-            saved = None if sent is None else self._measure(sent, journey, log)
+            saved = self._measured(sent, journey, log)
             report(f"{self.world.today}: the list")
-            sent, contacted, accepted, cost = self._act(journey)
+            campaign, contacted, accepted, cost = self._act(journey)
+            sent += [] if campaign is None else [campaign]
             versions = self._scorer(journey, log).versions
             day, before = self.world.today.isoformat(), len(self.world.value)
             self.world.advance(MONTH)
@@ -181,6 +182,13 @@ class Business:
         taken = self.world.contact(arm)
         cost = len(arm) * costs.contact_cost + int(taken.sum()) * costs.incentive_cost
         return done.id, len(arm), int(taken.sum()), cost
+
+    def _measured(self, sent: list[int], journey: Journey, log: EventLog) -> dict[str, Any] | None:
+        """The outcome of the oldest campaign not measured yet, which leaves the list; null: none is due."""
+        found = self._measure(sent[0], journey, log) if sent else None
+        if found is not None:
+            sent.pop(0)
+        return found
 
     def _measure(self, campaign_id: int, journey: Journey, log: EventLog) -> dict[str, Any] | None:
         """What the campaign saved, as soon as its horizon is over."""

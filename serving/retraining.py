@@ -26,7 +26,7 @@ from training.due import Rule, rules_of
 from training.hindsight import against
 from training.promote import promote
 from training.recipe import Recipe
-from training.tracking import CHAMPION, PREVIOUS, Tracking
+from training.tracking import CHALLENGER, CHAMPION, PREVIOUS, Tracking
 from training.train import train
 
 Report = Callable[[str], None]
@@ -99,7 +99,7 @@ def retrain(journey: Journey, log: EventLog, tools: Tools, report: Report, *, al
         models = {name: served.model for name, served in champions.items()}
         drift = drift_report(journey, log, models) if models and journey.retrain.drift else None
         versions = {name: served.version for name, served in champions.items()}
-        story.rules = rules_of(journey, log, models, drift, reversed(reports), versions)
+        story.rules = rules_of(journey, log, models, drift, reversed(reports), versions, _tried(journey, tools))
         story.due = always or any(rule.due for rule in story.rules)
         if story.due:
             _train(journey, log, tools, story, report, still_alone)
@@ -167,6 +167,16 @@ def _newest_of(journey: Journey, log: EventLog, tools: Tools, champions: Mapping
                 and len(performance.asked(name, one.found, journey).rows)
             ):
                 found[name] = one
+    return found
+
+
+def _tried(journey: Journey, tools: Tools) -> dict[str, dict[str, Any]]:
+    """What the challengers say of themselves that the gate has judged."""
+    found = {}
+    for name in tasks(journey):
+        version = tools.tracking.version(journey.journey, name, CHALLENGER)
+        if version is not None and "decision" in version.tags:  # else it was killed before the gate
+            found[name] = tools.tracking.about(version)
     return found
 
 

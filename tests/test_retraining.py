@@ -84,6 +84,19 @@ def test_a_task_without_a_champion_is_due(business, trained):
     assert [rule.words for rule in found if rule.due] == ["next_stage has no champion", "cltv has no champion"]
 
 
+def test_what_the_gate_has_just_refused_is_not_trained_again_at_once(business, trained):
+    about = trained["cltv"].model.about
+    models = {name: one.model for name, one in trained.items() if name != "cltv"}
+    grade = {"cutoff": "2024-01-01", "tasks": {"churn": {"version": 1, "grade": {"letter": "D", "words": "D: told"}}}}
+    rules = NEVER.model_copy(update={"age": timedelta(days=90), "grade": "B"})
+    found = {}
+    for days in (27, 28, 90):
+        journey = under(business, rules, timedelta(days=days))
+        judged = rules_of(journey, business.log, models, None, [grade], dict.fromkeys(models, 1), {"cltv": about})
+        found[days] = [rule.words.partition(" ")[0] for rule in judged if rule.due]
+    assert found == {27: [], 28: ["grade"], 90: ["cltv", "age:", "grade"]}
+
+
 def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, trained):
     store, tracking, _ = place
     good = trained["churn"].model

@@ -30,20 +30,26 @@ def rules_of(
     drift: DriftReport | None,
     reports: Iterable[Mapping[str, Any]],
     versions: Mapping[str, int],
+    tried: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Rule]:
     """Every rule of the journey with its verdict.
 
     Parameters
     ----------
     champions
-        The models that answer, by task; a task of the journey that has none is due.
+        The models that answer, by task; a task of the journey that has none is due, unless the gate has just
+        refused one.
     reports
         Reports on what came of runs, the newest first, graded; see `serving.judging`.
     versions
         Of the champions, by task.
+    tried
+        What the challengers say of themselves that the gate has judged. Where they knew the log up to less than a step
+        of cutoffs ago, drift and grades are no reason to train again: it would come to the same.
     """
+    tried = tried or {}
     missing = [name for name in tasks(journey) if name not in champions]
-    found = [Rule(True, f"{name} has no champion") for name in missing]
+    found = [_missing(journey, name, tried.get(name)) for name in missing]
     how, abouts = journey.retrain, [model.about for model in champions.values()]
     if not abouts:
         return found
@@ -51,16 +57,35 @@ def rules_of(
         found.append(_age(journey, abouts, how.age))
     if how.new_data is not None:
         found.append(_new_data(log, abouts, how.new_data))
-    if how.drift and drift is not None:
-        found.append(Rule(drift.alarm, f"drift: {drift.words}"))
-    if how.grade is not None:
-        found += _grades(reports, versions, how.grade)
-    return found
+    world = [Rule(drift.alarm, f"drift: {drift.words}")] if how.drift and drift is not None else []
+    world += _grades(reports, versions, how.grade) if how.grade is not None else []
+    days = min((_days_since(journey, about) for about in tried.values()), default=float("inf"))
+    return found + [_unless_tried(rule, days, journey.cutoffs.every / timedelta(days=1)) for rule in world]
+
+
+def _unless_tried(rule: Rule, days: float, step: float) -> Rule:
+    if not rule.due or days >= step:
+        return rule
+    return Rule(False, f"{rule.words}; but models were trained on data up to {days:.0f} days ago")
+
+
+def _missing(journey: Journey, name: str, refused: Mapping[str, Any] | None) -> Rule:
+    if refused is None:
+        return Rule(True, f"{name} has no champion")
+    days = _days_since(journey, refused)
+    limit = journey.retrain.age
+    told = f"{name} has no champion: the gate refused one that knows the log up to {days:.0f} days ago"
+    return Rule(limit is not None and days >= limit / timedelta(days=1), told)
+
+
+def _days_since(journey: Journey, about: Mapping[str, Any]) -> float:
+    """How far the log has come since a model was trained."""
+    trained = to_microseconds(datetime.fromisoformat(about["journey"]["observed_until"]))
+    return (journey.observed_until_microseconds - trained) / DAY
 
 
 def _age(journey: Journey, abouts: list[dict[str, Any]], limit: timedelta) -> Rule:
-    trained = min(to_microseconds(datetime.fromisoformat(about["journey"]["observed_until"])) for about in abouts)
-    days = (journey.observed_until_microseconds - trained) / DAY
+    days = max(_days_since(journey, about) for about in abouts)
     words = f"age: the oldest champion knows the log up to {days:.0f} days ago, {duration_text(limit)} are allowed"
     return Rule(days >= limit / timedelta(days=1), words)
 
