@@ -51,7 +51,7 @@ def test_a_prediction_sees_the_feedback_of_its_own_request(client, business, few
     for events in (bought, [*bought, *said]):
         response = client.post("/v1/predictions", json={"customers": [{"customer_id": "new", "events": events}]})
         assert response.status_code == 200, response.text
-        found.append(response.json()["predictions"][0])
+        found.append(response.json()["answers"][0])
     quiet, heard = found
     assert "FRICTION" in reasons(heard)
     assert heard["churn"]["probability"] != quiet["churn"]["probability"]

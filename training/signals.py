@@ -28,7 +28,7 @@ LEVELS = 8  # values of a category that are looked at, the commonest
 ALARM = 0.02  # the chance, over all signals together, that one of a world without change is called unusual
 _TREND = 8  # earlier steps from which a trend can be told
 _LEAST = 30  # events of a step from which a share or a price of theirs means something
-_SPREAD = {"log": 0.03, "logit": 0.05}  # no signal is steadier than this, whatever few steps say
+_SPREAD = {"log": 0.015, "logit": 0.03}  # no signal is steadier than this, whatever few steps say
 _LATE = DAY // 2
 
 
