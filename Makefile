@@ -22,9 +22,9 @@ check: install ## ruff, format, mypy, the direction of imports
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_directions.py
 
-# Tests that mostly wait for processes of their own (Spark, the README's commands, changed copies) run beside the others,
+# Tests that mostly wait for processes of their own (Spark, the README's commands, changed copies, a browser) run beside the others,
 # which two workers share file by file.
-APART := tests/test_spark.py tests/test_readme.py tests/test_mutations.py
+APART := tests/test_spark.py tests/test_readme.py tests/test_mutations.py tests/test_pages_browser.py
 
 # The pages are tested in a real browser; without one those tests are skipped and say so.
 chromium:

@@ -83,7 +83,7 @@ _KINDS: dict[type[InputError], tuple[int, str, str]] = {
     ErasedError: (409, "erased", "The customer was erased"),
     RunGoneError: (410, "run_gone", "The list is no longer stored"),
     NoModelError: (503, "no_model", "No model serves this journey yet"),
-    NoJourneyError: (503, "no_journey", "The newest run kept no journey"),
+    NoJourneyError: (404, "no_journey", "The newest run kept no journey"),
     NoScoresError: (503, "no_scores", "No scores are stored yet"),
     NotScoringError: (503, "not_scoring", "This server does not score"),
     RefusedAddressError: (422, "refused_address", "Messages must not go there"),

@@ -88,7 +88,7 @@ def begin_run(connection: Connection, new: dict[str, Any], asked: int | None) ->
 def undo(connection: Connection, run_id: int, error: BaseException, *, asked: bool) -> None:
     """Take back what was written of a run; one that was asked for stays, with the reason."""
     if not asked:
-        connection.execute(delete(runs).where(runs.c.id == run_id))
+        connection.execute(delete(runs).where(runs.c.id == run_id, *_OPEN))  # one that is seen already stays
         return
     fail(connection, run_id, f"{error.place}: {error.found}" if isinstance(error, InputError) else STOPPED)
 

@@ -20,7 +20,18 @@ _STATUSES = {
     "lost": "Lost",
 }
 _SUPPRESSED = {"opted_out": "Suppressed", "contacted": "Contacted lately", "held_out": "Held out by a campaign"}
-_DIRECT = {"risk": _RISKS, "task": _TASKS, "status": _STATUSES, "suppressed": _SUPPRESSED}
+_METRICS = {
+    "roc_auc": "ROC AUC",
+    "pr_auc": "PR AUC",
+    "ece": "ECE",
+    "macro_f1": "macro F1",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "spearman": "Spearman",
+    "gini": "Gini",
+    "tweedie_deviance": "Tweedie deviance",
+}
+_DIRECT = {"risk": _RISKS, "task": _TASKS, "status": _STATUSES, "suppressed": _SUPPRESSED, "metric": _METRICS}
 
 
 def count(value: float | None) -> str:

@@ -125,7 +125,7 @@ class JourneyAnswer(BaseModel):
 _GROUP = "GROUPING:VALUE, one of `groups`: a segment's, or outcome:churned and outcome:stayed. Default: everyone."
 
 
-@router.get("/v1/journey", responses=documented(422, 503))
+@router.get("/v1/journey", responses=documented(404, 422, 503))
 def journey(
     state: Shared,
     group: Annotated[Name | None, Query(description=_GROUP)] = None,
