@@ -1,6 +1,6 @@
 """Drift counted on simulated businesses: alarms without a change, and changes found with their cause.
 
-`python -m benchmarks.drift --seeds 40` without a change, then each change in its last step.
+`python -m benchmarks.drift --seeds 20` without a change, then each change in its last step.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def run(seed: int, customers: int, days: int, models: dict[str, Model]) -> dict[
     told["false_alarm"], told["words"] = plain.alarm, plain.words
     for name, (change, causes) in CHANGES.items():
         changed = EventLog(change(log.events, journey.observed_until_microseconds - STEP), log.profile)
-        report = drift_report(journey, changed, models)
+        # Signals come before what vectors tell: where they name the cause, it is among the first three.
+        report = drift_report(journey, changed, {})
         told[name] = found(report, causes)
         if not told[name]:
             told[f"{name}_words"] = report.words
@@ -100,7 +101,7 @@ def models_of(seed: int, customers: int, days: int) -> dict[str, Model]:
 def main() -> None:
     """Print one line of JSON per seed and the counts."""
     parser = argparse.ArgumentParser()
-    for name, default in (("seeds", 40), ("customers", 1500), ("days", 540), ("first", 100)):
+    for name, default in (("seeds", 20), ("customers", 1500), ("days", 540), ("first", 100)):
         parser.add_argument(f"--{name}", type=int, default=default)
     asked = parser.parse_args()
     models = models_of(1, asked.customers, asked.days)
