@@ -76,7 +76,7 @@ class VectorDrift:
 
 
 def vector_drift(journey: Journey, log: EventLog, at: int, models: Mapping[str, Model]) -> VectorDrift:
-    """Compare the vectors at an instant with those of the cutoffs before it; empty: there are too few of these.
+    """Compare the vectors at an instant with those of the cutoffs before it; empty: too few of these, or no models.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def vector_drift(journey: Journey, log: EventLog, at: int, models: Mapping[str, 
     step, first = microseconds(journey.cutoffs.every), int(str(log.events[TIME].min()))
     earliest = first + microseconds(journey.cutoffs.history)
     past = [at - n * step for n in range(CUTOFFS, 0, -1) if at - n * step >= earliest]
-    if len(past) < EARLIER:
+    if len(past) < EARLIER or not models:
         return VectorDrift((), ())
     data = _vectors(journey, log, [*past, at])
     moved, found = [], []
