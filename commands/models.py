@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from features.log import EventLog
 
 
+TrustOption = Annotated[
+    list[str] | None,
+    typer.Option("--trust", help="A feature known before the cutoff although it tells all; repeatable."),
+]
+
+
 def train(
     journey: JourneyArgument,
     task: TaskOption = None,
     tune: Annotated[int, typer.Option(help="Recipes to try for each task, on cutoffs before the test.", min=0)] = 0,
-    trust: Annotated[
-        list[str] | None, typer.Option(help="A feature known before the cutoff although it tells all; repeatable.")
-    ] = None,
+    trust: TrustOption = None,
 ) -> None:
     """Train the journey's tasks and register them as challengers.
 
@@ -44,6 +48,7 @@ def backtest(
     journey: JourneyArgument,
     origins: Annotated[int, typer.Option(help="How many: the newest cutoffs whose horizon is over.", min=1)] = 6,
     task: TaskOption = None,
+    trust: TrustOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every number as JSON.")] = False,
 ) -> None:
     """Train anew at each of several origins on what was known then, and test on what came next.
@@ -61,7 +66,7 @@ def backtest(
     names, recipe = opened.tasks(definition, task), Recipe()
     resolved, log = opened.log(journey)
     with progress(2 + origins * len(names)) as report:
-        found = run(resolved, log, names, recipe, origins, usable_cpus(), report)
+        found = run(resolved, log, names, recipe, origins, usable_cpus(), report, tuple(trust or ()))
         report("logging to MLflow")
         opened.tracking().log_backtest(resolved, found, recipe, current().run_id)
     if as_json:
@@ -76,14 +81,19 @@ def promote(
     task: Annotated[str, typer.Argument(help="churn, next_stage, cltv or all.")] = "all",
     version: Annotated[int | None, typer.Argument(help="Default: the challenger.")] = None,
     accept_grade: Annotated[str | None, typer.Option(help="C: promote although not told apart from a rule.")] = None,
+    accept_definition: Annotated[
+        bool, typer.Option("--accept-definition", help="Promote by its grade although events, stages or task changed.")
+    ] = False,
 ) -> None:
     """Make a challenger the champion if its grade and its lead allow it.
+
+    A version that was rolled back is promoted only by its number.
 
     Example: journeycast promote complete_journey churn
     """
     if accept_grade not in (None, "C"):
         raise InputError("--accept-grade", repr(accept_grade), "C; a model of grade D is never promoted")
-    decisions = promote_tasks(journey, task, version, accept_grade == "C")
+    decisions = promote_tasks(journey, task, version, accept_grade == "C", accept_definition)
     if not all(decisions):
         raise typer.Exit(1)
 
@@ -116,18 +126,21 @@ def train_tasks(
     return [(one.task, one.model.about) for one in trained]
 
 
-def promote_tasks(name: str, task: str, version: int | None, accept_c: bool) -> list[bool]:
-    """Promote a task's challenger, or all; whether each was."""
+def promote_tasks(
+    name: str, task: str, version: int | None, accept_c: bool, accept_definition: bool = False
+) -> list[bool]:
+    """Promote a task's challenger, or all; whether each is the champion now."""
     from training.cpus import usable_cpus
+    from training.promote import Accepted
     from training.promote import promote as decide
 
     definition, _ = opened.journey(name)
     names = opened.tasks(definition, None if task == "all" else [task])
-    read = partial(opened.log, name)
+    read, accepted = partial(opened.log, name), Accepted(accept_c, accept_definition)
     decided = []
     for one in names:
-        decision = decide(opened.tracking(), definition.journey, read, one, version, accept_c, usable_cpus())
-        verb = "promoted" if decision.promoted else "not promoted"
+        decision = decide(opened.tracking(), definition.journey, read, one, version, accepted, usable_cpus())
+        verb = "promoted" if decision.promoted else "unchanged" if decision.idle else "not promoted"
         print(f"{decision.name} version {decision.version or '-'} {verb}: {decision.words}")
-        decided.append(decision.promoted)
+        decided.append(decision.promoted or decision.idle)
     return decided

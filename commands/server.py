@@ -193,11 +193,11 @@ def _rules(asked: Asked) -> Any:
 def _promoted(name: str, task: str, version: int) -> str:
     """Promote a version if its grade and lead allow it, and say so."""
     from training.cpus import usable_cpus
-    from training.promote import promote
+    from training.promote import Accepted, promote
 
     definition, _ = opened.journey(name)
     read = partial(opened.log, name)
-    done = promote(opened.tracking(), definition.journey, read, task, version, False, usable_cpus())
+    done = promote(opened.tracking(), definition.journey, read, task, version, Accepted(), usable_cpus())
     return f"{done.name} version {done.version or '-'} {'promoted' if done.promoted else 'not promoted'}: {done.words}"
 
 

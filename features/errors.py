@@ -45,5 +45,9 @@ class ErasedError(InputError):
     """The customer was erased and is kept out."""
 
 
+class TakenError(InputError):
+    """The event's id belongs to an event of another customer."""
+
+
 class KeyReusedError(InputError):
     """The idempotency key belongs to another request."""

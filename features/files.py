@@ -52,9 +52,9 @@ def is_parquet(path: Path) -> bool:
     return _kind(path) == "parquet"
 
 
-def read_files(place: str, paths: list[Path], pick: Pick | None) -> pl.DataFrame:
-    """The rows of all files in order; columns of CSV as text, an empty field as null."""
-    frames = [_read_one(place, path, pick) for path in paths]
+def read_files(place: str, paths: list[Path], pick: Pick | None, *, most: int | None = None) -> pl.DataFrame:
+    """The rows of all files in order, of each no more than `most`; columns of CSV as text, an empty field as null."""
+    frames = [_read_one(place, path, pick, most) for path in paths]
     try:
         return pl.concat(frames, how="vertical_relaxed")
     except pl.exceptions.PolarsError as error:
@@ -83,9 +83,10 @@ def separator(path: Path) -> str:
     return max(",;\t|", key=header.count)
 
 
-def _read_one(place: str, path: Path, pick: Pick | None) -> pl.DataFrame:
+def _read_one(place: str, path: Path, pick: Pick | None, most: int | None) -> pl.DataFrame:
     try:
-        return _lazy(path, pick).collect()
+        rows = _lazy(path, pick)
+        return (rows if most is None else rows.head(most)).collect()
     except (pl.exceptions.PolarsError, OSError, EOFError) as error:
         raise _unreadable(place, path, error) from None
 

@@ -13,12 +13,15 @@ from features.journey import Journey, duration_text
 from features.schema import CHANNEL, CONTACTED, EVENT, TIME, to_datetime
 
 MOST_CHANNELS = 8  # more would make features of channels nobody uses
+MOST_TYPES = 16  # event types with features of their own
 
 
 def resolve(journey: Journey, events: pl.DataFrame) -> Journey:
     """The journey with `types`, `channels` and `observed_until` filled from a log that has rows.
 
-    Types and channels come the most frequent first. What the journey says itself stays. `contacted`
+    Types and channels come by name: their order is that of features, and two types that swap places in
+    frequency are no other journey. Of more types than have features of their own, and of more channels than
+    are kept, the most frequent come first. What the journey says itself stays. `contacted`
     is caused by the business whether it occurred yet or not, and is no type of its own: a model
     trained before the first contact must not take it for the customer's doing.
 
@@ -39,9 +42,9 @@ def resolve_counted(
     _refuse_unknown_types(journey, found)
     resolved = journey.model_copy(
         update={
-            "types": journey.types or found,
+            "types": journey.types or [*sorted(found[:MOST_TYPES]), *sorted(found[MOST_TYPES:])],
             "business": list(dict.fromkeys([*journey.business, CONTACTED])),
-            "channels": journey.channels or _frequent(channels)[:MOST_CHANNELS],
+            "channels": journey.channels or sorted(_frequent(channels)[:MOST_CHANNELS]),
             "observed_until": journey.observed_until or to_datetime(newest + 1),
         }
     )

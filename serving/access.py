@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.asked import storable
 from serving.audit import LOOPBACK, Audit, Entry
 from serving.clock import now
 from serving.database import StoreError
@@ -17,6 +19,8 @@ from serving.rates import Rates
 
 _READS = ("GET", "HEAD", "OPTIONS")
 _GUARDED = ("/v1/",)
+_NAMED = re.compile(r"/v1/[a-z-]+(?=/|$)")
+NO_ROUTE = "(no route)"  # the path itself may hold anything, an id among it
 _ADMIN = ("/v1/webhooks",)
 _ADMIN_CHANGES = ("/v1/runs",)  # whoever reads may read those too
 
@@ -122,9 +126,19 @@ class Access:
             return
         route, asked = scope.get("route"), scope.get("path_params", {})
         customer = asked.get("customer_id") if status != 404 else None  # nobody's, or one's who was erased
-        path = getattr(route, "path", None) or "/".join(scope["path"].split("/")[:3])[:100]  # not so far as to an id
+        if customer is not None and not storable(customer):
+            customer = None
+        path = getattr(route, "path", None) or _begin(scope)
         method, journey = scope["method"], self._door.journey
         self._door.audit.add(Entry(now(), who, method, path.replace(":path}", "}"), journey, customer, status))
+
+
+def _begin(scope: Scope) -> str:
+    """How the path begins of a request that reached no route, not so far as to an id, where routes begin so too."""
+    begin = _NAMED.match(scope["path"])
+    served = scope["app"].openapi()["paths"]  # made once
+    known = begin and any(path == begin[0] or path.startswith(f"{begin[0]}/") for path in served)
+    return begin[0] if begin and known else NO_ROUTE
 
 
 class _Refusal(NamedTuple):

@@ -57,6 +57,8 @@ replies = Table("replies", metadata, _Replies)
 erasures = Table("erasures", metadata, _Erasures)
 secrets = Table("secrets", metadata, _Secrets)
 
+audit_by_age = Index("audit_by_age", audit.c.at)
+audit_of_journey = Index("audit_of_journey", audit.c.journey, audit.c.id)
 Index("audit_of_customer", audit.c.journey, audit.c.customer_id)
 Index("replies_by_age", replies.c.at)
 Index("erasures_of_journey", erasures.c.journey, erasures.c.hash)

@@ -14,7 +14,7 @@ from features.errors import InputError
 from features.journey import Journey
 from features.records import read_columns
 from features.schema import CHANNEL, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME, VALUE
-from serving.asked import Text, Time
+from serving.asked import Id, Property, PropertyName, Text, Time
 from serving.problems import Problem, of_input, of_validation
 
 _FIRST = -62_135_596_800_000_000  # the year 1; Python's dates begin there
@@ -29,14 +29,14 @@ class EventRecord(BaseModel):
     """
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow", json_schema_extra={"example": _EXAMPLE})
-    __pydantic_extra__: dict[str, float | str | bool | None]
+    __pydantic_extra__: dict[PropertyName, Property]
 
     time: Time
     event: Text
     value: float | None = None
     channel: Text | None = None
     known_at: Time | None = None
-    event_id: Text | None = None
+    event_id: Id | None = None
 
     def record(self) -> dict[str, Any]:
         """What is said of the event."""
@@ -54,7 +54,7 @@ class Event(EventRecord):
 
     model_config = ConfigDict(json_schema_extra={"example": {"customer_id": "h1043", **_EXAMPLE}})
 
-    customer_id: Text
+    customer_id: Id
 
 
 class Arrivals(NamedTuple):

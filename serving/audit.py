@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from threading import Event, Lock, Thread
 from typing import Any, NamedTuple
@@ -19,7 +20,9 @@ from serving.store import Store
 LOOPBACK = "loopback"  # who asks a server that has no keys
 COMMAND_LINE = "command line"
 KEPT = 400 * DAY
+EVERY_JOURNEY = "*"  # what is no journey's own, such as a key
 _EVERY_SECONDS = 1.0
+_PURGED_EVERY_SECONDS = 3600.0
 _SOON = 1_000  # entries that are not kept waiting
 _MOST = 200_000  # entries that wait for a store that is away
 _log = logging.getLogger(__name__)
@@ -44,6 +47,7 @@ class Audit:
         self._store, self._waiting = store, deque[Entry]()
         self._lock, self._wake, self._end = Lock(), Event(), Event()
         self._thread: Thread | None = None
+        self._purge_at = time.monotonic()
 
     def add(self, entry: Entry) -> None:
         """Take an entry; it is stored within a second or so."""
@@ -63,13 +67,29 @@ class Audit:
             if not entries:
                 return
             try:
-                with self._store.transaction(writes=True) as connection:
-                    write(connection, entries)
+                self._write(entries)
             except StoreError as error:
                 self._waiting.extendleft(reversed(entries))
                 _log.warning("%s audit entries wait: %s", f"{len(entries):,}", error.found)
+            except Exception:  # one of them cannot be written: the others must not go with it
+                self._write_singly(entries)
+
+    def _write(self, entries: list[Entry]) -> None:
+        with self._store.transaction(writes=True) as connection:
+            write(connection, entries)
+            if time.monotonic() >= self._purge_at:
+                purge(connection)
+                self._purge_at = time.monotonic() + _PURGED_EVERY_SECONDS
+
+    def _write_singly(self, entries: list[Entry]) -> None:
+        for number, entry in enumerate(entries):
+            try:
+                self._write([entry])
+            except StoreError:
+                self._waiting.extendleft(reversed(entries[number:]))
+                return
             except Exception:  # the next entries must not wait for whoever mends this
-                _log.exception("%s audit entries are lost", f"{len(entries):,}")
+                _log.exception("an audit entry is lost")
 
     def close(self) -> None:
         """Write what waits, and end."""
@@ -95,7 +115,7 @@ class Audit:
 
 
 def write(connection: Connection, entries: list[Entry]) -> None:
-    """Write entries, without the ids of customers who were erased; what is too old goes."""
+    """Write entries, without the ids of customers who were erased."""
     rows = [entry._asdict() for entry in entries]
     for journey in {entry.journey for entry in entries}:
         theirs = [row for row in rows if row["journey"] == journey and row["customer_id"] is not None]
@@ -103,13 +123,17 @@ def write(connection: Connection, entries: list[Entry]) -> None:
         for row in theirs:
             row["customer_id"] = None if row["customer_id"] in gone else row["customer_id"]
     connection.execute(insert(audit), rows)
+
+
+def purge(connection: Connection) -> None:
+    """Delete what is too old."""
     connection.execute(delete(audit).where(audit.c.at < now() - KEPT))
 
 
 def newest(
     store: Store, journey: str, limit: int, *, customer_id: str | None = None, who: str | None = None, since: int = 0
 ) -> list[Entry]:
-    """The newest entries first.
+    """The newest entries of a journey first, and those of every journey, such as keys that were made.
 
     Parameters
     ----------
@@ -118,7 +142,7 @@ def newest(
     since
         Microseconds.
     """
-    asked: list[Any] = [audit.c.journey == journey, audit.c.at >= since]
+    asked: list[Any] = [audit.c.journey.in_((journey, EVERY_JOURNEY)), audit.c.at >= since]
     asked += [audit.c.customer_id == customer_id] if customer_id is not None else []
     asked += [audit.c.who == who] if who is not None else []
     columns = [audit.c[name] for name in Entry._fields]

@@ -92,12 +92,14 @@ class Current:
 
         The cutoff is the moment after the newest event that was acknowledged, of any customer.
         """
-        key = (found.customer_id, found.newest, found.run, *scorer.versions.items())
+        with self._store.transaction() as connection:
+            cutoff = present(connection, scorer.journey.journey)
+        key = (found.customer_id, found.newest, found.run, cutoff, *scorer.versions.items())
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        told = self._computed(found, scorer, vectors)
+        told = self._computed(found, cutoff, scorer, vectors)
         with self._lock:
             self._kept[key] = told
             while len(self._kept) > _KEPT:
@@ -109,10 +111,9 @@ class Current:
         with self._lock:
             self._kept.clear()
 
-    def _computed(self, found: Found, scorer: Scorer, vectors: VectorLog | None) -> bytes | None:
+    def _computed(self, found: Found, cutoff: int | None, scorer: Scorer, vectors: VectorLog | None) -> bytes | None:
         journey = scorer.journey
         with self._store.transaction() as connection:
-            cutoff = present(connection, journey.journey)
             if found.answer is not None and not has_history(connection, journey.journey, found.customer_id):
                 return with_warning(found.answer, _NO_HISTORY)
             if cutoff is None or (cutoff == found.cutoff and not _seen(connection, journey, found.customer_id, cutoff)):

@@ -37,7 +37,7 @@ def connect(url: str) -> Engine:
         if name not in ("sqlite", "postgresql") or (name == "sqlite" and found.database in (None, "", ":memory:")):
             raise ArgumentError
         if name == "postgresql":
-            return create_engine(found, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+            return create_engine(found, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 5})
         return _sqlite(found)
     except (ArgumentError, NoSuchModuleError):
         raise InputError(
@@ -56,7 +56,7 @@ def exists(url: str) -> bool:
 
 def _sqlite(url: URL) -> Engine:
     # SQLite's driver begins transactions late and by its own rules; here SQLAlchemy says when.
-    engine = create_engine(url, connect_args={"isolation_level": None})
+    engine = create_engine(url, hide_parameters=True, connect_args={"isolation_level": None})
 
     @event.listens_for(engine, "connect")
     def _settings(connection, _record) -> None:  # type: ignore[no-untyped-def]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import secrets as random
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import ColumnElement, Connection, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from features.erased import Erased
+from features.erased import Erased, hash_of
 from features.errors import ErasedError
 from serving.access_tables import erasures, secrets
 
 WRITERS = 0x6A6F7574  # PostgreSQL: shared by those who write of customers, alone by whoever erases one
 _HASHES = "hashes"
+_AT_ONCE = 5_000  # hashes that a query asks for
 
 
 def kept_out(connection: Connection, journey: str) -> Erased | None:
@@ -21,23 +22,43 @@ def kept_out(connection: Connection, journey: str) -> Erased | None:
 
     In a transaction that writes, nobody is erased between this look and its end.
     """
-    if connection.dialect.name == "postgresql" and connection.get_execution_options().get("writes"):
-        connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": WRITERS})
-    kept = select(erasures.c.hash).where(erasures.c.journey == journey, erasures.c.allowed_at.is_(None))
+    if connection.get_execution_options().get("writes"):
+        beside_others(connection)
+    kept = select(erasures.c.hash).where(*_kept(journey))
     hashes = frozenset(bytes(one) for one in connection.execute(kept).scalars())
     return Erased(secret(connection), hashes) if hashes else None
 
 
 def barred(connection: Connection, journey: str, customers: Iterable[str]) -> set[str]:
-    """Those of some customers who are kept out, as `kept_out` finds them."""
-    found = kept_out(connection, journey)
-    return found.among(customers) if found else set()
+    """Those of some customers who are kept out, as `kept_out` finds them; the others' hashes are not read."""
+    if connection.get_execution_options().get("writes"):
+        beside_others(connection)
+    if connection.execute(select(erasures.c.id).where(*_kept(journey)).limit(1)).scalar() is None:
+        return set()
+    own, found = secret(connection), set[str]()
+    asked = {hash_of(own, customer): customer for customer in customers}
+    hashes = list(asked)
+    for start in range(0, len(hashes), _AT_ONCE):
+        these = erasures.c.hash.in_(hashes[start : start + _AT_ONCE])
+        among = select(erasures.c.hash).where(*_kept(journey), these)
+        found |= {asked[bytes(one)] for one in connection.execute(among).scalars()}
+    return found
+
+
+def _kept(journey: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return erasures.c.journey == journey, erasures.c.allowed_at.is_(None)
 
 
 def erased_error(place: str) -> ErasedError:
     """The error of whoever tells something new of a customer who was erased; it does not repeat the id."""
     do = "where the customer agrees: journeycast erase JOURNEY CUSTOMER --allow"
     return ErasedError(place, "the customer was erased", "others, or a customer who was allowed again", do)
+
+
+def beside_others(connection: Connection) -> None:
+    """Let nobody be erased before the end of this transaction; ask first of all, or two may wait for each other."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": WRITERS})
 
 
 def alone(connection: Connection) -> None:

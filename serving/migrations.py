@@ -60,8 +60,10 @@ def _add(connection: Connection, column: Column[Any]) -> None:
 
 
 def _what_runs_tell(connection: Connection) -> None:
-    """Journeys, reports on the data and realised outcomes beside the scores."""
+    """Journeys, reports on the data and realised outcomes beside the scores; the audit log by age and journey."""
     metadata.create_all(connection, tables=[tables.run_documents])
+    for index in (access_tables.audit_by_age, access_tables.audit_of_journey):
+        index.create(connection, checkfirst=True)
 
 
 def _what_became_of_runs(connection: Connection) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, bindparam, func, select
 
+from serving.runs import WHOLE
 from serving.store import latest
-from serving.tables import THEIRS, events
+from serving.tables import THEIRS, events, runs
 
 _NEWEST = select(func.max(events.c.known_at)).where(events.c.journey == bindparam("journey"), THEIRS)
+_BEGUN = select(func.max(runs.c.cutoff)).where(runs.c.journey == bindparam("journey"), ~WHOLE, runs.c.failed.is_(None))
 
 
 def present(connection: Connection, journey: str) -> int | None:
@@ -20,7 +22,16 @@ def present(connection: Connection, journey: str) -> int | None:
     Microseconds; null: nothing was scored and nothing came in. The business's own contacts say nothing
     of how far it has come.
     """
-    run, newest = latest(connection, journey), connection.execute(_NEWEST, {"journey": journey}).scalar()
-    instants = [run.cutoff] if run else []
-    instants += [newest + 1] if newest is not None else []
-    return max(instants, default=None)
+    newest = connection.execute(_NEWEST, {"journey": journey}).scalar()
+    instants = [scored_until(connection, journey), None if newest is None else newest + 1]
+    return max((one for one in instants if one is not None), default=None)
+
+
+def scored_until(connection: Connection, journey: str) -> int | None:
+    """The cutoff of the newest run, or of one that is being written: it does not see what comes in now.
+
+    Microseconds; null: there is none.
+    """
+    run, begun = latest(connection, journey), connection.execute(_BEGUN, {"journey": journey}).scalar()
+    instants = [run.cutoff if run else None, begun or None]  # 0: it was asked for and has not begun
+    return max((one for one in instants if one is not None), default=None)

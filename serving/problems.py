@@ -17,6 +17,7 @@ from features.errors import (
     KeyReusedError,
     NoModelError,
     SuppressedError,
+    TakenError,
     UnknownCustomerError,
 )
 from serving.campaigns import UnknownCampaignError
@@ -89,6 +90,7 @@ _KINDS: dict[type[InputError], tuple[int, str, str]] = {
     RefusedAddressError: (422, "refused_address", "Messages must not go there"),
     NotReadyError: (503, "models_unavailable", "The models cannot be loaded"),
     StoreError: (503, "store_unavailable", "The score store cannot be used"),
+    TakenError: (409, "event_id_taken", "The id belongs to another customer's event"),
     KeyReusedError: (422, "key_reused", "The idempotency key belongs to another request"),
     InputError: (422, "invalid_input", "The request cannot be used"),
 }

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from features.errors import InputError
 from serving.clock import now
+from serving.kept_out import beside_others
 from serving.tables import Run, runs, scores, stored_answers
 
 Status: TypeAlias = Literal["waiting", "running", "complete", "failed"]
@@ -87,6 +88,7 @@ def begin_run(connection: Connection, new: dict[str, Any], asked: int | None) ->
 
 def undo(connection: Connection, run_id: int, error: BaseException, *, asked: bool) -> None:
     """Take back what was written of a run; one that was asked for stays, with the reason."""
+    beside_others(connection)
     if not asked:
         connection.execute(delete(runs).where(runs.c.id == run_id, *_OPEN))  # one that is seen already stays
         return
@@ -95,6 +97,7 @@ def undo(connection: Connection, run_id: int, error: BaseException, *, asked: bo
 
 def fail(connection: Connection, run_id: int, why: str) -> None:
     """Say why a run that is not whole comes to nothing, and forget what was written of it."""
+    beside_others(connection)
     failed = update(runs).where(runs.c.id == run_id, *_OPEN).values(failed=why, finished_at=now())
     if connection.execute(failed).rowcount:
         for table in (scores, stored_answers):

@@ -147,7 +147,7 @@ def _stake(about: dict[str, Any]) -> list[str]:
     prices = f"contact {costs['contact_cost']:g}, incentive {costs['incentive_cost']:g}"
     return [
         f"Profit: {currency} per customer asked about, at the journey's costs ({prices}, accept rate "
-        f"{costs['accept_rate']:g}) and {stake:,.2f} at stake with each"
+        f"{costs['accept_rate']:g}) and {stake:,.2f} at stake on average"
     ]
 
 

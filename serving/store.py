@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, select, update
 from features.errors import InputError
 from features.journey import RiskBands
 from features.schema import DAY
-from serving import changes, cursors, rows
+from serving import changes, cursors, retention, rows
 from serving.answers import Answer
 from serving.clock import now
 from serving.cursors import Cursor
@@ -21,6 +21,7 @@ from serving.database import StoreError, connect, lock, prepare
 from serving.database import transaction as begin
 from serving.documented import Kept
 from serving.filters import Wanted
+from serving.kept_out import beside_others
 from serving.listing import Page, page
 from serving.rows import CHUNK, Held, Written
 from serving.runs import WHOLE, begin_run, undo
@@ -30,7 +31,6 @@ from serving.tables import Run, histories, runs, stored_answers
 _WHOLE_LIST = Wanted()
 LATEST = select(runs).where(runs.c.journey == bindparam("journey"), WHOLE).order_by(runs.c.scored_at.desc()).limit(1)
 KEEP_CHANGES = 90 * DAY
-_ABANDONED = DAY  # a run unfinished for so long is nobody's
 _ANSWER = select(stored_answers.c.answer).where(
     stored_answers.c.run_id == LATEST.with_only_columns(runs.c.id).scalar_subquery(),
     stored_answers.c.customer_id == bindparam("customer_id"),
@@ -75,7 +75,7 @@ class Store:
     url
         SQLAlchemy's form of a database's address.
     keep
-        Runs kept per journey; older ones go when a new one is written.
+        The newest runs kept per journey; older ones go as `serving.retention` says when a new one is written.
     keep_changes
         How long changes of risk bands are kept (microseconds), whatever becomes of their runs.
     """
@@ -127,6 +127,7 @@ class Store:
                 self._finish(connection, journey, run_id, before, written)
                 for kept in told:
                     kept.write(connection, run_id)
+                retention.forget(connection, journey, self._keep)
         except BaseException as error:
             with suppress(StoreError), self.transaction(writes=True) as connection:
                 undo(connection, run_id, error, asked=options.asked is not None)
@@ -142,7 +143,8 @@ class Store:
         return before, run_id, stamp
 
     def _finish(self, connection: Connection, journey: str, run_id: int, before: Run | None, written: Written) -> None:
-        """Show the run and its changes, and forget what is old: all of it in one transaction."""
+        """Show the run and its changes, and forget histories that are nobody's: all of it in one transaction."""
+        beside_others(connection)  # whoever erases a customer deletes from the same tables
         lock(connection)  # changes get their ids in the order in which they become visible
         newest = latest(connection, journey)
         if (newest and newest.id) != (before and before.id):
@@ -159,7 +161,6 @@ class Store:
         if before is not None:
             changes.record(connection, run_id)
         _forget_histories(connection, journey, run_id)
-        self._forget_old(connection, journey)
 
     def latest_run(self, journey: str) -> Run | None:
         """The newest run of a journey; null: none yet."""
@@ -262,13 +263,6 @@ class Store:
         except StoreError:
             self._prepared = False  # the database that comes back may be another one
             raise
-
-    def _forget_old(self, connection: Connection, journey: str) -> None:
-        of_journey = select(runs.c.id).where(runs.c.journey == journey).order_by(runs.c.scored_at.desc())
-        old = list(connection.execute(of_journey.where(WHOLE).offset(self._keep)).scalars())
-        old += connection.execute(of_journey.where(~WHOLE, runs.c.scored_at < now() - _ABANDONED)).scalars()
-        if old:
-            connection.execute(delete(runs).where(runs.c.id.in_(old)))  # scores and answers go with it
 
 
 def _forget_histories(connection: Connection, journey: str, run_id: int) -> None:

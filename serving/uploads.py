@@ -18,15 +18,15 @@ import polars as pl
 
 from features.canonical import canonical, columns_of
 from features.errors import InputError
-from features.files import PARQUET, TEXT, read_files
+from features.files import PARQUET, TEXT
 from features.journey import Journey, Source
 from features.schema import CHANNEL, CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, POSITION, TIME, VALUE
+from serving import bounded
 from serving.arrivals import id_of
 from serving.clock import now
 from serving.intake import ACCEPTED, AT_ONCE, DUPLICATE, ERASED, Intake
 
 MOST_BYTES = 25_000_000
-MOST_ROWS = 200_000
 SHOWN = 20  # rows of a preview
 _WAITS_SECONDS = 3600.0
 _PLACE = "the file"
@@ -107,10 +107,7 @@ def store(intake: Intake, journey: Journey, token: str) -> Stored:
 
 
 def _read(journey: Journey, name: str, token: str, path: Path) -> Preview:
-    frame = read_files(_PLACE, [path], None)
-    if frame.height > MOST_ROWS:
-        do = "name the file under events in the journey's definition: it is read from there whatever its size"
-        raise InputError(_PLACE, f"has {frame.height:,} rows", f"up to {MOST_ROWS:,}", do)
+    frame = bounded.read(_PLACE, path)
     source, like = _fitting(journey, frame.columns)
     columns = columns_of(source, journey, frame.columns, _PLACE)
     table = canonical(frame, source, journey, _PLACE)

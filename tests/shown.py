@@ -20,6 +20,7 @@ from serving.segments import Segments
 from serving.store import Options, Store
 
 HOSTILE = "<script>alert(1)</script>"
+LIKE_A_COLOUR = "@accent"  # as figures name the colours of the style sheet
 PRICED = DEFINITION + "profile: {file: profile.csv, segments: [age]}\nacquisition: {ticket: 2.0}\n"
 
 
@@ -29,7 +30,8 @@ def read_shown(folder: Path) -> tuple[Journey, EventLog]:
     events = pl.read_csv(folder / "events.csv")
     hostile = events.filter(pl.col(CUSTOMER) == events[CUSTOMER][0]).with_columns(pl.lit(HOSTILE).alias(CUSTOMER))
     odd = hostile.head(1).with_columns(pl.lit(HOSTILE).alias("event"), pl.lit(HOSTILE).alias("channel"))
-    pl.concat([events, hostile, odd]).write_csv(folder / "events.csv")
+    alike = odd.with_columns(pl.lit(LIKE_A_COLOUR).alias("event"), pl.lit(LIKE_A_COLOUR).alias("channel"))
+    pl.concat([events, hostile, odd, alike]).write_csv(folder / "events.csv")
     ages = [
         f"{CUSTOMER},age",
         *(f"c{n:03},{'young' if n % 2 else 'old'}" for n in range(120)),

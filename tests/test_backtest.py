@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 
@@ -19,8 +20,9 @@ from features.instants import microseconds
 from features.log import EventLog, read
 from features.schema import KNOWN_AT, TIME
 from serving.show_backtest import backtest_tables
-from training.backtest import backtest, fitting
+from training.backtest import backtest
 from training.examples import as_known_at, examples, is_late, known
+from training.origins import carrying, fitting
 from training.plots_backtest import figures
 from training.recipe import Recipe
 
@@ -179,4 +181,27 @@ def test_the_tasks_that_carry_the_origins_are_named(shop):
     with pytest.raises(InputError, match=rf"churn {fits['churn']} .*, cltv {fits['cltv']} ") as caught:
         run(journey, log, "churn", "cltv", origins=fits["churn"])
     assert f"--task churn for those that carry {fits['churn']}" in caught.value.do
+    assert "more customers" not in caught.value.do
     assert caught.value.accepted == f"--origins {fits['cltv']} at most"
+
+
+def test_an_origin_before_which_too_few_churned_is_passed_over(shop):
+    journey, log = shop
+    data = examples(journey, log, ["churn"])["churn"]
+    fits = fitting(data.cutoffs, journey.tasks.churn.within)
+    assert carrying(journey, log, data, 99) == fits
+    assert carrying(journey, log, data, 2) == fits[-2:]
+    thin = data.at(tuple(cutoff for cutoff in data.cutoffs if cutoff < fits[1]))
+    without = replace(data, labels=np.where(thin, 0.0, data.labels))
+    carried = carrying(journey, log, without, 99)
+    assert 0 < len(carried) < len(fits)
+    assert carried == fits[-len(carried) :]
+
+
+def test_origins_with_too_few_customers_are_counted_and_the_way_out_is_more_of_them(tmp_path):
+    write_log(tmp_path / "events.csv", customers=120)
+    (tmp_path / "shop.yml").write_text(DEFINITION + "cutoffs: {every: 14d}\n")
+    told = r"churn \d+ \(horizon 28d; at \d+ more, too few customers of an outcome\)"
+    with pytest.raises(InputError, match=told) as caught:
+        run(*read(*read_journey(tmp_path / "shop.yml"), threads=1), "churn", origins=20)
+    assert caught.value.do == "give a longer log, more customers"

@@ -8,6 +8,7 @@ from threading import Event
 import polars as pl
 import pytest
 from spec import SHOP, at, changed, log
+from sqlalchemy import select
 from stores import answer_of
 
 from features.errors import InputError
@@ -16,9 +17,10 @@ from features.schema import DAY, to_datetime, to_text
 from serving import documented
 from serving.beside import Beside
 from serving.documented import Document
-from serving.realised import Lookout
+from serving.realised import Lookout, reports
 from serving.steering import Helm, Steering
 from serving.store import Options, Store
+from serving.tables import runs
 
 JOURNEY = changed(SHOP, profile=None).model_copy(update={"observed_until": to_datetime(at(0))})
 BOUGHT = "day | event | value\n-90 | purchase | 10\n"
@@ -95,6 +97,26 @@ def test_documents_go_with_their_run(tmp_path):
         with store.transaction() as connection:
             assert documented.read(connection, first, "data") is None
             assert documented.read(connection, second, "data") == {"n": 2}
+
+
+def test_what_daily_runs_expected_is_compared_though_three_runs_are_kept(url):
+    with closing(Store(url, keep=3)) as store:
+        for number in range(45):
+            cutoff = at(0) + number * DAY
+            today = JOURNEY.model_copy(update={"observed_until": to_datetime(cutoff)})
+            beside = Beside(store, today, None, lambda: None)
+            beside.part(log(BOUGHT, JOURNEY, customer="a"))
+            answers = [answer_of("a", probability=0.9)]
+            beside.answered(answers, 1)
+            kept = [one for one in beside.kept() if not isinstance(one, Document)]
+            options = Options(documents=lambda kept=kept: kept)
+            store.write_run("shop", cutoff, cutoff, {"churn": 1}, answers, options=options)
+        with store.transaction() as connection:
+            told = reports(connection, "shop")
+            left = connection.execute(select(runs.c.id).order_by(runs.c.id)).scalars().all()
+    assert [report["run_id"] for report in told] == [15, 8, 1]  # one in a quarter of the horizon
+    assert left == [43, 44, 45]
+    assert {report["tasks"]["churn"]["not_contacted"]["all"]["realised"] for report in told} == {1.0}
 
 
 def test_events_are_counted_by_day_and_type_in_parts_as_in_one():

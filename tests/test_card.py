@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,8 +14,10 @@ from features.feature import REASONS
 from features.journey import Churn, Cltv, Journey, NextStage, Rule
 from training.card import card
 from training.card_json import card_json
+from training.card_segments import segment_tables
 from training.card_task import asked, cell, limits, reading, target
 from training.plots_shap import importances
+from training.segments import Segment
 from training.train import Trained
 
 TASKS = ("churn", "next_stage", "cltv")
@@ -181,4 +184,46 @@ def test_who_is_asked_about_is_told_in_words(rule: Rule, words: str) -> None:
 
 def test_risk_bands_are_those_of_the_journey() -> None:
     journey = _journey(risk_bands={"medium": 0.15, "high": 0.4})
-    assert "Risk is medium from 15 % and high from 40 %." in reading(Churn(no="buy", within="28d"), journey, {})
+    about = {"metrics": {"ece": 0.02}, "frequencies": "came true"}
+    assert "Risk is medium from 15 % and high from 40 %." in reading(Churn(no="buy", within="28d"), journey, about)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (
+            "came true",
+            "Of customers given 30 %, about 30 in 100 churn, not a verdict on one customer. On the test block",
+        ),
+        ("cannot be told", "so few customers cannot tell whether of those given 30 %"),
+        ("did not come true", "more than chance explains: of those given 30 %, more or fewer than 30 in 100 may churn"),
+    ],
+)
+def test_probabilities_are_frequencies_only_where_they_came_true(found: str, words: str) -> None:
+    about = {"metrics": {"ece": 0.07}, "frequencies": found}
+    told = reading(Churn(no="buy", within="28d"), _journey(), about)
+    assert words in told
+    assert "lay 7.0 points apart on average over ten groups of equal size (ECE)" in told
+
+
+def test_segments_told_too_much_or_too_little_are_named_with_both_means(tasks: dict[str, Trained]) -> None:
+    made = [
+        Segment("region", value, 400, 400, 0.4, 0.2, 0.5, 0.6, "ahead", told)  # ahead of the rule, off all the same
+        for value, told in (("north", "too much"), ("south|west", "too little"), ("east", "as it came"))
+    ]
+    text = segment_tables(replace(tasks["churn"], segments=tuple(made)))
+    assert "It says too much for region north (predicted churn 40.0 %, churned 20.0 %)." in text
+    assert "It says too little for region south\\|west (predicted" in text
+    assert "for region east" not in text
+
+
+def test_the_customers_asked_about_and_what_came_are_told_from_cutoff_to_cutoff(
+    tasks: dict[str, Trained], cards: dict[str, str]
+) -> None:
+    about = tasks["churn"].model.about
+    assert [one["cutoff"] for one in about["by_cutoff"]] == about["cutoffs"]
+    assert sum(one["customers"] for one in about["by_cutoff"]) == about["rows"]
+    newest = about["by_cutoff"][-1]
+    assert f"customers were asked about at a cutoff, {newest['customers']:,} at the newest. Churned: " in cards["churn"]
+    assert f" %, {100 * newest['base']:.1f} % at the newest." in cards["churn"]
+    assert all(0 < one["base"] < 1 for one in tasks["next_stage"].model.about["by_cutoff"])

@@ -2,6 +2,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 from contextlib import ExitStack
 
 import numpy as np
@@ -452,7 +453,8 @@ def test_the_models_are_told_without_nan(client):
 
 
 def test_a_card_is_json_or_markdown_as_asked_and_its_plots_are_pictures(scored, shop):
-    logged = {"model_card.json": b'{"name": "shop.churn"}', "model_card.md": b"# shop.churn", "calibration.png": b"PNG"}
+    text = b"# shop.churn\n\n![predicted and true](calibration.png)"
+    logged = {"model_card.json": b'{"name": "shop.churn"}', "model_card.md": text, "calibration.png": b"PNG"}
 
     def read_file(task, version, name):
         return logged.get(name) if (task, version) == ("churn", 1) else None
@@ -466,8 +468,10 @@ def test_a_card_is_json_or_markdown_as_asked_and_its_plots_are_pictures(scored, 
             client.get("/v1/models/churn/1/card?format=markdown"),
             client.get("/v1/models/churn/1/card", headers={"Accept": "text/markdown"}),
         ):
-            assert (told.text, told.headers["Content-Type"]) == ("# shop.churn", "text/markdown; charset=utf-8")
-        assert client.get("/v1/models/churn/1/plots/calibration.png").headers["Content-Type"] == "image/png"
+            assert told.headers["Content-Type"] == "text/markdown; charset=utf-8"
+            link = re.search(r"!\[predicted and true\]\((.+)\)", told.text)[1]
+            picture = client.get(told.url.join(link))  # where a reader of the answer looks for it
+            assert (picture.content, picture.headers["Content-Type"]) == (b"PNG", "image/png")
         problem(client.get("/v1/models/churn/1/plots/tuning.png"), 404, "unknown_model")
         problem(client.get("/v1/models/churn/2/card"), 404, "unknown_model")
         problem(client.get("/v1/models/churn/1/plots/about.png"), 422, "invalid_request")

@@ -15,7 +15,7 @@ from stores import answer_of, execute, write
 from features.errors import InputError, NoModelError
 from features.schema import DAY
 from serving import audit, keys
-from serving.access import needed
+from serving.access import NO_ROUTE, needed
 from serving.access_tables import keys as stored_keys
 from serving.app import create_app
 from serving.audit import Audit, Entry
@@ -287,6 +287,27 @@ def test_the_audit_log_says_who_did_what_with_whom(scored):
     ]
 
 
+def test_what_nobody_serves_is_in_the_audit_log_without_its_path(scored):
+    with serving(scored) as client:
+        for path in ("/v1/h1043", "/v1/a%00b", "/v1/customers/a%00b", "/v1/customers", "/v1/customersh1043"):
+            client.get(path)
+        client.delete("/v1/customers/a%00b")
+    with closing(Store(scored)) as store:
+        found = [(entry.route, entry.customer_id) for entry in reversed(audit.newest(store, "shop", 10))]
+    one = "/v1/customers/{customer_id}"
+    nobody = (NO_ROUTE, None)
+    assert found == [nobody, nobody, (one, None), ("/v1/customers", None), nobody, (one, None)]
+
+
+def test_an_entry_that_cannot_be_written_takes_no_other_with_it(store):
+    log = Audit(store)
+    route = "/v1/\ud800"  # no database takes it
+    for who, path in (("a", "/v1/at-risk"), ("b", route), ("c", "/v1/at-risk")):
+        log.add(Entry(now(), who, "GET", path, "shop", None, 200))
+    log.close()
+    assert [entry.who for entry in audit.newest(store, "shop", 10)] == ["c", "a"]
+
+
 def test_without_keys_the_audit_log_says_that_it_was_this_machine(scored):
     with serving(scored) as client:
         client.get("/v1/customers/a%2Fb")
@@ -308,8 +329,17 @@ def test_entries_wait_for_a_store_that_is_away(tmp_path, monkeypatch):
         assert len(audit.newest(store, "shop", 10)) == 1
 
 
+def test_what_is_no_journeys_own_is_listed_with_every_journey(store):
+    made = Entry(now(), audit.COMMAND_LINE, "RUN", "keys create k", audit.EVERY_JOURNEY, None, 0)
+    with store.transaction(writes=True) as connection:
+        audit.write(connection, [made, made._replace(journey="other")])
+    assert audit.newest(store, "shop", 10) == [made]
+
+
 def test_old_entries_go(store):
     old = Entry(now() - 500 * DAY, "k", "GET", "/v1/at-risk", "shop", None, 200)
-    with store.transaction(writes=True) as connection:
-        audit.write(connection, [old, old._replace(at=now())])
+    log = Audit(store)
+    for entry in (old, old._replace(at=now())):
+        log.add(entry)
+    log.close()
     assert len(audit.newest(store, "shop", 10)) == 1

@@ -138,7 +138,7 @@ def test_sources_are_joined_under_one_set_of_names(tmp_path):
     assert to_text(to_microseconds(resolved.observed_until)) == "2024-01-03T00:00:00.000001Z"
 
 
-def test_types_and_channels_are_filled_the_most_frequent_first(tmp_path):
+def test_types_and_channels_are_filled_by_name_the_most_frequent_of_many(tmp_path):
     rows = {
         "customer_id": ["a"] * 20,
         "time": days(20),
@@ -147,7 +147,7 @@ def test_types_and_channels_are_filled_the_most_frequent_first(tmp_path):
     }
     resolved, _ = log_of(tmp_path, rows)
     assert resolved.types == ["buy", "visit"]
-    assert resolved.channels == ["web", "a", "b", "c", "d", "e", "f", "g"]
+    assert resolved.channels == ["a", "b", "c", "d", "e", "f", "g", "web"]
     assert log_of(tmp_path, rows, types=["visit"], channels=["web"])[0].types == ["visit"]
 
 

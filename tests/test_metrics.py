@@ -118,8 +118,9 @@ def test_the_order_of_rows_changes_no_metric_even_with_ties(order: list[int], p:
     found = churn_metrics(y[order], chances[order], OFFER)
     assert found == pytest.approx(churn_metrics(y, chances, OFFER), nan_ok=True)
     value, money = y * chances * 40, chances * 50
-    found = cltv_metrics(value[order], money[order])
-    assert found == pytest.approx(cltv_metrics(value, money), nan_ok=True)
+    ends = np.full(12, np.nan), np.full(12, 10.0)
+    found = cltv_metrics(value[order], money[order], *ends)
+    assert found == pytest.approx(cltv_metrics(value, money, *ends), nan_ok=True)
 
 
 def test_tied_means_spread_the_truth_over_equal_predictions() -> None:
@@ -145,6 +146,13 @@ def test_the_profit_of_a_campaign_by_hand() -> None:
     assert found["profit"] == pytest.approx((16 - 6 - 6) / 10)  # the first three were expected to pay
     assert found["profit_best_cut"] == pytest.approx(16 / 10)  # only the first did
     assert churn_metrics(y, p, OFFER).items() > found.items()
+
+
+def test_each_customers_own_stake_counts() -> None:
+    y, p = np.array([1, 0]), np.array([0.5, 0.5])
+    worth = Offer(OFFER.campaign, stake=np.array([0.0, 400.0]))
+    # Contacting the first was never expected to pay; the second stayed.
+    assert profit_metrics(y, p, worth) == {"profit": -3.0, "profit_best_cut": 0.0}
 
 
 def test_no_contact_earns_nothing_and_costs_nothing() -> None:
@@ -215,6 +223,17 @@ def test_without_any_value_the_ratios_are_undefined() -> None:
 
 def test_the_top_share_takes_a_part_of_tied_rows() -> None:
     assert top_share(np.array([10.0, 0, 0, 0]), np.ones(4), 0.25) == pytest.approx(0.25)
+
+
+def test_refunds_leave_shares_and_ratios_of_a_total_undefined_where_they_would_say_nothing() -> None:
+    ranked = np.array([4.0, 3, 2, 1])
+    assert math.isnan(top_share(np.array([20.0, 0, 0, -10]), ranked, 0.25))  # 200 %
+    assert math.isnan(top_share(np.array([-5.0, 10, 5, 0]), ranked, 0.25))  # below 0
+    assert math.isnan(top_share(np.array([5.0, 0, 0, -10]), ranked, 0.25))  # of nothing
+    assert top_share(np.array([6.0, 6, -2, 0]), ranked, 0.25) == pytest.approx(0.6)
+    found = cltv_metrics(np.array([5.0, 0, 0, -10]), ranked)
+    assert math.isnan(found["bias"])
+    assert found["mae"] == pytest.approx((1 + 3 + 2 + 11) / 4)
 
 
 def test_intervals_without_a_low_end_are_upper_bounds() -> None:

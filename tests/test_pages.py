@@ -12,7 +12,10 @@ from urllib.parse import quote
 import openpyxl
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from shown import HOSTILE, fill
+from starlette.datastructures import QueryParams
 from starlette.testclient import TestClient
 from stores import execute
 from test_http_lists import untrained
@@ -20,6 +23,7 @@ from test_http_lists import untrained
 from features.journey import Campaign
 from serving import audit, keys, tables
 from serving.app import create_app
+from serving.pages import download, lists, words
 from serving.state import Settings
 from serving.store import Store
 
@@ -113,6 +117,27 @@ def test_pages_follow_one_another_to_the_end(client):
     assert len(seen) == len(set(seen)) == 121
 
 
+ODD = "minimum_cltv=101.23456789&contact_cost=1234567.891&accept_rate=0.000001234567&sort=profit"
+
+
+def test_no_number_of_a_list_is_rounded_on_its_way_from_page_to_page(client):
+    first = client.get(f"/?{ODD}&limit=25").text
+    for pattern in (r'href="([^"]+)" rel="next"', r'href="(/at-risk.csv[^"]+)"', r'name="back" value="([^"]+)"'):
+        link = unescape(re.search(pattern, first)[1])
+        assert set(ODD.split("&")) <= set(link.partition("?")[2].split("&"))
+        assert client.get(link).status_code == 200
+    assert 'name="minimum_cltv" inputmode="decimal" value="101.23456789"' in first
+    assert 'value="1234567.891"' in client.get("/campaigns/new?contact_cost=1234567.891").text
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.floats(1e-6, 1))
+def test_a_list_is_the_same_when_its_address_is_read_again(value, rate):
+    asked = lists.read({"minimum_cltv": [repr(value)], "accept_rate": [repr(rate)], "risk": ["high"]})
+    link = lists.address("/", lists.told(asked))
+    assert lists.read(lists.given(QueryParams(link.partition("?")[2]))) == asked
+    assert "e" not in lists.told(asked)["minimum_cltv"][0]
+
+
 def test_a_wrong_filter_is_told_in_words(client):
     response = client.get("/?risk=terrible")
     assert response.status_code == 422
@@ -178,15 +203,46 @@ def test_assets_are_kept_for_a_year_under_addresses_that_name_their_content(clie
 # files
 
 
-def test_the_file_holds_the_list_as_shown(client):
-    shown = rows(client.get("/?risk=high&sort=profit&limit=200").text)
+def cells(text) -> list[list[str]]:
+    """The lines of the list as they are read on the page: id, numbers, reasons and day."""
+    found = []
+    for line in re.findall(r"<tr>(.*?)</tr>", text.split('<table class="rows')[1].split("<tbody>")[1], re.DOTALL):
+        reasons = re.findall(r"<li>([^<]+)</li>", line)
+        numbers = re.findall(r'class="n [^>]+>([^<]+)<', line)
+        interval = re.search(r'class="interval">([^<]+)</span></td>\s*<td class="n loss', line)[1].split(" to ")
+        last = re.search(r'class="last"[^>]*><time datetime="([^"]+)"', line)[1]
+        found.append([*rows(line), *numbers, *interval, *map(unescape, reasons), last])
+    return found
+
+
+def as_read(line) -> list[str]:
+    """A line of a file as the page would tell it."""
+    numbers = [words.money(float(line[name]), "") for name in ("cltv_expected", "expected_loss", "contact_profit")]
+    interval = [words.money(float(line[name]), "", 0) for name in ("cltv_low", "cltv_high")]
+    last = str(line["last_activity"]).replace(" ", "T").removesuffix("Z") + "Z"
+    return [line["customer_id"], *numbers, *interval, line["reason"], line["second_reason"], last]
+
+
+def test_the_files_hold_every_cell_that_is_shown(client):
+    shown = cells(client.get("/?risk=high&sort=profit&limit=200").text)
+    assert len(shown) > 30
     response = client.get("/at-risk.csv?risk=high&sort=profit")
     assert 'filename="at-risk-shop-run-2.csv"' in response.headers["content-disposition"]
     lines = list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"))))
-    assert [line["customer_id"] for line in lines] == shown
+    assert [as_read(line) for line in lines] == shown
     book = openpyxl.load_workbook(io.BytesIO(client.get("/at-risk.xlsx?risk=high&sort=profit").content))
-    ids = [row[0].value for row in book.worksheets[0].iter_rows(min_row=2)]
-    assert [one for one in ids if one in shown] == shown
+    names, *body = book.worksheets[0].iter_rows(values_only=True)
+    assert [as_read(dict(zip(names, line, strict=True))) for line in body] == shown
+
+
+def test_a_sheet_too_long_is_refused_in_words_and_csv_is_never_cut(client, monkeypatch):
+    monkeypatch.setattr(download, "MOST_ROWS", 30)
+    monkeypatch.setattr(download, "_AT_ONCE", 7)
+    response = client.get("/at-risk.xlsx")
+    assert response.status_code == 422
+    assert "take it as CSV" in response.text
+    assert len(client.get("/at-risk.csv").content.decode().splitlines()) == 122
+    assert client.get("/at-risk.xlsx?customer=c01").status_code == 200
 
 
 # work
@@ -252,8 +308,8 @@ def test_a_form_leads_nowhere_else(client, back):
 
 def test_a_form_without_this_sessions_token_does_nothing(client):
     client.get("/")
-    for given in ({}, {"form_token": "made up"}):
-        response = client.post("/work", data={**given, "action": "suppress", "customer": "c003"})
+    for sent in ({}, {"form_token": "made up"}):
+        response = client.post("/work", data={**sent, "action": "suppress", "customer": "c003"})
         assert response.status_code == 403
     other = TestClient(client.app)
     response = client.post("/work", data={"form_token": token(other), "action": "suppress", "customer": "c003"})

@@ -14,7 +14,7 @@ from shutil import which
 import openpyxl
 import pytest
 import uvicorn
-from shown import HOSTILE, fill
+from shown import HOSTILE, LIKE_A_COLOUR, fill
 from test_pages import EVENTS, application
 
 CHROMIUM = which("chromium") or which("chromium-browser") or which("google-chrome")
@@ -165,6 +165,40 @@ def test_customers_are_worked_on(opened, viewport):
     assert "Ada" in row.inner_text()
 
 
+ENTERED = {
+    "Assign": ("To", "Eve", "1 customer assigned."),
+    "Snooze": ("Until", "2099-01-01", "1 customer snoozed."),
+    "Contacted": ("By", "phone", "1 customer marked as contacted."),
+}
+
+
+@pytest.mark.parametrize("menu", ENTERED)
+def test_enter_in_a_field_presses_the_button_beside_it(opened, menu):
+    field, value, said = ENTERED[menu]
+    page = opened("/?customer=c05&include=suppressed&include=snoozed")
+    at = list(ENTERED).index(menu)
+    for path, customer in ((page.url, f"c05{at}"), (f"/customers/c05{at + 4}", None)):
+        page.goto(path)
+        if customer:
+            page.get_by_label(f"Select {customer}").check()
+        page.locator("summary", has_text=menu).click()
+        page.get_by_label(field, exact=True).fill(value)
+        page.get_by_label(field, exact=True).press("Enter")
+        assert page.get_by_role("status").first.inner_text() == said
+
+
+def test_enter_changes_nothing_where_no_script_says_what_it_presses(opened):
+    page = opened("/?customer=c058", java_script_enabled=False)
+    page.get_by_label("Select c058").check()
+    page.locator("summary", has_text="Contacted").click()
+    page.get_by_label("By", exact=True).press("Enter")
+    assert page.get_by_label("Select c058").is_checked()
+    page.goto("/customers/c058")
+    page.locator("summary", has_text="Contacted").click()
+    page.get_by_label("By", exact=True).press("Enter")
+    assert "1 customer marked as contacted." in page.locator("main").inner_text()
+
+
 def test_everyone_who_matches_is_worked_on_at_once(opened):
     page = opened("/?stage=lapsed&limit=25")
     many = int(re.search(r"matches \((\d+)\)", page.locator(".workbar").inner_text())[1])
@@ -217,10 +251,14 @@ def test_hostile_names_are_text_in_tables_and_figures(opened):
     page = opened(f"/customers/{HOSTILE.replace('/', '%2F')}")
     drawn(page)
     assert page.get_by_role("heading", level=1).inner_text() == HOSTILE
-    assert HOSTILE in page.locator("#figure-timeline .plot").text_content()
+    found = page.locator("#figure-timeline .plot").text_content()
+    assert HOSTILE in found
+    assert LIKE_A_COLOUR in found
     page.goto("/data")
     drawn(page)
-    assert HOSTILE in page.locator("#figure-volume .plot").text_content()
+    found = page.locator("#figure-volume .plot").text_content()
+    assert HOSTILE in found
+    assert LIKE_A_COLOUR in found
     page.goto("/journey")
     drawn(page)
     assert HOSTILE in page.locator("main").inner_text()

@@ -52,6 +52,43 @@ def test_a_segment_is_ahead_of_the_rule_behind_it_or_cannot_be_told():
     assert active.rule_loss == 0.5
 
 
+def off(said, came, rows, metrics=None):
+    """Whether each stage is told too much or too little, whatever the losses."""
+    size = len(rows)
+    found = Assessment(
+        metrics or {}, {}, Grade("B", 0.1, 0.05, 0.15, "base rate", ""), np.asarray(came, dtype=float),
+        np.broadcast_to(said, size).astype(float), np.full(size, 0.4), {"base rate": np.full(size, 0.5)},
+        rows["customer_id"].to_numpy(),
+    )  # fmt: skip
+    return {one.value: one.told for one in segments(journey(), rows, found, None)}
+
+
+def test_a_segment_of_which_more_or_less_is_said_than_comes_is_told():
+    came = np.tile([1.0, 0.0], 450)
+    rows = rows_of(stage=np.repeat(["active", "lapsed", "new"], 300))
+    said = np.repeat([0.7, 0.3, 0.52], 300)
+    assert off(said, came, rows) == {"active": "too much", "lapsed": "too little", "new": "as it came"}
+
+
+def test_a_customers_rows_count_as_one_where_said_and_came_are_compared():
+    customers = np.repeat(CUSTOMERS[:60], 10)
+    came = np.repeat(np.tile([1.0, 0.0], 30), 10)
+    rows = rows_of(stage=["new"] * 600).with_columns(customer_id=pl.Series(customers))
+    assert off(0.6, came, rows) == {"new": "as it came"}
+    assert off(0.6, came, rows_of(stage=["new"] * 600)) == {"new": "too much"}
+
+
+def test_nobody_of_few_says_nothing_against_a_small_probability():
+    assert off(0.02, np.zeros(60), rows_of(stage=["new"] * 60)) == {"new": "as it came"}
+    assert off(0.4, np.zeros(60), rows_of(stage=["new"] * 60)) == {"new": "too much"}
+
+
+def test_values_that_hardly_any_customer_has_cannot_be_compared():
+    rows = rows_of(stage=["new"] * 300)
+    assert off(20.0, np.where(np.arange(300) < 5, 900.0, 0.0), rows, {"mae": 1.0}) == {"new": "too small"}
+    assert off(20.0, np.where(np.arange(300) < 150, 12.0, 0.0), rows, {"mae": 1.0}) == {"new": "too much"}
+
+
 def test_few_customers_are_too_few_however_many_rows_they_have():
     rows = rows_of(stage=["active"] * 400).with_columns(customer_id=pl.Series(np.tile(CUSTOMERS[:40], 10)))
     assert told(rows, 0.1)["stage", "active"].verdict == "too small"

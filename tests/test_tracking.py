@@ -46,7 +46,7 @@ def test_a_version_carries_its_digest_grade_and_words(task, champions, trained, 
         "decision": "promoted",
         "decision_words": f"first champion: {grade['words']}",
     }
-    assert champions.tracking.about(found) == trained[task].model.about
+    assert champions.tracking.model(found).about == trained[task].model.about
 
 
 def test_a_run_logs_recipe_metrics_beside_the_rules_and_what_it_was_made_of(champions, trained):

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-from features.errors import InputError
-from features.journey import Journey, duration_text
+from features.instants import KEYS
+from features.journey import Journey
 from features.labels import tasks
 from features.log import EventLog
 from features.schema import CUTOFF, to_text
 from training.assess import LOSS, Assessment
 from training.blocks import Blocks, split
-from training.examples import Examples, as_known_at, examples, known
+from training.examples import as_known_at, examples, known
 from training.grades import Grade, grade
 from training.judgement import Ground, ground, judge, prepare
+from training.leakage import refuse_later_events
 from training.metrics import finite
+from training.origins import carrying, refuse_too_many
 from training.recipe import Recipe
 from training.rules import best
+from training.separation import refuse_separation
 
 Array = NDArray[np.float64]
 Report = Callable[[str], None]
@@ -30,11 +33,12 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One origin: `instant` is its test cutoff, `blocks` what it was trained on."""
+    """One origin: `instant` is its test cutoff, `blocks` what it was trained on, `recipe` that for so many rows."""
 
     instant: int
     blocks: Blocks
     assessment: Assessment
+    recipe: Recipe
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; what cannot be told is null."""
@@ -42,6 +46,7 @@ class Origin:
         return {
             "origin": to_text(self.instant),
             "trained": {"first": to_text(self.blocks.trees[0]), "last": to_text(self.blocks.calibrate[-1])},
+            "recipe": self.recipe.to_json(),
             "rows": len(found.labels),
             "grade": asdict(found.grade),
             "metrics": finite(found.metrics),
@@ -98,7 +103,7 @@ def _spread(values: Array) -> tuple[float, float]:
     return mean, float(np.std(known_values, ddof=1)) if len(known_values) > 1 else np.nan
 
 
-def backtest(
+def backtest(  # noqa: PLR0913, PLR0917
     journey: Journey,
     log: EventLog,
     task_names: Sequence[str],
@@ -106,8 +111,9 @@ def backtest(
     count: int,
     threads: int,
     report: Report,
+    trusted: Sequence[str] = (),
 ) -> list[Backtest]:
-    """Backtest tasks of a resolved journey at the newest `count` cutoffs whose horizon is over.
+    """Backtest tasks of a resolved journey at the newest `count` cutoffs whose horizon is over and that carry it.
 
     Parameters
     ----------
@@ -115,57 +121,37 @@ def backtest(
         CPUs to use; the result does not depend on it.
     report
         Called with a sentence as each step begins: one for the vectors, one per task and origin.
+    trusted
+        Features that may tell the outcomes alone (`training.separation`).
 
     Raises
     ------
     InputError
-        Where the history carries fewer origins for one of the tasks; it says how many.
+        Where the history carries fewer origins for one of the tasks; it says how many. Where a feature
+        knows the future.
     """
     report("building vectors and labels")
     found = examples(journey, log, list(task_names))
-    _refuse_too_many(journey, found, count)
-    return [_of_task(journey, log, data, recipe, count, threads, report) for data in found.values()]
+    origins = {name: carrying(journey, log, data, count) for name, data in found.items()}
+    refuse_too_many(journey, found, origins, count)
+    refuse_later_events(journey, log, pl.concat([one.rows for one in found.values()]).unique(KEYS))
+    grounds = [ground(journey, log, data) for data in found.values()]
+    for on in grounds:
+        encoding = on.encoding(on.data.rows)
+        refuse_separation(journey, on.data, encoding.matrix(on.data.rows), encoding.names, trusted)
+    return [_of_task(on, origins[on.data.task], recipe, threads, report) for on in grounds]
 
 
-def fitting(cutoffs: Sequence[int], horizon: timedelta) -> list[int]:
-    """The cutoffs, oldest first, before which the history suffices for the blocks that training needs."""
-    found = []
-    for number, cutoff in enumerate(cutoffs):
-        try:
-            split(cutoffs[: number + 1], horizon, held_out=1)
-        except InputError:
-            continue
-        found.append(cutoff)
-    return found
-
-
-def _refuse_too_many(journey: Journey, found: dict[str, Examples], count: int) -> None:
-    fits = {name: len(fitting(data.cutoffs, tasks(journey)[name].within)) for name, data in found.items()}
-    if all(fit >= count for fit in fits.values()):
-        return
-    told = ", ".join(
-        f"{name} {fit} (horizon {duration_text(tasks(journey)[name].within)})" for name, fit in fits.items()
-    )
-    carried = [name for name, fit in fits.items() if fit >= count]
-    only = f"; --task {' --task '.join(carried)} for those that carry {count}" if carried else ""
-    raise InputError(
-        "--origins",
-        f"{count} origins are more than the history carries: {told}",
-        f"--origins {min(fits.values())} at most" if min(fits.values()) else "a longer history",
-        f"give a longer log, a shorter horizon, or cutoffs more often (cutoffs.every){only}",
-    )
-
-
-def _of_task(
-    journey: Journey, log: EventLog, data: Examples, recipe: Recipe, count: int, threads: int, report: Report
-) -> Backtest:
-    task, on, origins = tasks(journey)[data.task], ground(journey, log, data), []
-    for instant in fitting(data.cutoffs, task.within)[-count:]:
-        report(f"{data.task}: as of {to_text(instant)}")
+def _of_task(on: Ground, instants: Sequence[int], recipe: Recipe, threads: int, report: Report) -> Backtest:
+    task, name, origins = tasks(on.journey)[on.data.task], on.data.task, []
+    for instant in instants:
+        report(f"{name}: as of {to_text(instant)}")
         then = _then(on, instant)
         blocks = split(then.data.cutoffs, task.within, held_out=1)
-        origins.append(Origin(instant, blocks, judge(prepare(then, blocks), recipe, threads).assessment))
-    return Backtest(data.task, task.within.total_seconds() / 86_400, tuple(origins), _graded(data.task, origins))
+        prepared = prepare(then, blocks)
+        sized = prepared.sized(recipe)
+        origins.append(Origin(instant, blocks, judge(prepared, sized, threads).assessment, sized))
+    return Backtest(name, task.within.total_seconds() / 86_400, tuple(origins), _graded(name, origins))
 
 
 def _then(on: Ground, instant: int) -> Ground:

@@ -47,6 +47,7 @@ _BLOCKS = {
     "calibrate": "calibration and intervals",
     "test": "the numbers of this card",
 }
+_BASES = {"churn": "Churned", "next_stage": "Changed stage", "cltv": "Brought on average"}
 _FEATURES_TOLD = 3  # per reason code: its strongest
 _NEGLIGIBLE = 0.005  # share of all effects below which a reason code is only named
 
@@ -63,7 +64,7 @@ def card(trained: Trained, parts: list[Importance] | None = None) -> str:
         f"# {cell(journey.journey)}.{trained.task}",
         f"**Grade {cell(about['grade']['words'])}**",
         f"## What it predicts\n\n{target(task, journey)}\n\nAsked of {asked(task.eligibility)}.",
-        f"## Data\n\n{_data(about, journey)}",
+        f"## Data\n\n{_data(about, journey, trained.task)}",
         f"## Measured beside simple rules\n\n{_measured(trained)}",
         f"## Predicted and true\n\n{_calibration(trained)}",
         f"## Where it is worse\n\n{segment_tables(trained)}",
@@ -75,12 +76,23 @@ def card(trained: Trained, parts: list[Importance] | None = None) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _data(about: dict[str, Any], journey: Journey) -> str:
+def _data(about: dict[str, Any], journey: Journey, task: str) -> str:
     log, told = about["log"], f"{cell(journey.description).rstrip('.')}.\n\n" if journey.description else ""
     return (
         f"{told}{log['rows']:,} events from {log['first']} to {log['last']} (digest `{log['digest'][:12]}`), "
         f"{about['customers']:,} customers at {len(about['cutoffs'])} cutoffs: {about['rows']:,} examples. "
-        f"Features: digest `{about['features'][:12]}`."
+        f"Features: digest `{about['features'][:12]}`.\n\n{_bases(about, task)}"
+    )
+
+
+def _bases(about: dict[str, Any], task: str) -> str:
+    """How many were asked about and what came of them, from cutoff to cutoff."""
+    found, newest = about["by_cutoff"], about["by_cutoff"][-1]
+    sizes, bases = sorted(one["customers"] for one in found), sorted(one["base"] for one in found)
+    first, last = mean(task, bases[0]), mean(task, bases[-1])
+    return (
+        f"{sizes[0]:,} to {sizes[-1]:,} customers were asked about at a cutoff, {newest['customers']:,} at the newest. "
+        f"{_BASES[task]}: {first} to {last}, {mean(task, newest['base'])} at the newest."
     )
 
 
@@ -118,8 +130,8 @@ def _stake(about: dict[str, Any]) -> str:
     return (
         f"\n\nThe profit is in {currency}, at the journey's costs: {costs['contact_cost']:g} a contact, "
         f"{costs['incentive_cost']:g} an incentive, an accept rate of {percent(costs['accept_rate'])}, and "
-        f"{about['stake']:,.2f} at stake with every customer (what those who stayed brought on average, less what "
-        "those who churned did)."
+        f"{about['stake']:,.2f} at stake on average. A customer's own is what those who stayed and had spent alike "
+        "brought, less the share of it that churners brought all the same; no value model has a say in it."
     )
 
 

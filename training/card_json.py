@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import numpy as np
-
 from features.feature import REASONS
 from features.journey import Journey
 from features.labels import tasks
 from training.card_task import asked, limits, reading, target
 from training.metrics import equal_mass_bins
 from training.plots_shap import Importance
+from training.segments import said_and_came
 from training.train import Trained
 
 
@@ -21,7 +20,8 @@ def card_json(trained: Trained, parts: list[Importance]) -> dict[str, Any]:
     about = trained.model.about
     journey = Journey.model_validate(about["journey"])
     task = tasks(journey)[trained.task]
-    told = ("grade", "metrics", "rules", "blocks", "cutoffs", "rows", "customers", "log", "recipe", "horizon_days")
+    told = ["grade", "metrics", "rules", "blocks", "cutoffs", "by_cutoff", "rows", "customers", "log", "recipe"]
+    told += ["horizon_days"]
     return {
         "name": f"{journey.journey}.{trained.task}",
         "target": _plain(target(task, journey)),
@@ -42,11 +42,8 @@ def card_json(trained: Trained, parts: list[Importance]) -> dict[str, Any]:
 
 def calibration(trained: Trained) -> list[dict[str, Any]]:
     """What was predicted and what came true in ten groups of equal size, lowest prediction first."""
-    found = trained.assessment
-    if found.predicted.ndim == 2:
-        hits = np.argmax(found.predicted, axis=1) == found.labels
-        return equal_mass_bins(hits, np.max(found.predicted, axis=1)).to_dicts()
-    return equal_mass_bins(found.labels, found.predicted).to_dicts()
+    said, came = said_and_came(trained.assessment)
+    return equal_mass_bins(came, said).to_dicts()
 
 
 def _part(found: Importance) -> dict[str, Any]:

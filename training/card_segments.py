@@ -21,8 +21,8 @@ def segment_tables(trained: Trained) -> str:
     found = trained.segments
     rule = cell(trained.model.about["grade"]["rule"])
     intro = (
-        f"{_worse(found)} Each segment of the test block beside '{rule}', the best rule of all rows; below "
-        f"{CUSTOMERS_AT_LEAST} customers a segment is too small to tell."
+        f"{_worse(found)} {_off(trained.task, found)} Each segment of the test block beside '{rule}', "
+        f"the best rule of all rows; below {CUSTOMERS_AT_LEAST} customers a segment is too small to tell."
     )
     tables = [_dimension(trained.task, name, list(part)) for name, part in groupby(found, lambda one: one.dimension)]
     return "\n\n".join([intro, *tables])
@@ -33,6 +33,22 @@ def _worse(found: tuple[Segment, ...]) -> str:
     unsure = [f"{one.dimension} {cell(one.value)}" for one in found if one.verdict == "not told apart"]
     first = f"It is behind the rule for {', '.join(behind)}." if behind else "No segment is behind the rule."
     return first + (f" It cannot be told from the rule for {', '.join(unsure)}." if unsure else "")
+
+
+def _off(task: str, found: tuple[Segment, ...]) -> str:
+    """Segments of which more or less is said than comes, with both means."""
+    said, came = MEANS[task]
+    told = [
+        f"It says {how} for "
+        + "; ".join(
+            f"{one.dimension} {cell(one.value)} ({said} {mean(task, one.predicted)}, {came} {mean(task, one.happened)})"
+            for one in off
+        )
+        + "."
+        for how in ("too much", "too little")
+        if (off := [one for one in found if one.told == how])
+    ]
+    return " ".join(told) or "For no segment is more or less said than comes, beyond chance."
 
 
 def _dimension(task: str, name: str, found: list[Segment]) -> str:

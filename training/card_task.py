@@ -71,7 +71,7 @@ def reading(task: Task, journey: Journey, about: dict[str, Any]) -> str:
     if isinstance(task, Churn):
         bands = journey.risk_bands
         found = [
-            "Of customers given 30 %, about 30 in 100 churn; it is a frequency, not a verdict on one customer.",
+            _frequency(about),
             f"Risk is medium from {percent(bands.medium)} and high from {percent(bands.high)}.",
         ]
     elif isinstance(task, NextStage):
@@ -87,6 +87,18 @@ def reading(task: Task, journey: Journey, about: dict[str, Any]) -> str:
         "Grades: A, ahead of the best simple rule by 10 % or more; B, surely ahead; C, perhaps not; D, behind.",
     ]
     return "\n".join(f"- {line}" for line in found)
+
+
+def _frequency(about: dict[str, Any]) -> str:
+    """What a probability of churn stands for, by what was measured."""
+    apart = f"{100 * about['metrics']['ece']:.1f} points apart on average over ten groups of equal size (ECE)"
+    told = f"On the test block what was predicted and what came true lay {apart}"
+    return {
+        "came true": f"Of customers given 30 %, about 30 in 100 churn, not a verdict on one customer. {told}.",
+        "cannot be told": f"{told}: so few customers cannot tell whether of those given 30 %, about 30 in 100 churn.",
+        "did not come true": f"{told}, more than chance explains: of those given 30 %, more or fewer than 30 in 100 "
+        "may churn. Lean on the order, not on the level.",
+    }[about["frequencies"]]
 
 
 def _quoted(names: list[str]) -> str:

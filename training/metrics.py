@@ -93,12 +93,18 @@ def expected_calibration_error(y: NDArray[Any], p: Array, bins: int = 10) -> flo
 
 
 def top_share(y: NDArray[Any], predicted: Array, share: float) -> float:
-    """Share of the total of `y` among the `share` of rows predicted highest; nan where the total is 0."""
+    """Share of the total of `y` among the `share` of rows predicted highest.
+
+    nan where there is no such share: a total not above 0, or refunds (negative `y`) that put the part above the
+    total or below 0.
+    """
     total = float(np.sum(y))
-    if total == 0:
+    if total <= 0:
         return float("nan")
     top = np.argsort(-predicted, kind="stable")[: _top_count(y, share)]
-    return float(np.sum(tied_means(y, predicted)[top])) / total
+    part = float(np.sum(tied_means(y, predicted)[top])) / total
+    rounding = 1e-9
+    return min(max(part, 0.0), 1.0) if -rounding <= part <= 1 + rounding else float("nan")
 
 
 def _top_count(y: NDArray[Any], share: float) -> int:
@@ -148,7 +154,7 @@ def profit_metrics(y: Array, p: Array, offer: Offer) -> dict[str, float]:
         return {"profit": np.nan, "profit_best_cut": np.nan}
     expected = contact_profit(p, offer.stake, offer.campaign)
     order = np.argsort(-expected, kind="stable")
-    earned = tied_means(contact_profit(y, offer.stake, offer.campaign), p)[order]
+    earned = tied_means(contact_profit(y, offer.stake, offer.campaign), expected)[order]
     sums = np.concatenate([[0.0], np.cumsum(earned)])
     return {
         "profit": float(sums[best_length(expected[order])]) / len(y),
@@ -202,15 +208,15 @@ def cltv_metrics(y: Array, expected: Array, low: Array | None = None, high: Arra
 
     Notes
     -----
-    `bias` is the ratio of the totals less 1 (0.05: 5 % too much). `gini` is normalised: 1 for the
-    true order, 0 for none.
+    `bias` is the ratio of the totals less 1 (0.05: 5 % too much; nan where refunds exceed purchases). `gini` is
+    normalised: 1 for the true order, 0 for none.
     """
     y, expected = np.asarray(y, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     some, total = len(y) > 0, float(np.sum(y))
     found = {
         "mae": float(sk.mean_absolute_error(y, expected)) if some else np.nan,
         "rmse": float(sk.root_mean_squared_error(y, expected)) if some else np.nan,
-        "bias": float(np.sum(expected)) / total - 1 if total else np.nan,
+        "bias": float(np.sum(expected)) / total - 1 if total > 0 else np.nan,
         "spearman": _spearman(y, expected),
         "gini": normalised_gini(y, expected),
         "top_10_share": top_share(y, expected, 0.1),
@@ -245,11 +251,11 @@ def interval_metrics(y: Array, expected: Array, low: Array, high: Array) -> dict
     from 0. `coverage_fifth_1` belongs to the lowest fifth.
     """
     covered = (np.isnan(low) | (y >= low)) & (y <= high)
-    fifths = np.array_split(np.argsort(expected, kind="stable"), 5)
+    within, fifths = tied_means(covered, expected), np.array_split(np.argsort(expected, kind="stable"), 5)
     return {
         "coverage": _mean(covered),
         "mean_width": _mean(high - np.nan_to_num(low, nan=0.0)),
-        **{f"coverage_fifth_{i}": _mean(covered[part]) for i, part in enumerate(fifths, start=1)},
+        **{f"coverage_fifth_{i}": _mean(within[part]) for i, part in enumerate(fifths, start=1)},
     }
 
 

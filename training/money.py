@@ -18,10 +18,10 @@ from features.journey import Campaign
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What contacting anyone costs, and what is at stake with each: one amount for all customers."""
+    """What contacting anyone costs, and what is at stake with each customer: an amount per row, or one for all."""
 
     campaign: Campaign
-    stake: float
+    stake: float | NDArray[np.float64]
 
 
 def at_stake(expected: ArrayLike, probability: ArrayLike, churned_value_share: ArrayLike) -> NDArray[np.float64]:

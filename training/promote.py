@@ -1,13 +1,14 @@
 """Promotion: a challenger becomes champion only by its grade and by being ahead of the champion.
 
 Recipes are compared, not models: both are grown anew on the same blocks and judged on the same
-later cutoffs, so a champion that was refitted on later data gains nothing from having seen it.
+later cutoffs, so a champion that was refitted on later data gains nothing from having seen it. A
+challenger of the champion's own recipe has no contest to win: see `training.renewal`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,15 @@ from features.log import EventLog
 from features.schema import CUSTOMER
 from training.assess import LOSS, losses
 from training.blocks import split
-from training.encoding import Encoding, fit_encoding
+from training.encoding import fit_encoding
 from training.examples import Examples, examples
 from training.fit import fit_blocks, margins
 from training.grades import lead
 from training.lifetimes import Lifetimes, fit_lifetimes
+from training.model import Model
 from training.recipe import Recipe
-from training.tracking import CHALLENGER, CHAMPION, Tracking, model_name
+from training.renewal import as_far_as_defined, asked_else, older_or_same, renewed, same_features, same_recipe
+from training.tracking import CHALLENGER, CHAMPION, ROLLED_BACK, Tracking, model_name
 from training.trees import Grower
 
 Array = NDArray[np.float64]
@@ -34,13 +37,25 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a version was promoted, and why in words; `idle`: it is the champion, there was nothing to decide."""
+    """Whether a version was promoted, and why in words.
+
+    `idle`: it is the champion, there was nothing to decide. `standing`: an earlier decision on it stands.
+    """
 
     name: str
     version: int | None
     promoted: bool
     words: str
     idle: bool = False
+    standing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What somebody answers for: a model not told apart from a rule, and one that answers another question."""
+
+    grade_c: bool = False
+    definition: bool = False
 
 
 def promote(
@@ -49,18 +64,20 @@ def promote(
     read: Callable[[], tuple[Journey, EventLog]],
     task: str,
     number: int | None = None,
-    accept_grade_c: bool = False,
+    accepted: Accepted = Accepted(),
     threads: int = 1,
 ) -> Decision:
     """Make the challenger (or the version `number`) champion, or say why not.
 
-    `read` gives the resolved journey and its log; it is called only where a champion stands and the
-    recipes differ. The decision is kept in words as tags of the version.
+    `read` gives the resolved journey and its log; it is called only where there is a champion to compare
+    with. What answers another question than the champion is promoted by its grade alone, where that is
+    accepted. A version that was rolled back is promoted only by its number. The decision is kept in words as tags
+    of the version.
     """
-    decision = _decide(tracking, journey, read, task, number, accept_grade_c, threads)
+    decision = _decide(tracking, journey, read, task, number, accepted, threads)
     if decision.promoted and decision.version is not None:
         tracking.set_champion(journey, task, decision.version)
-    if decision.version is not None and not decision.idle:
+    if decision.version is not None and not (decision.idle or decision.standing):
         tracking.tell(journey, task, decision.version, decision.promoted, decision.words)
     return decision
 
@@ -71,7 +88,7 @@ def _decide(
     read: Callable[[], tuple[Journey, EventLog]],
     task: str,
     number: int | None,
-    accept_grade_c: bool,
+    accepted: Accepted,
     threads: int,
 ) -> Decision:
     """The decision; nothing is changed."""
@@ -81,20 +98,24 @@ def _decide(
         wanted = f"version {number}" if number else "challenger"
         return Decision(name, None, False, f"there is no {wanted}; run `journeycast train {journey}`")
     chosen = int(found.version)
-    if not {"grade", "words", "digest"} <= set(found.tags):
-        return Decision(name, chosen, False, "it was not registered by `journeycast train`: it has no grade")
-    if refusal := _grade_refuses(found.tags["grade"], found.tags["words"], accept_grade_c):
+    if refusal := _grade_refuses(found.tags, accepted.grade_c):
         return Decision(name, chosen, False, refusal)
     champion = tracking.version(journey, task, CHAMPION)
     if champion is None:
         return Decision(name, chosen, True, f"first champion: {found.tags['words']}")
     if int(champion.version) == chosen:
         return Decision(name, chosen, False, f"version {chosen} is the champion already", idle=True)
-    ours, theirs = tracking.about(found), tracking.about(champion)
-    return Decision(name, chosen, *_compare(read, task, ours, theirs, threads))
+    if number is None and ROLLED_BACK in found.tags:
+        told = f"it was rolled back to version {found.tags[ROLLED_BACK]}; give its number to promote it all the same"
+        return Decision(name, chosen, False, told, standing=True)
+    ours, theirs = tracking.model(found), tracking.model(champion)
+    return Decision(name, chosen, *_compare(read, ours, theirs, accepted.definition, threads))
 
 
-def _grade_refuses(letter: str, words: str, accept_grade_c: bool) -> str | None:
+def _grade_refuses(tags: dict[str, str], accept_grade_c: bool) -> str | None:
+    if not {"grade", "words", "digest"} <= set(tags):
+        return "it was not registered by `journeycast train`: it has no grade"
+    letter, words = tags["grade"], tags["words"]
     if letter == "D":
         return f"behind the best simple rule: {words}; use the rule, or mend data and features"
     if letter == "C" and not accept_grade_c:
@@ -102,44 +123,46 @@ def _grade_refuses(letter: str, words: str, accept_grade_c: bool) -> str | None:
     return None
 
 
+def _redefined(changed: list[str], accepted: bool) -> str:
+    told = f"it answers another question than the champion ({', '.join(changed)} changed)"
+    if accepted:
+        return f"{told}, which was accepted: promoted by its grade, compared with nothing"
+    return f"{told} and cannot be compared with it; --accept-definition promotes it by its grade alone"
+
+
 def _compare(
     read: Callable[[], tuple[Journey, EventLog]],
-    task: str,
-    challenger: dict[str, Any],
-    champion: dict[str, Any],
+    challenger: Model,
+    champion: Model,
+    accept_definition: bool,
     threads: int,
 ) -> tuple[bool, str]:
-    """Whether the challenger's recipe is ahead of the champion's, in words."""
-    if all(challenger[key] == champion[key] for key in ("recipe", "features", "classes", "horizon_days")):
-        return _renews(challenger, champion)
+    """Whether the challenger renews the champion, or its recipe is ahead of the champion's, in words."""
+    ours, theirs, task = challenger.about, champion.about, challenger.task
+    if changed := asked_else(task, ours, theirs):
+        return accept_definition, _redefined(changed, accept_definition)
+    same = same_recipe(ours, theirs)
+    if same and ours["features"] == theirs["features"] and (idle := older_or_same(ours, theirs)):
+        return False, idle
     journey, log = read()
+    if same and same_features(ours, theirs, journey):
+        idle = older_or_same(ours, theirs)
+        return (False, idle) if idle else renewed(journey, log, challenger, champion, threads)
     data = examples(journey, log, [task])[task]
     lifetimes = fit_lifetimes(journey, log, data.cutoffs[0], tasks(journey)[task])
-    ours, customers = _judged(journey, data, challenger, lifetimes, threads)
-    theirs, _ = _judged(journey, data, champion, lifetimes, threads)
+    one, customers = _judged(journey, data, ours, lifetimes, threads)
+    other, _ = _judged(journey, data, theirs, lifetimes, threads)
+    return ahead(one, other, customers, task)
+
+
+def ahead(ours: Array, theirs: Array, customers: NDArray[Any], task: str) -> tuple[bool, str]:
+    """Whether a challenger of these losses is ahead of the champion beyond chance, in words."""
     found = lead(ours, theirs, customers)
     told = (
         f"{LOSS[task]} {ours.mean():.4f} against the champion's {theirs.mean():.4f} at the same cutoffs, "
         f"{100 * found.ahead:.1f} % ahead (95 %: {100 * found.low:.1f} to {100 * found.high:.1f})"
     )
     return found.low > 0, told if found.low > 0 else f"not ahead of the champion: {told}"
-
-
-def _renews(challenger: dict[str, Any], champion: dict[str, Any]) -> tuple[bool, str]:
-    """Whether a challenger of the champion's recipe has newer data or another definition, in words."""
-    newer = challenger["cutoffs"][-1] > champion["cutoffs"][-1]
-    state = f"trained up to {challenger['cutoffs'][-1]}, the champion up to {champion['cutoffs'][-1]}"
-    ours, theirs = (_definition(about) for about in (challenger, champion))
-    older = challenger["cutoffs"][-1] < champion["cutoffs"][-1]
-    if ours != theirs and not older:
-        changed = ", ".join(sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key)))
-        return True, f"same recipe; the journey's definition changed ({changed}); {state}"
-    return newer, f"same recipe; {state}" + ("" if newer else ": nothing newer")
-
-
-def _definition(about: dict[str, Any]) -> dict[str, Any]:
-    """The journey a model was trained on, whatever log it met; settings that did not exist then as their defaults."""
-    return Journey.model_validate({**about["journey"], "observed_until": None}).model_dump(mode="json", by_alias=True)
 
 
 def _judged(
@@ -149,7 +172,7 @@ def _judged(
     task = tasks(journey)[data.task]
     blocks = split(data.cutoffs, task.within, journey.cutoffs.held_out)
     fitted_on = data.rows.filter(data.at(blocks.trees))
-    encoding = _as_far_as_defined(fit_encoding(catalogue(journey), fitted_on, lifetimes), about["names"])
+    encoding = as_far_as_defined(fit_encoding(catalogue(journey), fitted_on, lifetimes), about["names"])
     unordered = frozenset(encoding.categories)
     recipe, classes = Recipe.read(about["recipe"]), len(journey.stage_names)
     grower = Grower(data.task, classes, recipe, encoding.names, threads, unordered=unordered)
@@ -158,8 +181,3 @@ def _judged(
     predicted = fitted.link.predict(margins(fitted.grown, matrix[test], threads))
     predicted = predicted if data.task == "next_stage" else predicted[:, 0]
     return losses(data.task, data.labels[test], predicted), data.rows.filter(test)[CUSTOMER].to_numpy()
-
-
-def _as_far_as_defined(encoding: Encoding, wanted: Sequence[str]) -> Encoding:
-    """Of the columns a version was trained with, those that are still defined."""
-    return replace(encoding, names=tuple(name for name in encoding.names if name in set(wanted)))

@@ -18,10 +18,13 @@ from training.grades import lead
 
 Array = NDArray[np.float64]
 Verdict = Literal["ahead", "not told apart", "behind", "too small"]
+Told = Literal["too much", "too little", "as it came", "too small"]
 
 CUSTOMERS_AT_LEAST = 50  # of fewer, chance alone decides
 VALUES_AT_MOST = 10  # of one dimension, the commonest; the others are one segment
 _DRAWS = 400
+_ERRORS = 3.0  # standard errors between what is said and what comes
+_OUTCOMES_AT_LEAST = 10  # customers with any value: of fewer the spread of values is not known
 _TENURE = ((90, "under 3 months"), (180, "3 to 6 months"), (365, "6 to 12 months"), (float("inf"), "a year or more"))
 OTHERS, UNKNOWN = "all others", "unknown"
 
@@ -43,6 +46,9 @@ class Segment:
         Mean proper loss of the model, and of the rule that is best over all rows.
     verdict
         By the 95 % interval of the lead over that rule, drawn over customers.
+    told
+        Whether the means differ by more than three standard errors, over customers: what is said of thirty
+        segments would be off by two, for one of them, by chance.
     """
 
     dimension: str
@@ -54,6 +60,7 @@ class Segment:
     loss: float
     rule_loss: float
     verdict: Verdict
+    told: Told
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -70,7 +77,7 @@ def segments(journey: Journey, rows: pl.DataFrame, found: Assessment, profile: p
     profile
         As `features.profile.read_profile` gives it.
     """
-    said, came = _means(found)
+    said, came = said_and_came(found)
     return [
         segment
         for dimension, values in _dimensions(journey, rows, profile).items()
@@ -120,7 +127,7 @@ def _shown(values: NDArray[np.object_]) -> Sequence[str]:
     return [str(found[n]) for n in np.lexsort((found, -counts, np.isin(found, [OTHERS, UNKNOWN])))]
 
 
-def _means(found: Assessment) -> tuple[Array, Array]:
+def said_and_came(found: Assessment) -> tuple[Array, Array]:
     """Per row what was said and what came, in the unit of the prediction."""
     if found.predicted.ndim == 2:
         hits = np.argmax(found.predicted, axis=1) == found.labels
@@ -139,4 +146,20 @@ def _segment(
         ahead = lead(ours, theirs, customers, draws=_DRAWS)
         verdict = "ahead" if ahead.low > 0 else "behind" if ahead.high < 0 else "not told apart"
     predicted, happened, loss, rule_loss = (float(part.mean()) for part in (said[rows], came[rows], ours, theirs))
-    return Segment(dimension, value, int(rows.sum()), count, predicted, happened, loss, rule_loss, verdict)
+    told = _told(said[rows], came[rows], customers, "mae" in found.metrics)
+    return Segment(dimension, value, int(rows.sum()), count, predicted, happened, loss, rule_loss, verdict, told)
+
+
+def _told(said: Array, came: Array, customers: NDArray[Any], value: bool) -> Told:
+    """Whether more is said than comes; rows of one customer count together."""
+    _, customer = np.unique(customers, return_inverse=True)
+    count = customer.max() + 1
+    if count < CUSTOMERS_AT_LEAST or (value and len(np.unique(customer[came > 0])) < _OUTCOMES_AT_LEAST):
+        return "too small"
+    gap = float(np.mean(said - came))
+    spread = float(np.sum(np.bincount(customer, weights=said - came - gap) ** 2))
+    if not value:  # where all or none came, the sample shows no spread, and the probabilities do
+        spread = max(spread, float(np.sum(said * (1 - said))))
+    if abs(gap) <= _ERRORS * np.sqrt(spread) / len(said):
+        return "as it came"
+    return "too much" if gap > 0 else "too little"

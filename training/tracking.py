@@ -35,6 +35,7 @@ from training.recipe import Recipe
 from training.train import Trained
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous_champion"
+ROLLED_BACK = "rolled_back"  # the tag of a version that was left by a roll-back: to which version
 _REQUIREMENTS = (
     "mlflow",
     "lightgbm",
@@ -281,15 +282,14 @@ class Tracking:
                 raise
             return None
 
-    def about(self, found: Any) -> dict[str, Any]:
-        """What a version is made of."""
+    def model(self, found: Any) -> Model:
+        """The model of a version."""
         with tempfile.TemporaryDirectory() as scratch:
             source = self.client.get_model_version_download_uri(found.name, found.version)
             path = mlflow.artifacts.download_artifacts(
                 artifact_uri=f"{source}/artifacts/model", dst_path=scratch, tracking_uri=self.uri
             )
-            about: dict[str, Any] = Model.load(Path(path), found.tags["digest"]).about
-            return about
+            return Model.load(Path(path), found.tags["digest"])
 
     def set_champion(self, journey: str, task: str, number: int) -> None:
         """Move the champion; the one before it is remembered for `rollback`."""
@@ -297,26 +297,37 @@ class Tracking:
         if before is not None and int(before.version) != number:
             self.client.set_registered_model_alias(name, PREVIOUS, before.version)
         self.client.set_registered_model_alias(name, CHAMPION, str(number))
+        if ROLLED_BACK in self.client.get_model_version(name, str(number)).tags:
+            self.client.delete_model_version_tag(name, str(number), ROLLED_BACK)
 
     def tell(self, journey: str, task: str, number: int, promoted: bool, words: str) -> None:
         """Keep the last decision on a version, with its reason, as the tags `decision` and `decision_words`."""
-        tags = {"decision": "promoted" if promoted else "not promoted", "decision_words": words}
+        self._tag(
+            journey, task, number, {"decision": "promoted" if promoted else "not promoted", "decision_words": words}
+        )
+
+    def _tag(self, journey: str, task: str, number: int, tags: dict[str, str]) -> None:
         for key, value in tags.items():
             self.client.set_model_version_tag(model_name(journey, task), str(number), key, value)
 
     def rollback(self, journey: str, task: str) -> int:
-        """Make the previous champion the champion again and give its version."""
+        """Make the previous champion the champion again and give its version.
+
+        The version left is marked: `promote` takes it again only by its number.
+        """
         before = self.version(journey, task, PREVIOUS)
         if before is None:
             raise InputError(
                 f"{journey}.{task}", "no champion came before the present one", "a task promoted at least twice"
             )
-        left = self.version(journey, task, CHAMPION)
-        self.set_champion(journey, task, int(before.version))
-        self.tell(
-            journey, task, int(before.version), True, f"rolled back to from version {left.version if left else '-'}"
-        )
-        return int(before.version)
+        left, number = self.version(journey, task, CHAMPION), int(before.version)
+        self.set_champion(journey, task, number)
+        self.tell(journey, task, number, True, f"rolled back to from version {left.version if left else '-'}")
+        if left is not None and int(left.version) != number:
+            words = f"rolled back: version {number} is champion again"
+            tags = {"decision": "rolled back", "decision_words": words, ROLLED_BACK: str(number)}
+            self._tag(journey, task, int(left.version), tags)
+        return number
 
 
 def _realised(told: dict[str, Any]) -> dict[str, float]:

@@ -20,16 +20,19 @@ from features.log import EventLog
 from features.schema import TIME, to_text
 from training.assess import Assessment
 from training.blocks import Blocks, grown_again, split
+from training.by_cutoff import by_cutoff
+from training.doubts import doubts, frequencies
 from training.drift import drift
 from training.encoding import Encoding
 from training.examples import Examples, examples
 from training.fit import Fitted, fit_all
 from training.judgement import Ground, Prepared, ground, judge, prepare
-from training.leakage import refuse_later_events, refuse_separation
+from training.leakage import refuse_later_events
 from training.metrics import finite
 from training.model import Model
 from training.recipe import Recipe
 from training.segments import Segment, segments
+from training.separation import refuse_separation
 from training.tuning import Study, tune
 
 Array = NDArray[np.float64]
@@ -62,7 +65,7 @@ class Options:
     Attributes
     ----------
     trusted
-        Features that may separate the outcomes alone (`training.leakage`).
+        Features that may tell the outcomes alone (`training.separation`).
     trials
         Recipes to try for each task on the blocks before the test; 0: the recipe given.
     """
@@ -118,19 +121,24 @@ def _train_task(on: Ground, how: _How) -> Trained:
     task = tasks(journey)[data.task]
     prepared = prepare(on, split(data.cutoffs, task.within, journey.cutoffs.held_out))
     warnings = _guarded(prepared, how)
-    study = tune(prepared, how.recipe, how.options.trials, threads, how.report) if how.options.trials else None
-    recipe = study.best.recipe if study else how.recipe
+    given = prepared.sized(how.recipe)
+    study = tune(prepared, given, how.options.trials, threads, how.report) if how.options.trials else None
+    recipe = study.best.recipe if study else given
     how.report(f"{data.task}: fitting and judging on later cutoffs")
     judged = judge(prepared, recipe, threads)
     how.report(f"{data.task}: refitting on every mature cutoff")
     encoding = on.encoding(data.rows)
     grower = on.grower(recipe, encoding, threads)
     served = fit_all(task, grower, data, encoding.matrix(data.rows), judged.fitted.grown.rounds)
-    about = _about(journey, data, task, prepared.blocks, recipe, judged.assessment)
+    about, intervals = _about(journey, data, task, prepared.blocks, recipe, judged.assessment), judged.fitted.intervals
     about |= {
+        # What was asked for before it was cut to few rows: a business that grew is no change of recipe.
+        "asked_recipe": (how.recipe if recipe == given else recipe).to_json(),
         "log": how.fingerprint,
         "names": list(encoding.names),
-        "warnings": warnings,
+        "warnings": [*warnings, *doubts(data.task, judged.assessment, intervals.coverage if intervals else None)],
+        "frequencies": None if data.task == "cltv" else frequencies(judged.assessment),
+        "by_cutoff": by_cutoff(journey, data),
         "tuning": study.words if study else None,
     }
     test_rows = data.rows.filter(data.at(prepared.blocks.test))
@@ -149,12 +157,11 @@ def _train_task(on: Ground, how: _How) -> Trained:
 def _guarded(prepared: Prepared, how: _How) -> list[str]:
     """Refuse what leaks; what only may be a trouble is told in words."""
     data, blocks, names = prepared.on.data, prepared.blocks, prepared.encoding.names
-    before = data.at((*blocks.trees, *blocks.stop, *blocks.calibrate))
-    learned = Examples(data.task, data.rows.filter(before), data.labels[before], np.empty(0))
-    refuse_separation(prepared.on.journey, learned, prepared.matrix[before], names, how.options.trusted)
+    # The test block is asked, too: this tunes nothing, and what hindsight wrote knows most of the newest cutoffs.
+    unasked = refuse_separation(prepared.on.journey, data, prepared.matrix, names, how.options.trusted)
     grown = grown_again(data.cutoffs, blocks, prepared.task.within)
     warning = drift(data, prepared.matrix, names, grown, blocks.test, how.threads).warning
-    return [warning] if warning else []
+    return unasked + ([warning] if warning else [])
 
 
 def _model(data: Examples, fitted: Fitted, encoding: Encoding, about: dict[str, Any]) -> Model:
@@ -185,7 +192,7 @@ def _about(
         "grade": asdict(assessment.grade),
         "metrics": finite(assessment.metrics),
         "rules": {name: finite(found) for name, found in assessment.rules.items()},
-        "stake": assessment.offer.stake if assessment.offer else None,
+        "stake": float(np.mean(assessment.offer.stake)) if assessment.offer else None,
     }
 
 

@@ -9,9 +9,10 @@ from datetime import timedelta
 import narwhals as nw
 
 from features.journey import Journey, duration_text
+from features.resolution import MOST_TYPES
 from features.schema import EVENT
 
-TYPES_AT_MOST = 16  # event types with features of their own: the most frequent, or the first declared
+TYPES_AT_MOST = MOST_TYPES  # event types with features of their own: the most frequent, or the first declared
 
 
 def slugs(names: Sequence[str]) -> dict[str, str]:

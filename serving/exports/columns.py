@@ -39,6 +39,8 @@ _KNOWN = {
         Column("currency", "text", "The currency of all amounts; empty: the journey has no CLTV."),
         Column("reason_code", "text", "The code of the reason that raises the churn probability most."),
         Column("reason", "text", "That reason in words."),
+        Column("second_reason", "text", "The reason that raises it most after that one; empty: none."),
+        Column("last_activity", "time", "When the customer last did anything; empty: never, or not known."),
         Column("suppressed", "text", "Why not to contact now: opted_out, contacted or held_out; empty: may be."),
         Column("cutoff", "time", "The instant before which everything known of the customer was used."),
         Column("scored_at", "time", "When the customer was scored."),
@@ -65,6 +67,14 @@ OF_A_RUN = tuple(
 def of_the_list() -> tuple[Column, ...]:
     """The columns of the at-risk list, in the order of its answers."""
     return tuple(_of_field(name, field.annotation) for name, field in AtRiskCustomer.model_fields.items())
+
+
+def of_the_lines() -> tuple[Column, ...]:
+    """The columns of the list as the page shows it: those of its answers, and what stands beside them there."""
+    beside = {"cltv_expected": ("cltv_low", "cltv_high"), "reason": ("second_reason", "last_activity")}
+    return tuple(
+        each for column in of_the_list() for each in (column, *(_KNOWN[n] for n in beside.get(column.name, ())))
+    )
 
 
 def _of_field(name: str, annotation: Any) -> Column:

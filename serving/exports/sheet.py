@@ -44,6 +44,11 @@ def write_sheet(table: Table, target: BinaryIO) -> None:
         _about(book, table, customers)
 
 
+def too_long(do: str) -> InputError:
+    """That there are more customers than a sheet has rows, and what to do instead."""
+    return InputError("XLSX", f"more than {MOST_ROWS:,} customers", "what fits one sheet", do)
+
+
 def _customers(book: Workbook, table: Table) -> int:
     sheet = book.add_worksheet("customers")
     formats = [book.add_format({"num_format": number_format(column, table.run)}) for column in table.columns]
@@ -56,9 +61,7 @@ def _customers(book: Workbook, table: Table) -> int:
     count = 0
     for count, row in enumerate(table.rows(), 1):
         if count > MOST_ROWS:
-            raise InputError(
-                "XLSX", f"more than {MOST_ROWS:,} customers", "what fits one sheet", "write .csv, .parquet or .jsonl"
-            )
+            raise too_long("write .csv, .parquet or .jsonl")
         for at, (value, form) in enumerate(zip(row.values(), formats, strict=True)):
             _write(sheet, (count, at), value, form)
     sheet.autofilter(0, 0, max(count, 1), len(table.columns) - 1)

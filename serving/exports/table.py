@@ -11,7 +11,7 @@ import orjson
 
 from features.schema import to_text
 from serving.answers import AtRiskCustomer
-from serving.exports.columns import OF_A_RUN, Column, of_the_list
+from serving.exports.columns import OF_A_RUN, Column, of_the_lines, of_the_list
 from serving.tables import Run
 
 Value: TypeAlias = str | float | int | bool | datetime | None
@@ -56,6 +56,11 @@ class Table:
 def of_the_at_risk_list(customers: Iterable[AtRiskCustomer], run: Run | None) -> Table:
     """The list as the people who work it get it."""
     return Table(of_the_list(), (orjson.dumps(one.__dict__) for one in customers), lambda found: found, run)
+
+
+def of_the_lines_shown(lines: Iterable[dict[str, Any]], run: Run) -> Table:
+    """The list as the page shows it, line by line."""
+    return Table(of_the_lines(), (orjson.dumps(line) for line in lines), lambda found: found, run)
 
 
 def of_a_run(

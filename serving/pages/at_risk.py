@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from features.feature import REASONS
 from serving import documented
-from serving.answers import AtRiskCustomer
 from serving.clock import now
 from serving.documented import JOURNEY
 from serving.listing import Page, counted
 from serving.pages import lists
+from serving.pages.lines import lines_of
 from serving.pages.route import PageRoute
 from serving.pages.sessions import Visitor
 from serving.pages.templating import customer_address, page
@@ -44,17 +42,6 @@ _LABELS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A customer on the list, with what only the whole answer says."""
-
-    item: AtRiskCustomer
-    low: float | None
-    high: float | None
-    last_activity: str | None
-    reasons: list[str]
-
-
 @router.get("/")
 def at_risk(request: Request, session: Visitor, state: Shared) -> Response:
     """The list, filtered and sorted as the address says."""
@@ -69,7 +56,7 @@ def at_risk(request: Request, session: Visitor, state: Shared) -> Response:
     shared = lists.told(query)
     context = {
         "run": found.run,
-        "lines": _lines(state, found),
+        "lines": lines_of(state, found),
         "matching": matching,
         "counted": _COUNTED,
         "query": query,
@@ -101,18 +88,6 @@ def _read(state: State, query: AtRiskQuery) -> tuple[Page, int]:
     moment = Moment(now(), wanted.costs.rest_days)
     with state.store.transaction() as connection:
         return found, counted(connection, found.run, wanted, moment, _COUNTED + 1)
-
-
-def _lines(state: State, found: Page) -> list[Line]:
-    answers = state.store.answers_of(found.run, [item.customer_id for item in found.items])
-    return [_line(item, orjson.loads(answers.get(item.customer_id, b"{}"))) for item in found.items]
-
-
-def _line(item: AtRiskCustomer, answer: dict[str, Any]) -> Line:
-    cltv, churn = answer.get("cltv") or {}, answer.get("churn") or {}
-    raising = sorted((r for r in churn.get("reasons", ()) if r["effect"] > 0), key=lambda r: -r["effect"])
-    reasons = [reason["text"] for reason in raising[:2]] or ([item.reason] if item.reason else [])
-    return Line(item, cltv.get("low"), cltv.get("high"), answer.get("last_activity"), reasons)
 
 
 def choices(state: State, run: Run) -> dict[str, Any]:

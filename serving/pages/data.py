@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from features.errors import InputError
 from features.schema import TIME
-from serving import documented, uploads
+from serving import bounded, documented, uploads
 from serving.clock import now
 from serving.documented import DATA
 from serving.pages import figures
@@ -42,7 +42,7 @@ def data(request: Request, session: Visitor, state: Shared) -> Response:
         "since": _since(state, run),
         "now": now(),
         "most": uploads.MOST_BYTES // 1_000_000,
-        "most_rows": uploads.MOST_ROWS,
+        "most_rows": bounded.MOST_ROWS,
         "figures": {"volume": figures.volume(told)} if told and told["days"] else {},
     }
     return page(request, "data.html", context, here="data")

@@ -11,6 +11,7 @@ from starlette.datastructures import QueryParams
 
 from serving.asked import AskedCosts, AskedFilters
 from serving.filters import Wanted
+from serving.pages.words import decimal
 from serving.routes.at_risk import AtRiskQuery, known_stage
 from serving.state import State
 
@@ -87,4 +88,4 @@ def costs_of(said: dict[str, list[str]]) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return decimal(value) if isinstance(value, float) else str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from features.schema import DAY, to_datetime
@@ -42,6 +43,11 @@ def count(value: float | None) -> str:
 def number(value: float | None, digits: int = 2) -> str:
     """`1,234.50`."""
     return DASH if value is None else _unsigned(f"{value:,.{digits}f}")
+
+
+def decimal(value: float) -> str:
+    """`1234567.89`: every digit, no exponent, as fields and addresses hold a number; read again it is the same."""
+    return f"{Decimal(repr(float(value))):f}".removesuffix(".0")
 
 
 def signed(value: float | None, digits: int = 2) -> str:
@@ -125,7 +131,7 @@ def named(value: str | None, kind: str) -> str:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     each.__name__: each
-    for each in (count, number, signed, money, percent, day, moment, iso, days_before, days, plain, named)
+    for each in (count, number, decimal, signed, money, percent, day, moment, iso, days_before, days, plain, named)
 }
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from features.errors import InputError
+from features.errors import InputError, TakenError
 from features.schema import CUSTOMER, EVENT_ID
 from serving import intake
 from serving.arrivals import Arrivals, Event, read
@@ -84,8 +84,8 @@ async def events(state: Shared, request: Request, idempotency_key: Key = None) -
     """Take events in; the customer's next answer reflects them.
 
     The body is an event, or `{"events": [...]}` with up to 1,000. Each is judged alone: `accepted`, `duplicate` (the
-    same `event_id` was acknowledged before), or `rejected` with a problem document. A single event that is rejected
-    is answered with its problem.
+    same `event_id` of the customer was acknowledged before), or `rejected` with a problem document. A single event that
+    is rejected is answered with its problem.
     """
     body = await request.body()
     taken = await run_in_threadpool(_read, state, body) if len(body) > _LARGE else _read(state, body)
@@ -144,5 +144,10 @@ _WORDS = {intake.ACCEPTED: "accepted", intake.DUPLICATE: "duplicate"}
 def _refused(row: dict[str, Any], letter: str | None, place: str) -> InputError:
     if letter == intake.ERASED:
         return erased_error(f"{place}{CUSTOMER}")
-    found = "known more than a day after now, and after everything the journey has seen"
-    return InputError(f"{place}time", found, "an instant that has come", "correct the clock, or say known_at")
+    if letter == intake.REFUSED:
+        return InputError(f"{place.removesuffix('.') or 'event'}", "the store cannot hold it", "shorter, plain texts")
+    if letter == intake.OTHERS:
+        do = "give every event an id of its own"
+        return TakenError(f"{place}{EVENT_ID}", row[EVENT_ID], "an id of no other customer's event", do)
+    found = "more than a day after now, and after the newest run's cutoff"
+    return InputError(f"{place}time", found, "an instant that has come", "correct the clock that told it")

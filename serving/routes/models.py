@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -56,7 +57,7 @@ def models(state: Shared) -> Models:
 
 Task = Annotated[Literal["churn", "next_stage", "cltv"], PathParameter(description="The task.")]
 Version = Annotated[int, PathParameter(ge=1, le=2**31 - 1, description="The version, as GET /v1/models lists them.")]
-CardFormat = Annotated[Literal["json", "markdown"] | None, Query(description="Default: as Accept says, else JSON.")]
+_PICTURE = re.compile(rb"(?<!\\)\]\((\w+\.png)\)")  # beside the card in the run's artifacts, below plots/ here
 Plot = Literal["calibration", "lift_and_gains", "confusion", "deciles", "intervals", "shap_summary", "tuning"]
 
 
@@ -77,7 +78,9 @@ def card(
     """What a version predicts, from which data, how well beside simple rules, where it is worse, and its limits."""
     markdown = format == "markdown" or (format is None and "text/markdown" in request.headers.get("accept", ""))
     name, media = ("model_card.md", "text/markdown") if markdown else ("model_card.json", "application/json")
-    return Response(state.model_file(task, version, name), media_type=media, headers={"Vary": "Accept"})
+    text = state.model_file(task, version, name)
+    text = _PICTURE.sub(rb"](plots/\1)", text) if markdown else text
+    return Response(text, media_type=media, headers={"Vary": "Accept"})
 
 
 @router.get(

@@ -4,13 +4,14 @@ const probe = document.createElement("span");
 probe.hidden = true;
 document.body.append(probe);
 
-/** "@accent" is the colour of that name as it is now, "@accent/40" a thinner one; all else stays what it is. */
-function coloured(value) {
-  if (Array.isArray(value)) return value.map(coloured);
+/** Under a key that holds colours "@accent" is the colour of that name as it is now, "@accent/40" a thinner one;
+    all else stays what it is: a channel may be called "@accent" too. */
+function coloured(value, key = "") {
+  if (Array.isArray(value)) return value.map((inner) => coloured(inner, key));
   if (value && typeof value === "object") {
-    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, coloured(inner)]));
+    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, coloured(inner, name)]));
   }
-  const named = typeof value === "string" && /^@([a-z0-9-]+?)(?:\/(\d+))?$/.exec(value);
+  const named = typeof value === "string" && key.endsWith("color") && /^@([a-z0-9-]+?)(?:\/(\d+))?$/.exec(value);
   if (named) {
     probe.style.color = `var(--${named[1]})`;
     const colour = getComputedStyle(probe).color;

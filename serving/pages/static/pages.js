@@ -37,6 +37,14 @@ document.addEventListener("keydown", (event) => {
   });
 });
 
+// Enter in a menu presses the menu's own button, whatever other buttons its form has.
+document.addEventListener("keydown", (event) => {
+  const menu = event.target.closest(".menu-in");
+  if (event.key !== "Enter" || event.isComposing || !menu || !event.target.matches("input, select")) return;
+  event.preventDefault();
+  menu.querySelector("button").click();
+});
+
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.dataset.clean !== undefined) {
