@@ -15,7 +15,6 @@ import typer
 
 from commands import opened, scores
 from commands.options import JourneyArgument
-from commands.settings import current
 from commands.terminal import out, progress
 from features.errors import InputError
 
@@ -125,20 +124,18 @@ def retrain(
 
 
 def _retrain(name: str, *, always: bool) -> None:
-    from serving import registry, retraining
+    from serving import retraining
     from serving.show_retraining import story_lines
     from training.cpus import usable_cpus
 
     definition, _ = opened.journey(name)
     upto = opened.newest_event(definition)
     resolved, log = opened.log(name)
-    found = current()
     with opened.store() as store, progress(None) as report:
         tools = retraining.Tools(
             store,
             opened.tracking(),
             load=partial(opened.scorer, resolved, log.profile),
-            model=partial(registry.model_of, resolved.journey, found.tracking_uri, found.models),
             score=partial(scores.score_log, resolved, log, upto),
             threads=usable_cpus(),
         )

@@ -153,7 +153,6 @@ class Business:
             store=place.store,
             tracking=place.tracking,
             load=partial(self._scorer, journey, log),
-            model=partial(registry.model_of, journey.journey, place.tracking.uri, place.models),
             score=partial(self._score, journey, log),
             threads=place.threads,
             recipe=place.recipe,

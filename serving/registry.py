@@ -82,15 +82,6 @@ def champions(journey: str, tracking_uri: str) -> dict[str, int]:
     return {task: int(version.version) for task, version in found if version is not None}
 
 
-def model_of(journey: str, tracking_uri: str, cache: Path, task: str, number: int) -> Model:
-    """The model of a version, champion or not."""
-    version = _client(tracking_uri).get_model_version(f"{journey}.{task}", str(number))
-    digest = str(version.tags["digest"])
-    if not (cache / digest).exists():
-        _fetch(version, tracking_uri, cache / digest)
-    return Model.load(cache / digest, digest)
-
-
 def models(journey: str, tracking_uri: str) -> list[dict[str, Any]]:
     """Every registered version of the journey's tasks, newest first."""
     client, listed = _client(tracking_uri), []

@@ -41,14 +41,13 @@ class BusyError(InputError):
 class Tools:
     """What a retraining works with.
 
-    `load` gives the scorer of the champions, or raises `NoModelError`; `model` the model of a version;
-    `score` scores everyone and stores the run.
+    `load` gives the scorer of the champions, or raises `NoModelError`; `score` scores everyone and stores
+    the run.
     """
 
     store: Store
     tracking: Tracking
     load: Callable[[], Scorer]
-    model: Callable[[str, int], Any]
     score: Callable[[], None]
     threads: int
     recipe: Recipe = field(default_factory=Recipe)
@@ -142,7 +141,7 @@ def _roll_back(journey: Journey, log: EventLog, tools: Tools, champions: Mapping
         if before is None or int(before.version) == champions[name].version:
             continue
         said = judging.answered(found, name, journey)
-        lead = against(journey, log, said, tools.model(name, int(before.version)))
+        lead = against(journey, log, said, tools.tracking.model(before))
         if lead is None or lead.high >= 0:
             continue
         tools.tracking.rollback(journey.journey, name)
@@ -176,7 +175,7 @@ def _tried(journey: Journey, tools: Tools) -> dict[str, dict[str, Any]]:
     for name in tasks(journey):
         version = tools.tracking.version(journey.journey, name, CHALLENGER)
         if version is not None and "decision" in version.tags:  # else it was killed before the gate
-            found[name] = tools.tracking.about(version)
+            found[name] = tools.tracking.model(version).about
     return found
 
 

