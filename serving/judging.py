@@ -78,8 +78,8 @@ def expected_of(store: Store, journey: Journey) -> list[dict[str, Any]]:
     end, found = journey.observed_until_microseconds, []
     with store.transaction() as connection:
         runs = [run for run in expectations.of_journey(connection, journey.journey) if run.cutoff <= end]
-        rows = {run: expectations.read(connection, run.run_id) for run in runs[-3:]} if runs else {}
-    for run, expected in reversed(rows.items()):
+        rows = [(run, expectations.read(connection, run.run_id)) for run in runs[-3:]]
+    for run, expected in reversed(rows):
         told = {}
         for name, predicted in _probabilities(expected, journey).items():
             metrics = estimated(name, predicted)
