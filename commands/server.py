@@ -132,6 +132,7 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
         rescore_seconds=_seconds(asked.rescore),
         outbound=_rules(asked),
         metrics=counts,
+        uploads=found.home / "uploads" / name,
     )
     return create_app(
         told,

@@ -7,8 +7,10 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -17,7 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp
 
-from serving import problems
+from serving import problems, uploads
 from serving.access import Access, Door, is_open, needed
 from serving.arrivals import Event
 from serving.background import Background, Work
@@ -177,8 +179,14 @@ def _works(settings: Settings, state: State, metrics: Metrics) -> list[Work]:
         Work("champions", watch, settings.watch_seconds),
         Work("scoring", rescorer.step, 1.0, rescorer.close),
         Work("webhooks", deliverer.turn, 1.0, deliverer.close),
+        Work("old uploads", partial(_tidy, state.uploads), 60.0),
         Work("old deliveries", deliverer.tidy, 3600.0),
     ]
+
+
+def _tidy(folder: Path) -> bool:
+    uploads.tidy(folder)
+    return False
 
 
 def _add_documentation(app: FastAPI) -> None:

@@ -7,13 +7,14 @@ from secrets import randbits
 
 import numpy as np
 import polars as pl
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 from features.errors import InputError
 from features.journey import Campaign as Costs
 from features.schema import DAY
 from serving.campaigns import CONTACT, HOLDOUT, Stored, of_id
 from serving.cut import affordable_length
+from serving.database import lock
 from serving.filters import Filters, Wanted
 from serving.kept_out import barred
 from serving.listing import ranked
@@ -71,7 +72,33 @@ def draft(store: Store, journey: str, proposal: Proposal, now: int) -> tuple[Run
     return run, drawn.plan
 
 
-def create(store: Store, journey: str, proposal: Proposal, now: int) -> Stored:
+def create_once(store: Store, journey: str, proposal: Proposal, now: int, planned_on: int) -> Stored:
+    """`create`, of the run that the plan was shown of; a plan that was made already is the same campaign.
+
+    Parameters
+    ----------
+    proposal
+        With a seed, which tells one plan from another.
+    planned_on
+        The id of the run.
+
+    Raises
+    ------
+    NoScoresError
+        Where the journey has no run.
+    InputError
+        As `create` does, and where customers were scored anew since.
+    """
+    with store.transaction() as connection:
+        made, run = _made(connection, journey, proposal, planned_on), run_of(connection, journey)
+    if made is not None:
+        return made
+    if run.id != planned_on:
+        raise _scored_anew()
+    return create(store, journey, proposal, now, planned_on)
+
+
+def create(store: Store, journey: str, proposal: Proposal, now: int, planned_on: int | None = None) -> Stored:
     """Cut the list of the newest run, draw the hold-out and store both.
 
     The hold-out is left alone from now on, so that no campaign sent meanwhile spoils it: until the
@@ -89,7 +116,13 @@ def create(store: Store, journey: str, proposal: Proposal, now: int) -> Stored:
     """
     seed = randbits(53) if proposal.seed is None else proposal.seed
     run, rows, drawn = _draw(store, journey, proposal, seed, now)
+    if planned_on not in (None, run.id):
+        raise _scored_anew()
     with store.transaction(writes=True) as connection:
+        if planned_on is not None:
+            lock(connection)  # of two at once the second finds what the first made
+            if (made := _made(connection, journey, proposal, planned_on)) is not None:
+                return made
         new = {
             "journey": journey,
             "name": proposal.name,
@@ -113,6 +146,22 @@ def create(store: Store, journey: str, proposal: Proposal, now: int) -> Stored:
         made = of_id(connection, journey, campaign_id)
         hold_out(connection, made, now + min(made.horizon, _UNSENT_HOLDS), now)
         return made
+
+
+def _made(connection: Connection, journey: str, proposal: Proposal, run_id: int) -> Stored | None:
+    """The campaign that was made of this very plan; null: none was."""
+    of_plan = (campaigns.c.run_id == run_id, campaigns.c.seed == proposal.seed, campaigns.c.name == proposal.name)
+    wanted = select(campaigns.c.id).where(campaigns.c.journey == journey, *of_plan).order_by(campaigns.c.id)
+    for campaign_id in connection.execute(wanted).scalars().all():
+        found = of_id(connection, journey, campaign_id)
+        same = (found.filters, found.costs, found.cut, found.holdout)
+        if same == (proposal.filters.told(), proposal.costs, proposal.cut, proposal.holdout):
+            return found
+    return None
+
+
+def _scored_anew() -> InputError:
+    return InputError("campaign", "the customers were scored anew since this plan was made", do="look again")
 
 
 def _draw(store: Store, journey: str, proposal: Proposal, seed: int, now: int) -> tuple[Run, pl.DataFrame, Drawn]:

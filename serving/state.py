@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,7 +49,8 @@ class Settings:
     `score` is the command that scores, to which `--run ID` is added (empty: this server does not score),
     `rescore_seconds` how old the newest run may get (null: any age), `outbound` where messages to webhooks
     may go, `watch_seconds` how often a new champion is looked for, `metrics` the folder where several workers
-    leave their counts (null: there is one).
+    leave their counts (null: there is one),
+    `uploads` the folder where uploaded files wait to be confirmed (null: one of this server's own).
     """
 
     journey: str
@@ -62,6 +66,7 @@ class Settings:
     outbound: Rules = field(default_factory=Rules)
     watch_seconds: float = 5.0
     metrics: Path | None = None
+    uploads: Path | None = None
 
 
 class State:
@@ -83,6 +88,8 @@ class State:
         self.audit = Audit(self.store)
         self.rates = Rates(settings.rate)
         self.intake = Intake(self.store, settings.journey)
+        self._own_uploads = settings.uploads is None
+        self.uploads = settings.uploads or Path(tempfile.gettempdir()) / f"journeycast-{token_hex(8)}"
         self.turn = Lock()  # one prediction at a time: several at once only wait for the interpreter's lock
         self.current = Current(self.store, self.turn)
         self._load, self._list, self._lock = load_scorer, list_models, Lock()
@@ -114,6 +121,8 @@ class State:
         self.intake.close()
         self.audit.close()
         self.store.close()
+        if self._own_uploads:
+            shutil.rmtree(self.uploads, ignore_errors=True)
 
     def scorer(self) -> Scorer:
         """The scorer; loads it first where that was not done or failed a while ago.

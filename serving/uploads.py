@@ -1,15 +1,15 @@
 """Event files that people upload: read as a source of the journey is, shown as understood, stored once confirmed.
 
-Between the two a file waits in its canonical form in a folder of this machine, under a name nobody can
-guess, for an hour.
+Between the two a file waits for an hour in its canonical form, in a folder that is the server's alone, under a name
+that nobody can guess and that only the session it was shown to may say.
 """
 
 from __future__ import annotations
 
 import re
-import tempfile
 import time
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, NamedTuple
@@ -61,7 +61,30 @@ class Stored(NamedTuple):
     other: int
 
 
-def preview(journey: Journey, name: str, body: bytes) -> Preview:
+class Waiting(NamedTuple):
+    """Where files of one journey and one session wait; others know none of them."""
+
+    folder: Path
+    journey: str
+    session: str
+
+    def path(self, token: str) -> Path:
+        """The file of a preview.
+
+        Raises
+        ------
+        InputError
+            Where there can be none of this name.
+        """
+        if re.fullmatch(r"[0-9a-f]{32}", token) is None:
+            raise InputError(_PLACE, "is none that was uploaded", "the file of a preview", "upload it again")
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        whose = sha256(f"{self.journey}\0{self.session}\0{token}".encode()).hexdigest()
+        return self.folder / f"{whose}.parquet"
+
+
+def preview(journey: Journey, name: str, body: bytes, waiting: Waiting) -> Preview:
     """Read a file and let it wait.
 
     Parameters
@@ -70,6 +93,8 @@ def preview(journey: Journey, name: str, body: bytes) -> Preview:
         With its declared properties; types it names are known.
     name
         What the file was called; its end says whether it is CSV or Parquet.
+    waiting
+        Where it waits.
 
     Raises
     ------
@@ -77,17 +102,19 @@ def preview(journey: Journey, name: str, body: bytes) -> Preview:
         Where it cannot be read, misses a column that is required, or is too long.
     """
     token = token_hex(16)
-    path = _folder() / f"{token}{_suffix(name)}"
+    suffix, held = _suffix(name), waiting.path(token)
+    tidy(waiting.folder)
+    path = waiting.folder / f"{token}{suffix}"
     try:
         path.write_bytes(body)
         found = _read(journey, name, token, path)
     finally:
         path.unlink(missing_ok=True)
-    found.rows.write_parquet(_waiting(token))
+    found.rows.write_parquet(held)
     return found
 
 
-def store(intake: Intake, journey: Journey, token: str) -> Stored:
+def store(intake: Intake, journey: Journey, token: str, waiting: Waiting) -> Stored:
     """Store the events of a file that waits; those that are known already, by id or by all they say, stay single.
 
     Raises
@@ -95,7 +122,8 @@ def store(intake: Intake, journey: Journey, token: str) -> Stored:
     InputError
         Where no such file waits.
     """
-    path = _waiting(token)
+    path = waiting.path(token)
+    tidy(waiting.folder)
     if not path.exists():
         raise InputError(_PLACE, "no longer waits to be stored", "a file of the last hour", "upload it again")
     rows, letters = pl.read_parquet(path), ""
@@ -167,20 +195,11 @@ def _suffix(name: str) -> str:
     raise InputError(_PLACE, f"{name[:80]!r} is no kind of file that is read", f"{', '.join((*TEXT, *PARQUET))}")
 
 
-def _folder() -> Path:
-    """Where files wait; those that waited too long go."""
-    folder = Path(tempfile.gettempdir()) / "journeycast-uploads"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    for path in folder.iterdir():
+def tidy(folder: Path, seconds: float = _WAITS_SECONDS) -> None:
+    """Let go of the files that have waited so long; 0: all of them."""
+    for path in folder.iterdir() if folder.is_dir() else ():
         try:
-            if path.stat().st_mtime < time.time() - _WAITS_SECONDS:
+            if path.stat().st_mtime <= time.time() - seconds:
                 path.unlink()
         except OSError:  # another worker was first
             continue
-    return folder
-
-
-def _waiting(token: str) -> Path:
-    if re.fullmatch(r"[0-9a-f]{32}", token) is None:
-        raise InputError(_PLACE, "is none that was uploaded", "the file of a preview", "upload it again")
-    return _folder() / f"{token}.parquet"

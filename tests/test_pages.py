@@ -21,9 +21,11 @@ from stores import execute
 from test_http_lists import untrained
 
 from features.journey import Campaign
-from serving import audit, keys, tables
+from serving import audit, keys, tables, uploads
 from serving.app import create_app
 from serving.pages import download, lists, words
+from serving.pages import journey as journey_page
+from serving.rates import Rates
 from serving.state import Settings
 from serving.store import Store
 
@@ -173,7 +175,7 @@ def test_the_reasons_of_a_customer_add_up_as_they_are_written(client):
     text = client.get("/customers/c005").text
     for body in re.findall(r'<table class="tight sum">.*?<tbody>(.*?)</tbody>', text, re.DOTALL):
         amounts = [
-            float(a.replace("−", "-").replace("+", "").replace(",", "").removesuffix(" %"))
+            float(a.replace("−", "-").replace("+", "").replace(",", "").removesuffix(" %").removesuffix(" points"))
             for a in re.findall(r'how-much">([^<]+)<', body)
         ]
         assert sum(amounts[:-1]) == pytest.approx(amounts[-1], abs=1e-6)
@@ -243,6 +245,36 @@ def test_a_sheet_too_long_is_refused_in_words_and_csv_is_never_cut(client, monke
     assert "take it as CSV" in response.text
     assert len(client.get("/at-risk.csv").content.decode().splitlines()) == 122
     assert client.get("/at-risk.xlsx?customer=c01").status_code == 200
+
+
+# said in words
+
+
+def test_a_cookie_that_says_nothing_readable_is_not_heard(client):
+    for said in ("bnVsbA==", "MQ==", "WzFd", "e30=", "%%%", "W1sxXV0="):
+        client.cookies.set("journeycast_said", said)
+        assert client.get("/data").status_code == 200, said
+
+
+def test_a_share_moves_by_points(client):
+    text = client.get("/customers/c005").text
+    amounts = re.findall(r'how-much">([^<]+)<', text.split('id="task-churn"')[1].split('id="task-cltv"')[0])
+    assert amounts[0].endswith(" %")
+    assert amounts[-1].endswith(" %")
+    assert {amount.split(" ")[1] for amount in amounts[1:-1]} == {"points"}
+
+
+def test_every_segment_of_a_link_is_kept_when_the_form_is_applied(client):
+    text = client.get("/?segment=age:young&segment=age:old").text
+    form = text.split('<form action="/"')[1].split("</form>")[0]
+    assert '<option value="age:young" selected>' in form
+    assert form.count(" selected>young") == 1
+    assert 'type="hidden" name="segment" value="age:old"' in form
+    assert " selected>old" not in form
+
+
+def test_one_is_told_as_one():
+    assert (words.counted(1, "event"), words.counted(1200, "event")) == ("1 event", "1,200 events")
 
 
 # work
@@ -317,10 +349,22 @@ def test_a_form_without_this_sessions_token_does_nothing(client):
     assert not status(client, "c003")["opted_out"]
 
 
-def test_a_form_from_another_site_does_nothing(client):
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://testserver", "Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+    ids=["another", "hidden", "cross-site", "a neighbour"],
+)
+def test_a_form_from_another_site_does_nothing(client, headers):
     data = {"form_token": token(client), "action": "suppress", "customer": "c003"}
-    response = client.post("/work", data=data, headers={"Origin": "https://evil.example"})
-    assert response.status_code == 403
+    for path in ("/work", "/sign-in"):
+        assert client.post(path, data=data, headers=headers).status_code == 403
+    own = {"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"}
+    assert client.post("/work", data=data | {"action": "reopen"}, headers=own).status_code == 200
     assert not status(client, "c003")["opted_out"]
 
 
@@ -344,6 +388,24 @@ def test_a_campaign_is_made_as_it_was_planned(client):
     sent = post(client, f"/campaigns/{told['id']}/sent", channel="email")
     assert "contacts are in the event log" in sent.text
     assert client.get("/v1/campaigns").json()["campaigns"][0]["sent_at"] is not None
+
+
+def test_a_plan_sent_twice_is_one_campaign_and_one_of_an_older_run_is_none(client):
+    planned = client.get("/campaigns/new?risk=high&name=Twice").text.split('action="/campaigns"')[1]
+    fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', planned))
+    addresses = {str(client.post("/campaigns", data=fields).url) for _ in range(2)}
+    assert len(addresses) == len(client.get("/v1/campaigns").json()["campaigns"]) == 1
+    older = client.post("/campaigns", data=fields | {"run": "1"})
+    assert (older.status_code, "scored anew" in older.text, "look again" in older.text.lower()) == (422, True, True)
+    assert client.post("/campaigns", data=fields | {"run": ""}).status_code == 422
+    assert len(client.get("/v1/campaigns").json()["campaigns"]) == 1
+
+
+def test_nothing_is_rolled_back_before_someone_is_sure(client):
+    back = {"form_token": token(client)}
+    answers = [client.post("/models/churn/rollback", data=back | more).text for more in ({}, {"sure": "yes"})]
+    assert ["tick Sure" in text for text in answers] == [True, False]
+    assert "cannot be steered" in answers[1]
 
 
 def test_costs_at_which_nobody_pays_are_told(client):
@@ -370,6 +432,28 @@ def test_two_groups_are_compared(client):
     text = client.get("/journey?group=outcome:churned&compare=outcome:stayed").text
     assert "outcome stayed" in text
     assert "against" in text
+
+
+def test_what_only_one_of_two_groups_did_is_none_of_the_others():
+    def did(event, share, to):
+        stages = [{"stage": "active"}]
+        point = {"stage": "active", "event": event, "channel": "web", "share": share, "count": 5}
+        move = {"from": "active", "to": to, "way": "on", "count": 3, "share": 1.0, "median_days": 2.0}
+        return {"stages": stages, "touchpoints": [point], "transitions": [move]}
+
+    mine, other = did("visit", 0.25, "lapsed"), did("ticket", 0.75, "lost")
+    (stage, points), *_ = journey_page._touchpoints(mine, other)
+    assert stage == "active"
+    assert [(one["event"], one["share"], one["other"]) for one in points] == [("ticket", 0.0, 0.75), ("visit", 0.25, 0)]
+    moves = journey_page._moves(mine, other)
+    shares = {move["to"]: (move["share"], beside["share"]) for move, beside in moves}
+    assert shares == {"lapsed": (1.0, 0.0), "lost": (0.0, 1.0)}
+
+
+def test_a_line_keeps_the_distance_of_its_points_and_leaves_out_what_is_only_expected():
+    trend = [{"cutoff": f"2024-01-{day:02}T00:00:00Z", "value": value} for day, value in ((1, 1.0), (2, 2.0), (5, 3.0))]
+    kpi = {"name": "cltv", "value": 9.0, "trend": [*trend, {"cutoff": "2024-02-01T00:00:00Z", "value": 9.0}]}
+    assert journey_page._kpi(kpi, None, "2024-02-01T00:00:00Z")["spark"] == "M0.0 26.0 L25.0 14.0 L100.0 2.0"
 
 
 def test_a_group_that_is_none_is_refused_with_those_there_are(client):
@@ -404,7 +488,7 @@ def confirm(client, shown):
 
 def test_a_file_is_shown_as_understood_and_stored_once_confirmed(client):
     shown = upload(client)
-    assert "1 rows with no readable time are left out" in shown.text
+    assert "1 row with no readable time is left out" in shown.text
     assert "28 Dec 2024, 10:00 UTC" in shown.text
     assert stored_events(client) == []
     done = confirm(client, shown)
@@ -434,6 +518,21 @@ def test_a_file_that_cannot_be_used_says_why(client, body, name, said):
     response = upload(client, body, name)
     assert "Nothing was stored" in response.text
     assert said in response.text
+
+
+def test_a_file_waits_for_its_own_session_in_a_folder_of_the_servers_alone(client):
+    folder = client.app.state.journeycast.uploads
+    shown = upload(client)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert len(list(folder.iterdir())) == 1
+    other = TestClient(client.app)
+    assert "Nothing was stored" in confirm(other, shown).text
+    assert stored_events(client) == []
+    uploads.tidy(folder, 3600.0)
+    assert len(list(folder.iterdir())) == 1
+    uploads.tidy(folder, 0.0)
+    assert "upload it again" in confirm(client, shown).text.lower()
+    assert list(folder.iterdir()) == []
 
 
 def test_a_name_that_nobody_was_given_stores_nothing(client):
@@ -521,6 +620,26 @@ def test_who_may_read_sees_no_buttons_and_does_nothing(keyed):
         assert "this needs a key that may" in response.text
 
 
+@pytest.mark.parametrize("scope", [None, "read"])
+def test_what_somebody_without_the_right_sends_is_not_read(keyed, scope):
+    client, made, _ = keyed
+    if scope:
+        sign_in(client, made, scope)
+    kind, app, asked = {"Content-Type": "multipart/form-data; boundary=x"}, client.app, []
+
+    async def watched(scope, receive, send):
+        async def receiving():
+            asked.append(1)
+            return await receive()
+
+        await app(scope, receiving if scope["type"] == "http" else receive, send)
+
+    other = TestClient(watched, follow_redirects=False, cookies=dict(client.cookies))
+    response = other.post("/data/preview", content=b"--x", headers=kind)
+    assert response.status_code == (403 if scope else 303)
+    assert asked == []
+
+
 def test_who_may_read_and_ingest_works_the_list_but_steers_no_model(keyed):
     client, made, _ = keyed
     assert sign_in(client, made, "ingest").status_code == 403  # it may not read
@@ -549,6 +668,14 @@ def test_a_session_ends_with_its_key_and_with_signing_out(keyed):
     assert elsewhere() == 200
     keys.revoke(store, made["admin"][0].id)
     assert elsewhere() == 303
+
+
+def test_pages_spend_the_rate_of_their_key(keyed):
+    client, made, _ = keyed
+    sign_in(client, made, "read")
+    client.app.state.journeycast.rates = Rates(0.1)
+    assert [client.get("/campaigns").status_code for _ in range(2)] == [200, 429]
+    assert client.get("/campaigns").headers["retry-after"]
 
 
 def test_pages_are_in_the_audit_log(keyed):

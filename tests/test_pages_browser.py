@@ -242,7 +242,7 @@ def test_a_file_is_uploaded_after_a_look(opened, tmp_path, viewport):
     page = opened("/data", viewport)
     page.get_by_label(re.compile("Event file")).set_input_files(tmp_path / "more.csv")
     page.get_by_role("button", name="Show how it is understood").click()
-    assert "1 rows with no readable time are left out" in page.locator("main").inner_text()
+    assert "1 row with no readable time is left out" in page.locator("main").inner_text()
     page.get_by_role("button", name="Store these 2 events").click()
     assert "stored" in page.get_by_role("status").first.inner_text()
 
@@ -342,6 +342,17 @@ def test_no_page_is_wider_than_its_window(opened, request, width):
         if folder:
             _keep(page, Path(folder), f"{name}-{width}")
     assert wide == {}
+
+
+@pytest.mark.parametrize("path", ["/", "/customers/c005"])
+def test_every_menu_opens_within_a_narrow_window(opened, path):
+    page = opened(path, {"width": 360, "height": 800})
+    for summary in page.locator("main details.menu > summary").all():
+        summary.click()
+        box = page.locator("main details.menu[open] > .menu-in").bounding_box()
+        assert box["x"] >= 0, summary.inner_text()
+        assert box["x"] + box["width"] <= 360, summary.inner_text()
+        page.keyboard.press("Escape")
 
 
 def _keep(page, folder, name):

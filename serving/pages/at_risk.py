@@ -54,8 +54,12 @@ def at_risk(request: Request, session: Visitor, state: Shared) -> Response:
     except NoScoresError as error:
         return page(request, "empty.html", {"problem": error}, here="at_risk")
     shared = lists.told(query)
+    offered = choices(state, found.run)
+    segment, more_segments = segments_shown(offered["segment"], query.segment)
     context = {
         "run": found.run,
+        "segment": segment,
+        "more_segments": more_segments,
         "lines": lines_of(state, found),
         "matching": matching,
         "counted": _COUNTED,
@@ -63,7 +67,7 @@ def at_risk(request: Request, session: Visitor, state: Shared) -> Response:
         "shared": shared,
         "costs": found.costs,
         "chips": chips(shared),
-        "choices": choices(state, found.run),
+        "choices": offered,
         "sorts": _sorts(query, shared, found.run),
         "sizes": SIZES,
         "exact": _exact(state, query.customer),
@@ -113,6 +117,16 @@ def _segments(state: State, run: Run) -> list[tuple[str, list[tuple[str, str]]]]
         if grouping in (run.segments or ()):
             known.setdefault(grouping, []).append((f"{grouping}:{value}", plain(value)))
     return list(known.items())
+
+
+def segments_shown(choices: list[tuple[str, list[tuple[str, str]]]], chosen: list[str]) -> tuple[str, list[str]]:
+    """The segment that the form's one field shows, and those that it takes along unseen."""
+    offered = {value for _, values in choices for value, _ in values}
+    first = next((value for value in chosen if value in offered or not choices), "")
+    rest = list(chosen)
+    if first:
+        rest.remove(first)
+    return first, rest
 
 
 def chips(shared: dict[str, list[str]]) -> list[tuple[str, str, str]]:

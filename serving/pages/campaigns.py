@@ -22,7 +22,7 @@ from serving.pages.route import PageRoute
 from serving.pages.sessions import Visitor, needs
 from serving.pages.templating import page
 from serving.planning import Plan
-from serving.proposals import Proposal, create, draft
+from serving.proposals import Proposal, create_once, draft
 from serving.routes.at_risk import known_stage
 from serving.routes.campaigns import outcome_of
 from serving.state import Shared, State
@@ -90,14 +90,16 @@ def planned(request: Request, session: Visitor, state: Shared) -> Response:
 
 @router.post("/campaigns")
 async def make(request: Request, session: Visitor, state: Shared) -> Response:
-    """Make the campaign as planned."""
+    """Make the campaign as planned; the same plan twice makes one."""
     needs(session, "ingest")
     form = await request.form()
     said = lists.given(form)  # type: ignore[arg-type]  # a form has no files here, and is read like a query
     said.pop("form_token", None)
+    run = said.pop("run", [""])[-1]
     asked = _asked(said)
-    proposal = asked.proposal(state, asked.seed if asked.seed is not None else randbits(53))
-    made = create(state.store, state.journey, proposal, now())
+    if not run.isdecimal() or asked.seed is None:
+        raise InputError("campaign", "this form is of no plan", "the button below a plan", "plan the campaign first")
+    made = create_once(state.store, state.journey, asked.proposal(state, asked.seed), now(), int(run[:18]))
     session.say(
         f"The campaign {made.name} is made: {made.plan.contacts:,} to contact, {made.plan.held_out:,} held out."
     )

@@ -20,7 +20,7 @@ from serving.pages.falls import Fall, fall
 from serving.pages.route import PageRoute
 from serving.pages.sessions import Visitor
 from serving.pages.templating import customer_address, page
-from serving.pages.words import number, percent
+from serving.pages.words import number, percent, points
 from serving.recent import Earlier, recent
 from serving.routes.customers import answer_of
 from serving.state import Shared
@@ -65,7 +65,8 @@ def _fall(name: str, task: TaskAnswer) -> Fall | None:
     if not task.eligible or task.base is None:
         return None
     digits = 2 if name == "cltv" else 3
-    return fall(task.base, task.reasons, task.other_effects or 0.0, _told(name), digits)
+    moved = None if name == "cltv" else points
+    return fall(task.base, task.reasons, task.other_effects or 0.0, _told(name), digits, moved)
 
 
 def _told(name: str) -> Callable[[float], str]:

@@ -15,8 +15,9 @@ from serving.clock import now
 from serving.documented import DATA
 from serving.pages import figures
 from serving.pages.route import PageRoute
-from serving.pages.sessions import Visitor, needs
+from serving.pages.sessions import Session, Visitor, needs
 from serving.pages.templating import page
+from serving.pages.words import counted
 from serving.pages.work import in_words
 from serving.state import Shared, State
 from serving.store import NoScoresError, run_of
@@ -58,7 +59,7 @@ def preview(request: Request, session: Visitor, state: Shared, file: UploadFile)
             raise InputError(
                 "the file", "is too large", f"up to {uploads.MOST_BYTES // 1_000_000} MB", "upload it in parts"
             )
-        found = uploads.preview(state.definition, file.filename or "", body)
+        found = uploads.preview(state.definition, file.filename or "", body, _waiting(state, session))
     except InputError as error:
         session.say(in_words(error, "Nothing was stored."), "failed")
         return RedirectResponse("/data", 303)
@@ -82,12 +83,16 @@ def store(
     """Store a file as it was understood."""
     needs(session, "ingest")
     try:
-        done = uploads.store(state.intake, state.definition, token)
+        done = uploads.store(state.intake, state.definition, token, _waiting(state, session))
     except InputError as error:
         session.say(in_words(error, "Nothing was stored."), "failed")
     else:
         session.say(_told(done))
     return RedirectResponse("/data", 303)
+
+
+def _waiting(state: State, session: Session) -> uploads.Waiting:
+    return uploads.Waiting(state.uploads, state.journey, session.token)
 
 
 def _newest(state: State) -> tuple[Run | None, dict[str, Any] | None]:
@@ -109,7 +114,8 @@ def _since(state: State, run: Run | None) -> int:
 
 
 def _told(done: uploads.Stored) -> str:
-    said = [f"{done.accepted:,} events are stored; predictions of their customers know of them from now on."]
+    stored = counted(done.accepted, "event is", "events are")
+    said = [f"{stored} stored; predictions of their customers know it from now on."]
     if done.duplicates:
         said.append(f"{done.duplicates:,} were there already.")
     if done.erased:

@@ -31,13 +31,22 @@ class Fall:
     steps: list[Step]
 
 
-def fall(base: float, reasons: Sequence[Reason], other: float, told: Callable[[float], str], digits: int) -> Fall:
+def fall(
+    base: float,
+    reasons: Sequence[Reason],
+    other: float,
+    told: Callable[[float], str],
+    digits: int,
+    moved: Callable[[float], str] | None = None,
+) -> Fall:
     """The steps of a prediction: what raises it first, then what lowers it, each the strongest first.
 
     Parameters
     ----------
     told
         How an amount is written.
+    moved
+        How an effect is written where that differs: shares move by points.
     digits
         As many digits behind the point are written of it. What rounding loses is left to "everything else",
         so that the written numbers add up too.
@@ -65,7 +74,7 @@ def fall(base: float, reasons: Sequence[Reason], other: float, told: Callable[[f
         first, last = sorted((place(before), place(after)))
         kind: Kind = "raises" if effect >= 0 else "lowers"
         start = min(first, 100 - _LEAST)
-        steps.append(Step(words, _signed(effect, told), kind, start, max(last - first, _LEAST), place(after)))
+        steps.append(Step(words, _signed(effect, moved or told), kind, start, max(last - first, _LEAST), place(after)))
     return Fall([*steps, total("this customer", levels[-1])])
 
 

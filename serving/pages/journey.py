@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
+from features.schema import to_text
 from serving import journeys
 from serving.asked import Name
 from serving.journeys import NoJourneyError
@@ -22,8 +24,10 @@ from serving.store import NoScoresError
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
+_EXPECTED = ("cltv", "cltv_cac")  # whose newest value is expected, and those before realised
 _FEW = 20  # customers of a group below which a rate tells nothing
 _TOUCHPOINTS = 8  # shown of each stage
+_MOVE, _TOUCHPOINT = ("from", "to", "way"), ("stage", "event", "channel")
 
 
 @router.get("/journey")
@@ -44,7 +48,7 @@ def journey(
     except (NoScoresError, NoJourneyError) as error:
         return page(request, "empty.html", {"problem": error}, here="journey")
     mine, other = found.maps[0], found.maps[1] if compare else None
-    kpis = [_kpi(kpi, _of(other, "kpis", kpi["name"], "name")) for kpi in mine["kpis"]]
+    kpis = [_kpi(kpi, _of(other, "kpis", kpi["name"], "name"), to_text(found.run.cutoff)) for kpi in mine["kpis"]]
     context = {
         "run": found.run,
         "groups": by_grouping(found.groups),
@@ -58,7 +62,11 @@ def journey(
         "stages": [(stage, _of(other, "stages", stage["stage"], "stage")) for stage in mine["stages"]],
         "moves": _moves(mine, other),
         "touchpoints": _touchpoints(mine, other),
-        "friction": [_trouble(each) for each in mine["friction"]],
+        "friction": [
+            (name, [_trouble(each) for each in found["friction"]])
+            for name, found in ((_name(group), mine), (_name(compare), other))
+            if found and found["friction"]
+        ],
         "few": _FEW,
         "figures": _figures(mine, other, (_name(group), _name(compare))),
     }
@@ -94,29 +102,39 @@ def _unknown(kpis: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(", ".join(titles), why) for why, titles in found.items()]
 
 
-def _kpi(kpi: dict[str, Any], other: dict[str, Any] | None) -> dict[str, Any]:
-    values = [point["value"] for point in kpi["trend"]]
+def _kpi(kpi: dict[str, Any], other: dict[str, Any] | None, newest: str) -> dict[str, Any]:
+    """A KPI as the page shows it; what is only expected yet is no part of its line."""
+    points = [one for one in kpi["trend"] if kpi["name"] not in _EXPECTED or one["cutoff"] != newest]
+    times = [datetime.fromisoformat(one["cutoff"]).timestamp() for one in points]
+    line = spark([one["value"] for one in points], times)
     beside = other["value"] if other else None
     apart = kpi["value"] - beside if kpi["value"] is not None and beside is not None else None
-    return kpi | {"spark": spark(values), "other": beside, "difference": apart}
+    return kpi | {"spark": line, "drawn": points, "other": beside, "difference": apart}
 
 
 def _moves(mine: dict[str, Any], other: dict[str, Any] | None) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
-    beside = {(move["from"], move["to"], move["way"]): move for move in other["transitions"]} if other else {}
-    return [(move, beside.get((move["from"], move["to"], move["way"]))) for move in mine["transitions"]]
+    """The moves of both; one that nobody of a group made is none of all there."""
+    here, there = _by(mine["transitions"], _MOVE), _by(other["transitions"], _MOVE) if other else {}
+    none = {"count": 0, "share": 0.0, "median_days": None}
+    return [
+        (here.get(key, move | none), there.get(key, move | none) if other else None)
+        for key, move in (there | here).items()
+    ]
 
 
 def _touchpoints(mine: dict[str, Any], other: dict[str, Any] | None) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Of each stage the most frequent touchpoints."""
-    beside = (
-        {(one["stage"], one["event"], one["channel"]): one["share"] for one in other["touchpoints"]} if other else {}
-    )
+    """Of each stage the touchpoints most frequent in either; what a group never met is none of all there."""
+    here, there = _by(mine["touchpoints"], _TOUCHPOINT), _by(other["touchpoints"], _TOUCHPOINT) if other else {}
     found: dict[str, list[dict[str, Any]]] = {stage["stage"]: [] for stage in mine["stages"]}
-    for one in mine["touchpoints"]:
-        shown = found.setdefault(one["stage"] or "", [])
-        if len(shown) < _TOUCHPOINTS:
-            shown.append(one | {"other": beside.get((one["stage"], one["event"], one["channel"]))})
-    return [(stage, shown) for stage, shown in found.items() if shown]
+    for key, one in (here | there).items():
+        shares = {name: rows.get(key, {"share": 0.0})["share"] for name, rows in (("share", here), ("other", there))}
+        found.setdefault(one["stage"] or "", []).append(one | shares)
+    ranked = {stage: sorted(rows, key=lambda one: -max(one["share"], one["other"])) for stage, rows in found.items()}
+    return [(stage, rows[:_TOUCHPOINTS]) for stage, rows in ranked.items() if rows]
+
+
+def _by(rows: list[dict[str, Any]], names: tuple[str, ...]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    return {tuple(row[name] for name in names): row for row in rows}
 
 
 def _trouble(row: dict[str, Any]) -> dict[str, Any]:

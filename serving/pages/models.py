@@ -77,6 +77,10 @@ def rollback(
     request: Request, session: Visitor, state: Shared, task: Task, sure: Annotated[str, Form()] = ""
 ) -> Response:
     """Make the champion before the present one champion again."""
+    needs(session, "admin")
+    if not sure:
+        session.say(f"Nothing was changed: tick Sure to roll {task} back.", "failed")
+        return RedirectResponse("/models", 303)
     return _steered(request, session, partial(request.app.state.steering.rollback, task))
 
 

@@ -9,17 +9,21 @@ from urllib.parse import quote, urlsplit
 from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import RedirectResponse
 
 from features.errors import InputError
 from serving.audit import Entry
 from serving.clock import now
-from serving.pages.sessions import FORM_TOKEN, Session, SignInNeeded, refuse_foreign, remember, visitor
+from serving.pages.sessions import FORM_TOKEN, Session, SignInNeeded, needs, refuse_foreign, remember, visitor
 from serving.pages.templating import page
 from serving.problems import Problem, of_input, of_status, of_validation
 from serving.state import State
 
+_SIGN_IN, _SIGN_OUT = "/sign-in", "/sign-out"
+_ADMIN = "/models/"  # forms below it steer the models; all others work on customers
+_OWN = ("same-origin", "none")  # what a browser says of a form of ours, or of an address typed in
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -47,20 +51,26 @@ class PageRoute(APIRoute):
             except RequestValidationError as error:
                 return problem_page(request, of_validation(error))
             except HTTPException as error:
-                return problem_page(request, of_status(error.status_code, str(error.detail)))
+                response = problem_page(request, of_status(error.status_code, str(error.detail)))
+                response.headers.update(error.headers or {})
+                return response
 
         return told
 
 
 async def _check_form(request: Request) -> None:
+    """Who sends a form, and whether they may, before its body is read."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in _FORMS:
         raise HTTPException(415, "a page takes forms only")
     _refuse_other_sites(request)
-    if request.url.path == "/sign-in":
-        return  # there is no session yet; the cookie that signing in gives is SameSite=Strict
+    if request.url.path == _SIGN_IN:
+        return  # there is no session yet, and no token
+    session = await run_in_threadpool(visitor, request)
+    if request.url.path != _SIGN_OUT:
+        needs(session, "admin" if request.url.path.startswith(_ADMIN) else "ingest")
     token = (await request.form()).get(FORM_TOKEN)
-    refuse_foreign(visitor(request), None if isinstance(token, UploadFile) else token)
+    refuse_foreign(session, None if isinstance(token, UploadFile) else token)
 
 
 def _note(request: Request, status: int) -> None:
@@ -76,8 +86,9 @@ def _note(request: Request, status: int) -> None:
 
 def _refuse_other_sites(request: Request) -> None:
     """Refuse what a browser says another site sent."""
-    origin = request.headers.get("origin")
-    if origin not in (None, "null") and urlsplit(origin).netloc != request.headers.get("host"):
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "same-origin")
+    # Pages that hide where they come from say null; of ours none does.
+    if site not in _OWN or (origin is not None and urlsplit(origin).netloc != request.headers.get("host")):
         raise HTTPException(403, "This form comes from another site.")
 
 

@@ -23,6 +23,7 @@ from serving.audit import LOOPBACK
 from serving.clock import now
 from serving.kept_out import secret as secret_of_store
 from serving.keys import Key, Keys
+from serving.rates import Rates
 from serving.store import Store
 
 COOKIE, SAID = "journeycast_session", "journeycast_said"
@@ -135,7 +136,7 @@ def heard(request: Request) -> list[tuple[str, str]]:
     try:
         found = orjson.loads(urlsafe_b64decode(request.cookies.get(SAID, "")))
         return [(str(kind), str(text)) for kind, text in found]
-    except ValueError:  # there is none, or none that we wrote
+    except (ValueError, TypeError):  # there is none, or none that we wrote
         return []
 
 
@@ -146,6 +147,8 @@ def visitor(request: Request) -> Session:
     ------
     SignInNeeded
         Where there is none and a key is needed, or it may not read.
+    HTTPException
+        429, where its key sends more than it may.
     """
     known: Session | None = getattr(request.state, "session", None)
     if known is not None:
@@ -155,7 +158,16 @@ def visitor(request: Request) -> Session:
     if found is None or not found.may("read"):
         raise SignInNeeded
     request.state.session = found
+    if found.name is not None:
+        _spend(request.app.state.journeycast.rates, found.who)
     return found
+
+
+def _spend(rates: Rates, key_id: str) -> None:
+    """Count a page as one of its key's requests."""
+    allowance = rates.take(key_id)
+    if not allowance.allowed:
+        raise HTTPException(429, f"more than {rates.rate:g} requests a second", allowance.headers(rates.rate))
 
 
 def refuse_foreign(session: Session, token: str | None) -> None:

@@ -7,14 +7,21 @@ from collections.abc import Sequence
 WIDTH, HEIGHT, EDGE = 100.0, 28.0, 2.0
 
 
-def spark(values: Sequence[float | None]) -> str | None:
-    """The line as an SVG path in a box of 100 x 28, broken where a value is missing; null: fewer than two."""
+def spark(values: Sequence[float | None], times: Sequence[float] | None = None) -> str | None:
+    """The line as an SVG path in a box of 100 x 28, broken where a value is missing; null: fewer than two.
+
+    Parameters
+    ----------
+    times
+        When each value was, ascending, in any unit: points stand as far apart; null: evenly.
+    """
     known = [value for value in values if value is not None]
     if len(known) < 2:
         return None
     low, high = min(known), max(known)
     span = (high - low) or 1.0
-    step = WIDTH / (len(values) - 1)
+    when = times or range(len(values))
+    whole = (when[-1] - when[0]) or 1.0
     parts, begun = [], False
     for place, value in enumerate(values):
         if value is None:
@@ -22,6 +29,6 @@ def spark(values: Sequence[float | None]) -> str | None:
             continue
         level = 0.5 if high == low else (value - low) / span
         y = HEIGHT - EDGE - level * (HEIGHT - 2 * EDGE)
-        parts.append(f"{'L' if begun else 'M'}{place * step:.1f} {y:.1f}")
+        parts.append(f"{'L' if begun else 'M'}{WIDTH * (when[place] - when[0]) / whole:.1f} {y:.1f}")
         begun = True
     return " ".join(parts)

@@ -31,6 +31,11 @@ _METRICS = {
     "spearman": "Spearman",
     "gini": "Gini",
     "tweedie_deviance": "Tweedie deviance",
+    "top_2": "top 2",
+    "log_loss": "log loss",
+    "top_decile_lift": "lift of the top tenth",
+    "brier": "Brier score",
+    "profit": "profit per customer",
 }
 _DIRECT = {"risk": _RISKS, "task": _TASKS, "status": _STATUSES, "suppressed": _SUPPRESSED, "metric": _METRICS}
 
@@ -38,6 +43,11 @@ _DIRECT = {"risk": _RISKS, "task": _TASKS, "status": _STATUSES, "suppressed": _S
 def count(value: float | None) -> str:
     """`1,234`."""
     return DASH if value is None else f"{value:,.0f}"
+
+
+def counted(value: int, one: str, many: str = "") -> str:
+    """`1 event`, `2 events`."""
+    return f"{value:,} {one if value == 1 else many or f'{one}s'}"
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -75,6 +85,11 @@ def percent(share: float | None, digits: int = 0) -> str:
     if 0 < 100 * share < least / 2:
         return f"under {least:g} %"
     return f"{_unsigned(f'{100 * share:.{digits}f}')} %"
+
+
+def points(share: float, digits: int = 1) -> str:
+    """`22.0 points`: by how much a share differs from another."""
+    return f"{_unsigned(f'{100 * share:.{digits}f}')} points"
 
 
 def day(instant: str | int | None) -> str:
@@ -129,10 +144,9 @@ def named(value: str | None, kind: str) -> str:
     return DASH if value is None else _DIRECT[kind].get(value, plain(value))
 
 
-FILTERS: dict[str, Callable[..., Any]] = {
-    each.__name__: each
-    for each in (count, number, decimal, signed, money, percent, day, moment, iso, days_before, days, plain, named)
-}
+_NUMBERS = (count, counted, number, decimal, signed, money, percent)
+_TIMES = (day, moment, iso, days_before, days)
+FILTERS: dict[str, Callable[..., Any]] = {each.__name__: each for each in (*_NUMBERS, *_TIMES, plain, named)}
 
 
 def _unsigned(text: str) -> str:
