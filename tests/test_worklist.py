@@ -163,9 +163,9 @@ def test_events_come_back_in_canonical_form_with_their_properties(store):
         base | {"event_id": "1", "journey": "other"},
     ]
     with store.transaction(writes=True) as connection:
-        assert add(connection, rows) == {"1", "2"}
-        assert add(connection, rows[:1]) == set()
-        assert add(connection, []) == set()
+        assert add(connection, rows).new == {"1", "2"}
+        assert add(connection, rows[:1]).new == set()
+        assert add(connection, []).new == set()
     assert stored(store, "shop").rows(named=True) == [
         {"customer_id": "a", "time": 5, "event": "purchase", "value": 2.5, "channel": "web", "known_at": 5}
         | {"event_id": "1", "items": 3, "product": "tea", "rating": None},
