@@ -32,9 +32,12 @@ def events_in(lines: Lines, home: Path, seconds: float) -> None:
                 time.sleep(5)  # the models are loaded beside
                 requests = [_request(size) for _ in range(round(FASTEST * seconds / (1 if size == 1 else 10)))]
                 found = load(address, requests, connections, seconds)
+                stored, acknowledged = _stored(url), found.requests * size
+                if stored < acknowledged:
+                    raise RuntimeError(f"{acknowledged} events were acknowledged and {stored} stored")
                 detail = {
                     "connections": connections, "workers": 1, "p50_ms": found.p50, "p99_ms": found.p99,
-                    "acknowledged": found.requests * size, "stored": _stored(url),
+                    "acknowledged": acknowledged, "stored": stored,
                 }  # fmt: skip
                 if kind == "postgresql":
                     detail |= {name: setting(url, name) for name in ("synchronous_commit", "fsync")}

@@ -17,6 +17,7 @@ from features.errors import InputError
 if TYPE_CHECKING:
     from features.journey import Journey
     from features.log import EventLog
+    from training.promote import Accepted, Decision
 
 
 TrustOption = Annotated[
@@ -103,9 +104,7 @@ def rollback(journey: JourneyArgument, task: Annotated[str, typer.Argument(help=
 
     Example: journeycast rollback complete_journey churn
     """
-    definition, _ = opened.journey(journey)
-    version = opened.tracking().rollback(definition.journey, opened.tasks(definition, [task])[0])
-    print(f"{definition.journey}.{task}: version {version} is champion again")
+    print(roll_back(journey, task))
 
 
 def train_tasks(
@@ -130,17 +129,29 @@ def promote_tasks(
     name: str, task: str, version: int | None, accept_c: bool, accept_definition: bool = False
 ) -> list[bool]:
     """Promote a task's challenger, or all; whether each is the champion now."""
-    from training.cpus import usable_cpus
     from training.promote import Accepted
-    from training.promote import promote as decide
 
-    definition, _ = opened.journey(name)
-    names = opened.tasks(definition, None if task == "all" else [task])
-    read, accepted = partial(opened.log, name), Accepted(accept_c, accept_definition)
+    names = opened.tasks(opened.journey(name)[0], None if task == "all" else [task])
     decided = []
     for one in names:
-        decision = decide(opened.tracking(), definition.journey, read, one, version, accepted, usable_cpus())
-        verb = "promoted" if decision.promoted else "unchanged" if decision.idle else "not promoted"
-        print(f"{decision.name} version {decision.version or '-'} {verb}: {decision.words}")
+        decision = decide(name, one, version, Accepted(accept_c, accept_definition))
+        print(decision.told)
         decided.append(decision.promoted or decision.idle)
     return decided
+
+
+def decide(name: str, task: str, version: int | None, accepted: Accepted) -> Decision:
+    """Promote a version of a task if its grade and its lead allow it."""
+    from training.cpus import usable_cpus
+    from training.promote import promote as decided
+
+    definition, _ = opened.journey(name)
+    read = partial(opened.log, name)
+    return decided(opened.tracking(), definition.journey, read, task, version, accepted, usable_cpus())
+
+
+def roll_back(name: str, task: str) -> str:
+    """Make a task's champion before the present one champion again, and say so."""
+    definition, _ = opened.journey(name)
+    version = opened.tracking().rollback(definition.journey, opened.tasks(definition, [task])[0])
+    return f"{definition.journey}.{task}: version {version} is champion again"

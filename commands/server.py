@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands import opened
+from commands import models, opened
 from commands.options import JourneyArgument
 from commands.settings import Settings, current, use
 from features.errors import InputError
@@ -141,7 +141,7 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
         list_models=partial(registry.models, name, uri),
         read_file=partial(registry.file_of, name, uri),
         champions=partial(registry.champions, name, uri),
-        helm=Helm(partial(_promoted, journey), partial(_rolled_back, journey)),
+        helm=Helm(partial(_promoted, journey), partial(models.roll_back, journey)),
     )
 
 
@@ -194,17 +194,6 @@ def _rules(asked: Asked) -> Any:
 
 def _promoted(name: str, task: str, version: int) -> str:
     """Promote a version if its grade and lead allow it, and say so."""
-    from training.cpus import usable_cpus
-    from training.promote import Accepted, promote
+    from training.promote import Accepted
 
-    definition, _ = opened.journey(name)
-    read = partial(opened.log, name)
-    done = promote(opened.tracking(), definition.journey, read, task, version, Accepted(), usable_cpus())
-    return f"{done.name} version {done.version or '-'} {'promoted' if done.promoted else 'not promoted'}: {done.words}"
-
-
-def _rolled_back(name: str, task: str) -> str:
-    """Make the champion before champion again, and say so."""
-    definition, _ = opened.journey(name)
-    version = opened.tracking().rollback(definition.journey, task)
-    return f"{definition.journey}.{task}: version {version} is champion again"
+    return models.decide(name, task, version, Accepted()).told

@@ -21,7 +21,6 @@ from serving.tables import Run, campaigns, members, runs
 Arm: TypeAlias = Literal["contact", "holdout"]
 CONTACT: Arm = "contact"
 HOLDOUT: Arm = "holdout"
-_CHUNK = 5_000
 
 
 class UnknownCampaignError(InputError):

@@ -16,7 +16,7 @@ from serving.store import Store
 from serving.suppression import Moment, reasons
 from serving.tables import Run
 
-_PIECE = 1 << 18  # bytes sent at once
+_BLOCK = 1 << 18  # bytes sent at once
 _GZIP = zlib.MAX_WBITS | 16  # zlib's word for gzip's head and tail
 
 
@@ -43,41 +43,44 @@ def download(store: Store, run: Run, format: str, rest_days: float, *, gzip: boo
         "Content-Disposition": f'attachment; filename="{run.journey}-{run.id}{form.suffix}"',
         "Vary": "Accept-Encoding",
     }
-    if form.pieces is None:
-        return StreamingResponse(_file(table, form), headers=headers, media_type=form.media_type)
-    body = _joined(_lines(table, form))
-    if gzip:
+    body = _when_asked(table, form)
+    if gzip and form.pieces is not None:
         headers["Content-Encoding"] = "gzip"
         body = _deflated(body)
     return StreamingResponse(body, headers=headers, media_type=form.media_type)
 
 
-def _lines(table: Table, form: Format) -> Iterator[bytes]:
-    yield form.head(table)
+def blocks(table: Table, form: Format) -> Iterator[bytes]:
+    """A table as the bytes of a form, in blocks; a form that a library writes is written before this returns."""
     if form.pieces is not None:
-        yield from form.pieces(table)
+        return _joined(form.head(table), form.pieces(table))
+    assert form.writes is not None  # noqa: S101 -- a form has pieces or writes itself
+    file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when it is sent
+    try:
+        form.writes(table, file)
+    except BaseException:
+        file.close()
+        raise
+    return _read(file)
 
 
-def _file(table: Table, form: Format) -> Iterator[bytes]:
-    """A form that a library writes needs a file to write to."""
-    with tempfile.TemporaryFile() as file:
-        if form.writes is not None:
-            form.writes(table, file)
-        file.seek(0)
-        yield from _read(file)
+def _when_asked(table: Table, form: Format) -> Iterator[bytes]:
+    yield from blocks(table, form)
 
 
 def _read(file: IO[bytes]) -> Iterator[bytes]:
-    while piece := file.read(_PIECE):
-        yield piece
+    file.seek(0)
+    with file:
+        while block := file.read(_BLOCK):
+            yield block
 
 
-def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in larger pieces: each costs a turn of the event loop."""
-    held = bytearray()
+def _joined(head: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in larger blocks: each costs a turn of the event loop."""
+    held = bytearray(head)
     for piece in pieces:
         held += piece
-        if len(held) >= _PIECE:
+        if len(held) >= _BLOCK:
             yield bytes(held)
             held.clear()
     if held:

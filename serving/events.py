@@ -20,7 +20,7 @@ from serving.store import Store
 from serving.tables import events
 
 _KEYS = ("journey", EVENT_ID)
-_COLUMNS = {
+COLUMNS = {
     CUSTOMER: pl.String(),
     TIME: pl.Int64(),
     EVENT: pl.String(),
@@ -76,7 +76,7 @@ def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Added:
         return Added(set())
     in_order(connection, rows[0]["journey"])
     if connection.dialect.name == "postgresql":
-        columns = {name: [row[name] for row in rows] for name in (*_COLUMNS, "received_at")}
+        columns = {name: [row[name] for row in rows] for name in (*COLUMNS, "received_at")}
         told = [None if row["properties"] is None else json.dumps(row["properties"]) for row in rows]
         found = connection.execute(_UNNEST, {"journey": rows[0]["journey"], **columns, "properties": told})
         return Added(set(found.scalars()))
@@ -124,7 +124,7 @@ def stored(store: Store, journey: str) -> pl.DataFrame:
     polars.DataFrame
         The canonical columns, times as int64 microseconds, and a column for every property.
     """
-    columns = [events.c[name] for name in _COLUMNS]
+    columns = [events.c[name] for name in COLUMNS]
     wanted = select(*columns, events.c.properties).where(events.c.journey == journey).order_by(events.c.id)
     parts = []
     with store.transaction() as connection:
@@ -135,7 +135,7 @@ def stored(store: Store, journey: str) -> pl.DataFrame:
 
 def of_customer(connection: Connection, journey: str, customer_id: str) -> pl.DataFrame:
     """One customer's events, as `stored` gives those of all."""
-    columns = [events.c[name] for name in _COLUMNS]
+    columns = [events.c[name] for name in COLUMNS]
     of = (events.c.journey == journey, events.c.customer_id == customer_id)
     rows = connection.execute(select(*columns, events.c.properties).where(*of).order_by(events.c.id))
     return _frame([row._mapping for row in rows])
@@ -149,10 +149,10 @@ def newest(store: Store, journey: str) -> int:
 
 
 def _frame(rows: Sequence[Mapping[Any, Any]]) -> pl.DataFrame:
-    given = {name: [row[name] for row in rows] for name in _COLUMNS}
+    given = {name: [row[name] for row in rows] for name in COLUMNS}
     found = {name for row in rows for name in row["properties"] or ()}
     properties = {name: [_whole((row["properties"] or {}).get(name)) for row in rows] for name in sorted(found)}
-    return pl.DataFrame(given | properties, schema_overrides=_COLUMNS, strict=False)
+    return pl.DataFrame(given | properties, schema_overrides=COLUMNS, strict=False)
 
 
 def _whole(value: Any) -> Any:

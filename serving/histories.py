@@ -18,23 +18,14 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from features.canonical import ordered, without_repeated_ids
-from features.schema import CHANNEL, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, POSITION, TIME, VALUE
-from serving.events import of_customer
+from features.schema import CHANNEL, CUSTOMER, EVENT_ID, KNOWN_AT, POSITION, TIME, VALUE
+from serving.events import COLUMNS, of_customer
 from serving.kept_out import barred
 from serving.store import Store
 from serving.tables import histories
 
 AT_ONCE = 2_000  # customers of one transaction
 _KEYS = ("journey", CUSTOMER)
-_KINDS: dict[str, Any] = {
-    CUSTOMER: pl.String(),
-    TIME: pl.Int64(),
-    EVENT: pl.String(),
-    VALUE: pl.Float64(),
-    CHANNEL: pl.String(),
-    KNOWN_AT: pl.Int64(),
-    EVENT_ID: pl.String(),
-}
 
 
 class _History(NamedTuple):
@@ -91,13 +82,13 @@ def history(source: Store | Connection, journey: str, customer_id: str) -> pl.Da
         an event has: numbers as float64, else text. Without rows where nothing is known.
     """
     if "\x00" in customer_id:  # PostgreSQL stores no NUL, and refuses to be asked for one
-        return ordered(pl.DataFrame(schema=_KINDS))
+        return ordered(pl.DataFrame(schema=COLUMNS))
     with nullcontext(source) if isinstance(source, Connection) else source.transaction() as connection:
         of = (histories.c.journey == journey, histories.c.customer_id == customer_id)
         packed = connection.execute(select(histories.c.history).where(*of)).scalar()
         since = of_customer(connection, journey, customer_id)
     parts = [part for part in (_unpacked(packed, customer_id), since) if part.height]
-    rows = pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame(schema=_KINDS)
+    rows = pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame(schema=COLUMNS)
     return ordered(without_repeated_ids(rows))
 
 
@@ -154,20 +145,22 @@ def _packed(columns: dict[str, list[Any]]) -> bytes:
 
 def _unpacked(packed: bytes | None, customer_id: str) -> pl.DataFrame:
     if packed is None:
-        return pl.DataFrame(schema=_KINDS)
+        return pl.DataFrame(schema=COLUMNS)
     columns: Mapping[str, Any] = orjson.loads(zlib.decompress(packed))
-    kinds = {name: kind for name, kind in _KINDS.items() if name in columns}
+    kinds = {name: kind for name, kind in COLUMNS.items() if name in columns}
     rows = pl.DataFrame(columns, schema_overrides=kinds, strict=False).with_columns(pl.col(TIME).cum_sum())
     late = pl.col(KNOWN_AT) if KNOWN_AT in columns else pl.lit(0, dtype=pl.Int64)
-    missing = [pl.lit(None, dtype=_KINDS[name]).alias(name) for name in (VALUE, CHANNEL, EVENT_ID) if name not in kinds]
+    missing = [
+        pl.lit(None, dtype=COLUMNS[name]).alias(name) for name in (VALUE, CHANNEL, EVENT_ID) if name not in kinds
+    ]
     own = pl.lit(customer_id).alias(CUSTOMER)
     return _told(rows.with_columns(own, (pl.col(TIME) + late).alias(KNOWN_AT), *missing))
 
 
 def _told(rows: pl.DataFrame) -> pl.DataFrame:
     """The columns in order; a property's numbers are float64."""
-    properties = [name for name in rows.columns if name not in _KINDS]
-    return rows.select(*_KINDS, *(pl.col(n).cast(pl.Float64) if rows[n].dtype.is_integer() else n for n in properties))
+    properties = [name for name in rows.columns if name not in COLUMNS]
+    return rows.select(*COLUMNS, *(pl.col(n).cast(pl.Float64) if rows[n].dtype.is_integer() else n for n in properties))
 
 
 def _insert(connection: Connection) -> Any:

@@ -155,14 +155,11 @@ class State:
         if not wanted or wanted == held.versions:
             return False
         with self._lock:
+            if self._scorer is not None and wanted == self._scorer.versions:
+                return False  # somebody else was first
             self._scorer = self._load()
         _log.info("champions of %s are now %s", self.journey, self._scorer.versions)
         return True
-
-    def refresh(self) -> None:
-        """Load the champions anew; those before answer until that is done."""
-        with self._lock:
-            self._scorer = self._load()
 
     def vector_log(self) -> VectorLog | None:
         """Where the vectors of one request go; null: nowhere."""

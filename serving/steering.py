@@ -31,7 +31,7 @@ class Steering:
         Called when a decision is made: the server looks which champions there are.
     """
 
-    def __init__(self, helm: Helm | None, after: Callable[[], None]) -> None:
+    def __init__(self, helm: Helm | None, after: Callable[[], object]) -> None:
         self._helm, self._after, self._lock = helm, after, Lock()
         self.under_way: str | None = None
         self.told: str | None = None

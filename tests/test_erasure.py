@@ -9,21 +9,19 @@ from urllib.parse import quote
 
 import polars as pl
 import pytest
-from spec import SHOP
+from servers import serving
 from sqlalchemy import func, insert, select, text
-from starlette.testclient import TestClient
 from stores import answer_of, execute, ids, write
 
 from features import parts
 from features.definition import read as read_journey
 from features.erased import Erased, hash_of
-from features.errors import ErasedError, InputError, NoModelError
+from features.errors import ErasedError, InputError
 from features.journey import Campaign
 from features.log import read
 from features.schema import CUSTOMER, DAY, EVENT, KNOWN_AT, TIME
 from serving import audit, campaigns, histories, worklist
 from serving.access_tables import erasures
-from serving.app import create_app
 from serving.audit import Entry
 from serving.clock import now
 from serving.erasure import allow, erase, holders
@@ -31,7 +29,6 @@ from serving.filters import Filters
 from serving.kept_out import alone, barred, kept_out
 from serving.planning import Cut
 from serving.proposals import Proposal, create
-from serving.state import Settings
 from serving.store import Options, Store
 from serving.suppression import Moment
 from serving.tables import metadata, served_vectors
@@ -70,11 +67,7 @@ def rows_of(url, customer):
 
 @pytest.fixture
 def client(url):
-    def load():
-        raise NoModelError("shop", "no champion", "", "run journeycast train shop")
-
-    app = create_app(Settings("shop", url, definition=SHOP), load_scorer=load, list_models=list)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with serving(url) as client:
         yield client
 
 

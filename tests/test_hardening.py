@@ -17,13 +17,13 @@ from signal import SIGKILL
 
 import pytest
 from killed import CUSTOMERS
+from servers import untrained
 from shop import read_shop
 from sqlalchemy import event, func, select, text
 from starlette.testclient import TestClient
 from stores import VERSIONS, answer_of, execute, ids, write
 from test_migrations import make_first
 
-from features.errors import NoModelError
 from features.journey import RiskBands
 from features.schema import DAY
 from serving import changes, clock, runs
@@ -281,11 +281,7 @@ def test_malformed_bodies_are_answered_with_4xx(tmp_path, pytestconfig):
     journey, _ = read_shop(tmp_path)
     chance = random.Random(11)  # noqa: S311
     settings = Settings("shop", f"sqlite:///{tmp_path}/scores.db", definition=journey)
-
-    def load():
-        raise NoModelError("shop", "no champion")
-
-    app = create_app(settings, load_scorer=load, list_models=list)
+    app = create_app(settings, load_scorer=untrained, list_models=list)
     headers = {"Content-Type": "application/json"}
     with TestClient(app, raise_server_exceptions=False) as client:
         for path, body in BODIES.items():

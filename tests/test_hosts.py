@@ -5,20 +5,13 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
-from starlette.testclient import TestClient
+from servers import serving
 
-from features.errors import NoModelError
 from serving import keys
-from serving.app import create_app
 from serving.hosts import name_of
-from serving.state import Settings
 from serving.store import Store
 
 NAMES = ("localhost", "127.0.0.1", "::1")
-
-
-def no_model():
-    raise NoModelError("shop", "no model", "", "train")
 
 
 @pytest.fixture
@@ -26,8 +19,7 @@ def client(tmp_path):
     url = f"sqlite:///{tmp_path}/scores.db"
     with closing(Store(url)) as store, store.transaction(writes=True):
         pass  # the tables stand
-    app = create_app(Settings("shop", url, hosts=NAMES), load_scorer=no_model, list_models=list)
-    with TestClient(app, base_url="http://localhost:8000") as found:
+    with serving(url, "http://localhost:8000", hosts=NAMES) as found:
         found.url = url
         yield found
 

@@ -8,11 +8,12 @@ from contextlib import ExitStack
 import numpy as np
 import polars as pl
 import pytest
+from servers import untrained as no_model
 from shop import read_shop, train_scorer
 from starlette.testclient import TestClient
 
 from features.catalogue import columns
-from features.errors import InputError, NoModelError
+from features.errors import InputError
 from features.schema import CUSTOMER, CUTOFF, POSITION, TIME, to_text
 from serving.answers import Answer, AtRiskCustomer, to_json
 from serving.app import create_app
@@ -64,10 +65,7 @@ def client(shop, scored, start):
 
 @pytest.fixture(scope="session")
 def untrained(start, tmp_path_factory):
-    def load():
-        raise NoModelError("shop", "no champion", "", "run journeycast train shop")
-
-    return start(f"sqlite:///{tmp_path_factory.mktemp('empty')}/scores.db", load)
+    return start(f"sqlite:///{tmp_path_factory.mktemp('empty')}/scores.db", no_model)
 
 
 ODD_IDS = ["a/b", "a//b/", "100%", "q?x=1#y", "'\"; DROP TABLE runs", "=cmd|' /C calc'!A0", "näme 😀", " ", "x" * 1000]

@@ -9,10 +9,10 @@ from urllib.parse import quote
 import numpy as np
 import polars as pl
 import pytest
+from servers import serving, untrained
 from starlette.testclient import TestClient
 from stores import answer_of, write
 
-from features.errors import NoModelError
 from features.journey import Campaign
 from serving.app import create_app
 from serving.events import stored
@@ -21,10 +21,6 @@ from serving.state import Settings
 from serving.store import Store
 
 COSTS = Campaign(contact_cost=1.0, incentive_cost=5.0, accept_rate=0.2, rest_days=14.0)
-
-
-def untrained():
-    raise NoModelError("shop", "no champion", "", "run journeycast train shop")
 
 
 @pytest.fixture
@@ -37,8 +33,7 @@ def client(url):
     answers = [answer_of(f"c{n:03}", loss, p) for n, (loss, p) in enumerate(found)]
     write(store, *answers, answer_of("a/b"), answer_of("näme 😀"), segments=Segments(["age"], ages))
     store.close()
-    app = create_app(Settings("shop", url, campaign=COSTS), load_scorer=untrained, list_models=list)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with serving(url, campaign=COSTS, definition=None) as client:
         yield client
 
 

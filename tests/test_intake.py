@@ -7,20 +7,17 @@ from contextlib import closing
 from urllib.parse import quote
 
 import pytest
+from servers import serving
 from spec import SHOP
 from sqlalchemy import select
-from starlette.testclient import TestClient
 from stores import answer_of, execute
 from test_events_http import ANY, VARIED, purchase, statuses
 from test_events_http import row as row_of
 
-from features.errors import NoModelError
 from features.schema import CUSTOMER, DAY, EVENT_ID, KNOWN_AT, TIME
 from serving import events
-from serving.app import create_app
 from serving.clock import now
 from serving.intake import Intake
-from serving.state import Settings
 from serving.tables import events as stored_events
 
 JOURNEY = "shop"
@@ -31,12 +28,7 @@ NOTED = SHOP.model_copy(update={"properties": {"note": "category"}})
 @pytest.fixture
 def empty(url):
     """A server without models or scores."""
-
-    def load():
-        raise NoModelError("shop", "no champion", "", "run journeycast train shop")
-
-    app = create_app(Settings("shop", url, definition=NOTED), load_scorer=load, list_models=list)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with serving(url, definition=NOTED) as client:
         yield client
 
 

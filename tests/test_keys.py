@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from spec import SHOP
+from servers import serving
 from sqlalchemy import select
-from starlette.testclient import TestClient
 from stores import answer_of, execute, write
 
-from features.errors import InputError, NoModelError
+from features.errors import InputError
 from features.schema import DAY
 from serving import audit, keys
 from serving.access import NO_ROUTE, needed
 from serving.access_tables import keys as stored_keys
-from serving.app import create_app
 from serving.audit import Audit, Entry
 from serving.clock import now
 from serving.database import StoreError
 from serving.keys import Key, Keys
 from serving.rates import Rates
-from serving.state import Settings
 from serving.store import Store
 
 EVENT = {"customer_id": "a/b", "time": "2024-06-01T10:00:00Z", "event": "purchase"}
-
-
-@contextmanager
-def serving(url, **settings):
-    def load():
-        raise NoModelError("shop", "no champion", "", "run journeycast train shop")
-
-    app = create_app(Settings("shop", url, definition=SHOP, **settings), load_scorer=load, list_models=list)
-    with TestClient(app, raise_server_exceptions=False) as client:
-        yield client
 
 
 @pytest.fixture

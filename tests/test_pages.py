@@ -14,11 +14,11 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from servers import untrained
 from shown import HOSTILE, fill
 from starlette.datastructures import QueryParams
 from starlette.testclient import TestClient
 from stores import execute
-from test_http_lists import untrained
 
 from features.journey import Campaign
 from serving import audit, keys, tables, uploads

@@ -49,6 +49,12 @@ class Decision:
     idle: bool = False
     standing: bool = False
 
+    @property
+    def told(self) -> str:
+        """The whole decision in words."""
+        verb = "promoted" if self.promoted else "unchanged" if self.idle else "not promoted"
+        return f"{self.name} version {self.version or '-'} {verb}: {self.words}"
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

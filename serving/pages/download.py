@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from tempfile import TemporaryFile
-from typing import IO, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from serving.clock import now
+from serving.download import blocks
 from serving.exports import MEDIA_TYPES, named
 from serving.exports.sheet import MOST_ROWS, too_long
 from serving.exports.table import of_the_lines_shown
@@ -25,7 +25,6 @@ from serving.suppression import Moment
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 _AT_ONCE = 2_000
-_BLOCK = 1 << 16
 
 
 @router.get("/at-risk.{form}")
@@ -41,13 +40,7 @@ def download(request: Request, session: Visitor, state: Shared, form: Literal["c
         "Content-Disposition": f'attachment; filename="at-risk-{state.journey}-run-{first.run.id}.{form}"',
         "Cache-Control": "no-store",
     }
-    how = named(form)
-    if how.pieces is not None:
-        return StreamingResponse(_lines(how.head(table), how.pieces(table)), 200, headers, MEDIA_TYPES[form])
-    assert how.writes is not None  # noqa: S101 -- a form has pieces or writes itself
-    file = TemporaryFile()  # noqa: SIM115 - closed when it is sent
-    how.writes(table, file)
-    return StreamingResponse(_blocks(file), 200, headers, MEDIA_TYPES[form])
+    return StreamingResponse(blocks(table, named(form)), 200, headers, MEDIA_TYPES[form])
 
 
 def _refuse_too_long(state: State, wanted: Wanted, first: Page) -> None:
@@ -68,22 +61,3 @@ def _everyone(state: State, wanted: Wanted, first: Page) -> Iterator[Line]:
         if found.next_cursor is None:
             return
         found = state.store.at_risk(state.journey, wanted, limit=_AT_ONCE, after=found.next_cursor)
-
-
-def _lines(head: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Lines joined to blocks, which go out faster than lines."""
-    block = bytearray(head)
-    for piece in pieces:
-        block += piece
-        if len(block) > _BLOCK:
-            yield bytes(block)
-            block.clear()
-    if block:
-        yield bytes(block)
-
-
-def _blocks(file: IO[bytes]) -> Iterator[bytes]:
-    file.seek(0)
-    with file:
-        while block := file.read(_BLOCK):
-            yield block

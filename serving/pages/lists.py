@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import QueryParams
 
-from serving.asked import AskedCosts, AskedFilters
+from serving.asked import AskedFilters
 from serving.filters import Wanted
 from serving.pages.words import decimal
 from serving.routes.at_risk import AtRiskQuery, known_stage
@@ -80,11 +80,6 @@ def address(path: str, said: dict[str, list[str]], **changes: str | None) -> str
 def filters_of(said: dict[str, list[str]]) -> list[tuple[str, str]]:
     """The filters among what is said, as pairs of name and value."""
     return [(name, value) for name, values in said.items() if name in AskedFilters.model_fields for value in values]
-
-
-def costs_of(said: dict[str, list[str]]) -> dict[str, str]:
-    """The costs among what is said."""
-    return {name: values[-1] for name, values in said.items() if name in AskedCosts.model_fields}
 
 
 def _text(value: Any) -> str:

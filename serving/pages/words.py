@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from features.schema import DAY, to_datetime
+from features.schema import to_datetime
 
 DASH = "–"
 _RISKS = {"high": "High", "medium": "Medium", "low": "Low"}
@@ -127,11 +127,6 @@ def days(length: float | None) -> str:
         return "under an hour" if hours < 1 else f"{hours} hour{'' if hours == 1 else 's'}"
     shown = f"{length:,.0f}" if length >= 10 else f"{length:.1f}".removesuffix(".0")
     return f"{shown} day{'' if shown == '1' else 's'}"
-
-
-def of_microseconds(length: int) -> float:
-    """A duration in days."""
-    return length / DAY
 
 
 def plain(name: str | None) -> str:
