@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test demo docs serve lock bench-features bench-scoring bench-quality
+.PHONY: help install chromium check test demo docs serve lock harden bench-features bench-scoring bench-quality bench-serving
 PYTHON ?= python3
 SERVE ?= 1
 BIN := .venv/bin
@@ -22,11 +22,19 @@ check: install ## ruff, format, mypy, the direction of imports
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_directions.py
 
-# Tests that mostly wait for processes of their own (Spark, the README's commands, changed copies) run beside the others,
+# Tests that mostly wait for processes of their own (Spark, the README's commands, changed copies, a browser) run beside the others,
 # which two workers share file by file.
-APART := tests/test_spark.py tests/test_readme.py tests/test_mutations.py
+APART := tests/test_spark.py tests/test_readme.py tests/test_mutations.py tests/test_pages_browser.py
 
-test: check ## everything that guards the project
+# The pages are tested in a real browser; without one those tests are skipped and say so.
+chromium:
+	@command -v chromium chromium-browser google-chrome >/dev/null || { command -v apt-get >/dev/null && { \
+		run=; [ "$$(id -u)" = 0 ] || run="sudo -n"; \
+		$$run apt-get update -qq && \
+		$$run env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1; } || \
+		echo "The browser tests need Chromium, and it could not be installed here: sudo apt-get install chromium"
+
+test: check chromium ## everything that guards the project
 	@$(BIN)/pytest -q -p no:cacheprovider $(APART) > .apart.txt 2>&1 & apart=$$!; \
 	$(BIN)/pytest -q -n 2 --dist loadfile $(APART:%=--ignore=%); together=$$?; \
 	wait $$apart; apart=$$?; cat .apart.txt; rm -f .apart.txt; \
@@ -41,9 +49,15 @@ docs: install ## write the catalogue in docs/features.md anew
 serve: install ## serve the demo journey on loopback
 	$(BIN)/journeycast serve complete_journey
 
+harden: install ## kill -9 fifty times each, ten thousand malformed bodies (ten minutes)
+	$(BIN)/pytest -q tests/test_hardening.py --kills 50 --bodies 10000
+
 bench-features: install ## vectors timed against rivals, many cutoffs, 50 million events (hours)
 	$(BIN)/python -m benchmarks.bench_features
 	$(BIN)/python -m benchmarks.table
+
+bench-serving: install ## writing runs, events in, a promotion under load, on SQLite and PostgreSQL (needs wrk)
+	$(BIN)/python -m benchmarks.bench_serving
 
 bench-scoring: install ## reasons, lists and predictions timed against their targets (needs wrk; an hour)
 	$(BIN)/python -m benchmarks.bench_scoring
@@ -53,6 +67,8 @@ bench-quality: install ## predictions against published tables and rules (LOGS=F
 	$(BIN)/python -m benchmarks.quality.bench_quality $(if $(LOGS),--logs $(LOGS)) $(QUALITY)
 	$(BIN)/python -m benchmarks.quality.page
 
-lock: install ## write requirements.lock anew from pyproject.toml
+lock: install ## write the locks anew from pyproject.toml: for developers, and for the image
 	$(BIN)/uv pip compile pyproject.toml --quiet --extra demo --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --quiet --extra demo --extra build --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header -c requirements.lock -o requirements-runtime.lock

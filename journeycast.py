@@ -59,7 +59,7 @@ app.add_typer(access.keys, name="keys")
 
 
 def settings() -> Settings:
-    """The environment: JOURNEYCAST_HOME, JOURNEYCAST_STORE, MLFLOW_TRACKING_URI, MLFLOW_RUN_ID, SPARK_REMOTE."""
+    """The environment: JOURNEYCAST_HOME, JOURNEYCAST_STORE, MLFLOW_TRACKING_URI and what else is named here."""
     home = Path(os.environ.get("JOURNEYCAST_HOME", ".journeycast")).resolve()
     return Settings(
         home,
@@ -68,6 +68,8 @@ def settings() -> Settings:
         os.environ.get("MLFLOW_RUN_ID"),
         os.environ.get("SPARK_REMOTE"),
         _find_java,
+        _number("JOURNEYCAST_KEEP_CHANGES_DAYS", 90.0),
+        _before_serving,
     )
 
 
@@ -93,6 +95,27 @@ def main() -> None:
 def _stop(*_: object) -> None:
     """Stop as by Ctrl+C, so that what a command began is taken back."""
     raise KeyboardInterrupt
+
+
+def _number(name: str, otherwise: float) -> float:
+    given = os.environ.get(name)
+    try:
+        found = otherwise if given is None else float(given)
+        if not 0 < found < 10_000:
+            raise ValueError
+    except ValueError:
+        raise InputError(
+            name, repr(given), "a number of days, such as 90", f"correct it, or unset it for {otherwise:g}"
+        ) from None
+    return found
+
+
+def _before_serving(counts: Path | None) -> None:
+    """Let workers share their counts, and a server start while the model registry is away."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    if counts is not None:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(counts)  # prometheus_client reads it when it is imported
 
 
 def _find_java() -> None:

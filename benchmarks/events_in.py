@@ -36,7 +36,7 @@ def measure(home: Path, seconds: float = SECONDS) -> Iterator[Line]:
             with (
                 _copied(home) as copy,
                 _store(database, copy) as url,
-                ours("complete_journey", copy, store=url) as address,
+                ours("complete_journey", copy, {"JOURNEYCAST_STORE": url}) as address,
             ):
                 found = load(address, _requests(requests, size), CONNECTIONS, seconds)
                 stored = _stored(url)

@@ -18,12 +18,12 @@ START_SECONDS = 120
 
 
 @contextmanager
-def ours(journey: str, home: Path, store: str | None = None) -> Iterator[str]:
-    """`journeycast serve JOURNEY` with this home, and this store if one is named; yields its address."""
+def ours(journey: str, home: Path, settings: dict[str, str] | None = None, *options: str) -> Iterator[str]:
+    """`journeycast serve JOURNEY` with this home, these settings and options; yields its address."""
     port = _free_port()
-    command = [_beside("journeycast"), "serve", journey, "--port", str(port)]
-    settings = {"JOURNEYCAST_HOME": str(home)} | ({"JOURNEYCAST_STORE": store} if store else {})
-    with _running(command, settings, home / "ours.log", f"http://127.0.0.1:{port}", "/healthz"):
+    command = [sys.executable, "-m", "journeycast", "serve", journey, "--port", str(port), *options]
+    told = {"JOURNEYCAST_HOME": str(home), **(settings or {})}
+    with _running(command, told, home / "ours.log", f"http://127.0.0.1:{port}", "/healthz"):
         yield f"http://127.0.0.1:{port}"
 
 

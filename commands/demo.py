@@ -37,5 +37,4 @@ def demo(
     if first is not None:
         out.print(explanation(first, resolved))
     if serving:
-        definition, base = opened.journey(name)
-        server.run(definition, base, "127.0.0.1", port, worst[0].customer_id)
+        server.run(name, server.Asked(port=port), worst[0].customer_id)

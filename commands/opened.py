@@ -93,11 +93,12 @@ def tracking() -> Tracking:
 @contextmanager
 def store() -> Iterator[Store]:
     """The score store for as long as the command needs it."""
+    from features.schema import DAY
     from serving.store import Store
 
     found = current()
     found.home.mkdir(parents=True, exist_ok=True)
-    opened = Store(found.store_url)
+    opened = Store(found.store_url, keep_changes=round(found.keep_changes_days * DAY))
     try:
         yield opened
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,19 +23,24 @@ if TYPE_CHECKING:
     from serving.batch import Scored
 
 
-def score(journey: JourneyArgument) -> None:
+def score(
+    journey: JourneyArgument,
+    run: Annotated[int | None, typer.Option(hidden=True, help="The run that a server was asked for.")] = None,
+) -> None:
     """Score every customer with the champions and store the run.
 
     Example: journeycast score complete_journey
     """
     from features import parts
 
+    if run is not None and hasattr(os, "nice"):
+        os.nice(10)  # the server's requests come first
     definition, base = opened.journey(journey)
     upto = opened.newest_event(definition)
     if parts.size(definition, base) <= parts.ROWS:
-        score_log(*opened.log(journey), upto)
+        score_log(*opened.log(journey), upto, run)
     else:
-        _score_parts(definition, base, upto)
+        _score_parts(definition, base, upto, run)
 
 
 def explain(
@@ -104,17 +110,20 @@ def parity(
         raise typer.Exit(1)
 
 
-def score_log(resolved: Journey, log: EventLog, upto: int) -> None:
-    """Score everyone of a log that fits in memory; `upto` is `opened.newest_event` from before it was read."""
+def score_log(resolved: Journey, log: EventLog, upto: int, asked: int | None = None) -> None:
+    """Score everyone of a log that fits in memory.
+
+    `upto` is `opened.newest_event` from before it was read, `asked` the run that was asked for (null: none was).
+    """
     from serving import batch
 
     scorer = opened.scorer(resolved, log.profile)
     with progress(None) as report, opened.store() as store:
         told = partial(report, "scoring and explaining")
-        _scored(resolved, batch.score(resolved, log, scorer, store, told, upto))
+        _scored(resolved, batch.score(resolved, log, scorer, store, told, upto, asked=asked))
 
 
-def _score_parts(definition: Journey, base: Path, upto: int) -> None:
+def _score_parts(definition: Journey, base: Path, upto: int, asked: int | None) -> None:
     """Score a log of many events, some of the customers at a time."""
     from features import parts
     from features.profile import read_profile
@@ -131,7 +140,11 @@ def _score_parts(definition: Journey, base: Path, upto: int) -> None:
         customers = parts.customers(paths, resolved.observed_until_microseconds)
         events = (parts.read_part(resolved, path) for path in paths)
         told = partial(report, "scoring and explaining")
-        _scored(resolved, batch.score_parts(resolved, events, customers, profile, scorer, store, told, upto))
+        first = parts.first_time(paths)
+        run = batch.score_parts(
+            resolved, events, customers, profile, scorer, store, told, upto, first=first, asked=asked
+        )
+        _scored(resolved, run)
 
 
 def _scored(resolved: Journey, run: Scored) -> None:

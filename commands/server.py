@@ -3,87 +3,144 @@
 from __future__ import annotations
 
 import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
 
 import typer
 
 from commands import opened
 from commands.options import JourneyArgument
-from commands.settings import current
+from commands.settings import Settings, current, use
 from features.errors import InputError
 
-if TYPE_CHECKING:
-    from features.journey import Journey
+GRACE_SECONDS = 30  # for requests in flight when the server is told to stop
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    text = "text"
+    json = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the options of `serve` say; `rescore` is a duration such as 24h (null: only on request)."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    log_vectors: float = 0.0
+    rescore: str | None = None
+    log_format: str = "text"
+    webhook_networks: tuple[str, ...] = ()
+    webhook_http: bool = False
+    rate: float = 100.0
 
 
 def serve(
     journey: JourneyArgument = "complete_journey",
+    *,
     host: Annotated[str, typer.Option(help="A loopback address; others need keys.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer.")] = 1,
+    rescore: Annotated[
+        str | None, typer.Option(help="How old scores may get, such as 24h; default: scored on request alone.")
+    ] = None,
     log_vectors: Annotated[
         float, typer.Option(min=0, max=1, help="The share of predictions whose vector is kept for `parity`.")
     ] = 0.01,
     rate: Annotated[float, typer.Option(min=0.01, help="Requests a second that each key may send.")] = 100.0,
+    log_format: Annotated[LogFormat, typer.Option(help="Lines for people, or for machines.")] = LogFormat.text,
+    webhook_network: Annotated[
+        list[str] | None, typer.Option(help="A network that webhooks may be in though it is not public; repeatable.")
+    ] = None,
+    webhook_http: Annotated[bool, typer.Option("--webhook-http", help="Allow webhooks without TLS.")] = False,
 ) -> None:
     """Serve scores and predictions over HTTP.
 
     Without keys it answers this machine alone: make some by `journeycast keys create` to listen elsewhere.
 
-    Example: journeycast serve complete_journey --port 8000
+    Example: journeycast serve complete_journey --port 8000 --rescore 24h
     """
-    definition, base = opened.journey(journey)
-    run(definition, base, host, port, log_vectors=log_vectors, rate=rate)
+    asked = Asked(
+        host, port, workers, log_vectors, rescore, log_format.value, tuple(webhook_network or ()), webhook_http, rate
+    )
+    run(journey, asked)
 
 
-def run(
-    definition: Journey,
-    base: Path,
-    host: str,
-    port: int,
-    example: str = "",
-    *,
-    log_vectors: float = 0.0,
-    rate: float = 100.0,
-) -> None:
-    """Serve until told to stop; `example` is a customer to show in the first address."""
+def run(journey: str, asked: Asked, example: str = "ID") -> None:
+    """Serve until told to stop, then let requests in flight end; `example` is a customer to show an address of."""
     import uvicorn
+    from uvicorn.supervisors import Multiprocess
 
+    definition, _ = opened.journey(journey)
+    _rules(asked)
+    _seconds(asked.rescore)
+    bound = _bound(asked.host, asked.port)
+    current().home.mkdir(parents=True, exist_ok=True)
+    for route in ("/", f"/v1/customers/{example}", "/v1/at-risk", "/docs"):
+        print(f"  http://{asked.host}:{bound.getsockname()[1]}{route}", flush=True)
+    with TemporaryDirectory(prefix=f"{definition.journey}-") as folder, suppress(KeyboardInterrupt):
+        counts = Path(folder) if asked.workers > 1 else None
+        current().before_serving(counts)
+        config = uvicorn.Config(
+            partial(application, journey, asked, current(), counts),
+            factory=True,
+            workers=asked.workers,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_worker_healthcheck=60,
+        )
+        if asked.workers > 1:
+            Multiprocess(config, sockets=[bound]).run()
+        else:
+            uvicorn.Server(config).run(sockets=[bound])
+
+
+def application(journey: str, asked: Asked, found: Settings, counts: Path | None) -> Any:
+    """The application of one worker, which may be a process of its own."""
     from features.profile import read_profile
-    from serving import registry
+    from serving import logs, registry
     from serving.app import create_app
     from serving.state import Settings as ServerSettings
+    from serving.steering import Helm
 
-    if not is_loopback(host):
-        _refuse_without_keys(host)
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if probe.connect_ex((host, port)) == 0:
-            raise InputError("--port", f"{port} is taken by another server", "a free port", f"--port {port + 1}")
-    found = current()
-    found.home.mkdir(parents=True, exist_ok=True)
+    use(found)
+    logs.install("json" if asked.log_format == "json" else "text")
+    definition, base = opened.journey(journey)
     profile = read_profile(definition, base, erased=opened.erased(definition))
-    load = partial(registry.load, definition.journey, found.tracking_uri, found.models, profile, own=definition.own)
+    name, uri = definition.journey, found.tracking_uri
     told = ServerSettings(
-        definition.journey,
+        name,
         found.store_url,
         campaign=definition.campaign,
-        log_vectors=log_vectors,
+        log_vectors=asked.log_vectors,
         definition=definition,
-        loopback=is_loopback(host),
-        rate=rate,
+        loopback=is_loopback(asked.host),
+        rate=asked.rate,
+        score=(sys.executable, "-m", "journeycast", "score", journey),
+        rescore_seconds=_seconds(asked.rescore),
+        outbound=_rules(asked),
+        metrics=counts,
     )
-    server = create_app(
+    return create_app(
         told,
-        load_scorer=load,
-        list_models=partial(registry.models, definition.journey, found.tracking_uri),
-        read_file=partial(registry.file_of, definition.journey, found.tracking_uri),
+        load_scorer=partial(registry.load, name, uri, found.models, profile, own=definition.own),
+        list_models=partial(registry.models, name, uri),
+        read_file=partial(registry.file_of, name, uri),
+        champions=partial(registry.champions, name, uri),
+        helm=Helm(partial(_promoted, journey), partial(_rolled_back, journey)),
     )
-    for route in (f"/v1/customers/{example}" if example else "/v1/customers/ID", "/v1/at-risk", "/docs"):
-        print(f"  http://{host}:{port}{route}")
-    uvicorn.run(server, host=host, port=port, log_level="warning")
 
 
 def is_loopback(host: str) -> bool:
@@ -101,3 +158,51 @@ def _refuse_without_keys(host: str) -> None:
         if not Keys(store).required:
             do = "make a key first: journeycast keys create NAME --scope read"
             raise InputError("--host", f"{host}, but there are no keys", "127.0.0.1, localhost or ::1", do)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """The socket that requests come in at, open before anything slow begins."""
+    if not is_loopback(host):
+        _refuse_without_keys(host)
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise InputError("--port", f"{port} is taken by another server", "a free port", f"--port {port + 1}") from None
+    bound.set_inheritable(True)
+    return bound
+
+
+def _seconds(rescore: str | None) -> float | None:
+    from features.journey import read_duration
+
+    try:
+        return None if rescore is None else read_duration(rescore).total_seconds()
+    except ValueError as error:
+        raise InputError("--rescore", repr(rescore), "a duration such as 24h", str(error)) from None
+
+
+def _rules(asked: Asked) -> Any:
+    from serving.outbound import Rules
+
+    return Rules(asked.webhook_networks, asked.webhook_http).checked()
+
+
+def _promoted(name: str, task: str, version: int) -> str:
+    """Promote a version if its grade and lead allow it, and say so."""
+    from training.cpus import usable_cpus
+    from training.promote import promote
+
+    definition, _ = opened.journey(name)
+    read = partial(opened.log, name)
+    done = promote(opened.tracking(), definition.journey, read, task, version, False, usable_cpus())
+    return f"{done.name} version {done.version or '-'} {'promoted' if done.promoted else 'not promoted'}: {done.words}"
+
+
+def _rolled_back(name: str, task: str) -> str:
+    """Make the champion before champion again, and say so."""
+    definition, _ = opened.journey(name)
+    version = opened.tracking().rollback(definition.journey, task)
+    return f"{definition.journey}.{task}: version {version} is champion again"

@@ -13,7 +13,8 @@ class Settings:
     """Everything the environment decides, read once.
 
     `run_id` is the MLflow run that `mlflow run` began, `spark_remote` the address of a Spark server (null: none),
-    `find_java` lets Spark find a Java before it starts.
+    `find_java` lets Spark find a Java before it starts. Changes of risk band are kept for `keep_changes_days`;
+    `before_serving` readies the environment of a server, whose workers leave counts in a folder (null: one worker).
     """
 
     home: Path
@@ -22,6 +23,8 @@ class Settings:
     run_id: str | None
     spark_remote: str | None
     find_java: Callable[[], None]
+    keep_changes_days: float
+    before_serving: Callable[[Path | None], None]
 
     @property
     def artifacts(self) -> Path:

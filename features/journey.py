@@ -39,6 +39,18 @@ def _duration(text: Any) -> Any:
         raise ValueError(f"{text!r} is longer than any log; accepted: at most some years, such as 730d") from None
 
 
+def read_duration(text: str) -> timedelta:
+    """`28d`, `24h`: a length of time as a journey file writes it.
+
+    Raises
+    ------
+    ValueError
+        Where it is none.
+    """
+    found: timedelta = _duration(text)
+    return found
+
+
 def duration_text(length: timedelta) -> str:
     """`28d`, `30m`: the form a journey file uses."""
     seconds = int(length.total_seconds())
@@ -306,11 +318,21 @@ class Cutoffs(_Model):
     held_out: int = Field(default=1, ge=1)
 
 
+Risk = Literal["low", "medium", "high"]
+_BANDS: tuple[Risk, ...] = ("low", "medium", "high")
+
+
 class RiskBands(_Model):
-    """Lower bounds of the churn probability for the bands medium and high; below is low."""
+    """Lower bounds of the churn probability for the bands medium and high; below is low.
+
+    A customer who has a band leaves it only when the probability passes the bound by `margin`: a share of
+    the bound's distance from 0 or 1, whichever is nearer. 0.1 lets a bound of 0.4 be passed at 0.44
+    upwards and 0.36 downwards, so that someone on the edge does not change with every run.
+    """
 
     medium: float = Field(default=0.2, gt=0, lt=1)
     high: float = Field(default=0.5, gt=0, lt=1)
+    margin: float = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -318,9 +340,16 @@ class RiskBands(_Model):
             raise ValueError("medium must be below high")
         return self
 
-    def band(self, probability: float) -> Literal["low", "medium", "high"]:
-        """The band a probability falls in."""
-        return "high" if probability >= self.high else "medium" if probability >= self.medium else "low"
+    def band(self, probability: float, before: Risk | None = None) -> Risk:
+        """The band of a probability, for a customer whose band was `before` (null: had none)."""
+        if before is None:
+            return _BANDS[self._passed(probability, 0.0)]
+        held = min(_BANDS.index(before), self._passed(probability, -self.margin))
+        return _BANDS[max(held, self._passed(probability, self.margin))]
+
+    def _passed(self, probability: float, margin: float) -> int:
+        """How many bounds, moved up by this margin, a probability reaches."""
+        return sum(probability >= bound + margin * min(bound, 1 - bound) for bound in (self.medium, self.high))
 
 
 class Abandoned(_Model):
@@ -358,6 +387,7 @@ class Journey(_Model):
     `response_within` of a contact counts as its response. `features` names the
     business's own module of features: a path from the journey's folder, or a dotted name. The event type
     `contacted` is the business's own: it counts as one of `business` without being named.
+    `acquisition` is what one event of a type costs where it serves to win customers, such as an ad seen.
     """
 
     journey: JourneyName
@@ -388,6 +418,7 @@ class Journey(_Model):
     cutoffs: Cutoffs = Cutoffs()
     risk_bands: RiskBands = RiskBands()
     campaign: Campaign = Campaign()
+    acquisition: dict[Name, Annotated[float, Field(ge=0)]] = {}
     _own: Own | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
@@ -447,6 +478,7 @@ class Journey(_Model):
             "friction": set(self.friction),
             "abandoned": {self.abandoned.started, self.abandoned.finished} if self.abandoned else set(),
             "coupons": set(self.coupons),
+            "acquisition": set(self.acquisition),
             "conversion": {self.conversion} if self.conversion else set(),
         }
         if isinstance(self.stages, dict):

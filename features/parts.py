@@ -121,6 +121,12 @@ def customers(paths: Iterable[Path], cutoff: int) -> int:
     )
 
 
+def first_time(paths: Iterable[Path]) -> int | None:
+    """The time of the first event of all parts; null: there is none."""
+    found = [pl.scan_parquet(path).select(pl.col(TIME).min()).collect().item() for path in paths if path.exists()]
+    return min((int(time) for time in found if time is not None), default=None)
+
+
 def _batches(journey: Journey, base: Path, threads: int | None, extra: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
     end = None if journey.observed_until is None else to_microseconds(journey.observed_until)
     for number, source in enumerate(journey.events):

@@ -15,9 +15,10 @@ from serving.keys import Key, Keys
 from serving.problems import of_input, of_status, respond
 from serving.rates import Rates
 
-OPEN = ("/", "/healthz", "/readyz", "/openapi.json", "/docs")  # and everything below /docs/static
 _READS = ("GET", "HEAD", "OPTIONS")
+_GUARDED = ("/v1/",)
 _ADMIN = ("/v1/webhooks",)
+_ADMIN_CHANGES = ("/v1/runs",)  # whoever reads may read those too
 
 
 class Door(NamedTuple):
@@ -31,19 +32,20 @@ class Door(NamedTuple):
 
 
 def is_open(path: str) -> bool:
-    """Whether anyone may ask for this path."""
-    return path in OPEN or path.startswith("/docs/static/")
+    """Whether a request needs no key here: pages ask for a session themselves, the rest tells nothing of anyone."""
+    return not path.startswith(_GUARDED)
 
 
 def needed(method: str, path: str) -> str:
     """The scope that a request needs.
 
     `read`: everything that changes nothing, predictions from a request's own events among it. `ingest`: events,
-    contacts, the worklist and campaigns. `admin`: erasing, and whatever decides who is told what.
+    contacts, the worklist and campaigns. `admin`: erasing, scoring runs, and whatever decides who is told what.
     """
-    if method == "DELETE" or path.startswith(_ADMIN):
+    changes = method not in _READS
+    if method == "DELETE" or path.startswith(_ADMIN) or (changes and path.startswith(_ADMIN_CHANGES)):
         return "admin"
-    return "read" if method in _READS or path == "/v1/predictions" else "ingest"
+    return "ingest" if changes and path != "/v1/predictions" else "read"
 
 
 class Access:

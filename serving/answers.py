@@ -86,7 +86,8 @@ class Answer(_Part):
     """Everything known of one customer at one cutoff.
 
     `at_stake` is the value if they stay minus the value if they churn, `expected_loss` the churn
-    probability times that; null where churn or CLTV has no answer.
+    probability times that; null where churn or CLTV has no answer. `last_activity` is when the
+    customer last did anything; null: never, or the run was made before answers said so.
     """
 
     customer_id: str
@@ -94,6 +95,7 @@ class Answer(_Part):
     cutoff: str
     scored_at: str
     stage: Stage | None
+    last_activity: str | None = None
     churn: ChurnAnswer | None = None
     next_stage: NextStageAnswer | None = None
     cltv: CltvAnswer | None = None

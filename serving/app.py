@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -12,21 +14,42 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp
 
-from features.errors import InputError
 from serving import problems
 from serving.access import Access, Door, is_open, needed
 from serving.arrivals import Event
+from serving.background import Background, Work
 from serving.bodies import BodyLimit
+from serving.deliverer import Deliverer
 from serving.headers import POLICY, SecurityHeaders, policy_of
-from serving.routes import at_risk, campaigns, catalogue, customers, events, health, models, predictions, worklist
+from serving.metrics import Metrics
+from serving.observed import Observed
+from serving.pages import site
+from serving.rescorer import Rescorer
+from serving.routes import (
+    at_risk,
+    campaigns,
+    catalogue,
+    changes,
+    customers,
+    events,
+    health,
+    journey,
+    models,
+    predictions,
+    runs,
+    webhooks,
+    worklist,
+)
 from serving.state import ReadFile, Settings, State
+from serving.steering import Helm
 
 if TYPE_CHECKING:
     from serving.scorer import Scorer
 
+_log = logging.getLogger(__name__)
 _ABOUT = (
     "Scores of customers from the history of their events: churn, next stage and CLTV, each with its reasons. "
     "Errors are problem documents (RFC 9457) with a stable `code`."
@@ -76,6 +99,8 @@ def create_app(
     load_scorer: Callable[[], Scorer],
     list_models: Callable[[], list[dict[str, Any]]],
     read_file: ReadFile = lambda task, version, name: None,
+    champions: Callable[[], dict[str, int]] = dict,
+    helm: Helm | None = None,
 ) -> FastAPI:
     """The application; nothing is opened before it starts.
 
@@ -87,6 +112,10 @@ def create_app(
         Every registered version of the journey's models.
     read_file
         A file that was logged with a version: its card, its plots; by default there are none.
+    champions
+        Task to the version that is champion now; the server loads others than its own. Empty: unknown.
+    helm
+        What promotes models and rolls them back from the pages; null: the command line alone.
     """
     app = _Application(
         title="Journeycast",
@@ -97,14 +126,22 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.journeycast = state = State(settings, load_scorer, list_models, read_file)
+    state = State(settings, load_scorer, list_models, read_file, champions)
+    app.state.journeycast, app.state.settings = state, settings
+    app.state.metrics = Metrics(state, settings.metrics)
     problems.install(app)
-    app.add_middleware(BodyLimit, limit=settings.body_limit)
+    app.add_middleware(BodyLimit, limit=settings.body_limit, larger=site.LARGER)
     door = Door(state.keys, state.rates, state.audit, settings.journey, settings.loopback)
     app.add_middleware(Access, door=door)  # around the limit: who may not ask is not read
-    for routes in (customers, events, predictions, at_risk, worklist, campaigns, catalogue, models, health):
+    app.add_middleware(Observed, metrics=app.state.metrics)  # around both: what is refused is counted too
+    app.include_router(webhooks.registering)
+    for routes in (
+        customers, events, predictions, at_risk, worklist, campaigns, changes, webhooks, runs, catalogue, models,
+        journey, health,
+    ):  # fmt: skip
         app.include_router(routes.router)
     _add_documentation(app)
+    site.install(app, state, helm, loopback=settings.loopback)
     return app
 
 
@@ -112,15 +149,36 @@ def create_app(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load the models in the background: the server answers at once, with 503 where it needs them."""
     state: State = app.state.journeycast
-    loading = asyncio.create_task(asyncio.to_thread(_load, state))
+    background = Background(_works(app.state.settings, state, app.state.metrics))
+    background.start()
     yield
-    await loading
+    await asyncio.to_thread(background.stop)
+    app.state.metrics.close(os.getpid())
     await asyncio.to_thread(state.close)
 
 
-def _load(state: State) -> None:
-    with suppress(InputError):  # told by /readyz and to whoever needs a model
-        state.scorer()
+def _works(settings: Settings, state: State, metrics: Metrics) -> list[Work]:
+    """What is done beside requests."""
+
+    def watch() -> bool:
+        try:
+            if state.renew():
+                metrics.swapped()
+        except Exception as error:
+            _log.warning("the champions of %s cannot be looked up: %s", state.journey, error)
+        return False
+
+    def ready() -> bool:
+        return state.loaded is not None
+
+    rescorer = Rescorer(state.store, state.journey, settings.score, settings.rescore_seconds, ready)
+    deliverer = Deliverer(state.store, state.journey, settings.outbound)
+    return [
+        Work("champions", watch, settings.watch_seconds),
+        Work("scoring", rescorer.step, 1.0, rescorer.close),
+        Work("webhooks", deliverer.turn, 1.0, deliverer.close),
+        Work("old deliveries", deliverer.tidy, 3600.0),
+    ]
 
 
 def _add_documentation(app: FastAPI) -> None:
@@ -140,7 +198,3 @@ def _add_documentation(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
         return page
-
-    @app.get("/", include_in_schema=False)
-    def root() -> RedirectResponse:
-        return RedirectResponse("/docs")

@@ -14,7 +14,7 @@ from features.errors import InputError
 from features.journey import Journey
 from features.records import read_columns
 from features.schema import CHANNEL, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME, VALUE
-from serving.asked import Text, Time
+from serving.asked import Id, Property, PropertyName, Text, Time
 from serving.problems import Problem, of_input, of_validation
 
 _FIRST = -62_135_596_800_000_000  # the year 1; Python's dates begin there
@@ -29,14 +29,14 @@ class EventRecord(BaseModel):
     """
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow", json_schema_extra={"example": _EXAMPLE})
-    __pydantic_extra__: dict[str, float | str | bool | None]
+    __pydantic_extra__: dict[PropertyName, Property]
 
     time: Time
     event: Text
     value: float | None = None
     channel: Text | None = None
     known_at: Time | None = None
-    event_id: Text | None = None
+    event_id: Id | None = None
 
     def record(self) -> dict[str, Any]:
         """What is said of the event."""
@@ -54,7 +54,7 @@ class Event(EventRecord):
 
     model_config = ConfigDict(json_schema_extra={"example": {"customer_id": "h1043", **_EXAMPLE}})
 
-    customer_id: Text
+    customer_id: Id
 
 
 class Arrivals(NamedTuple):
@@ -121,10 +121,10 @@ def _rows(
         row: dict[str, Any] = {name: columns[name][number] for name in names}
         row["properties"] = {name: value for name, value in properties.items() if value is not None} or None
         row[KNOWN_AT] = columns[KNOWN_AT][number] if known else None
-        row[EVENT_ID] = ids[number] or _id_of(row)
+        row[EVENT_ID] = ids[number] or id_of(row)
         yield row | {"journey": journey.journey, "received_at": received_at}
 
 
-def _id_of(row: dict[str, Any]) -> str:
+def id_of(row: dict[str, Any]) -> str:
     """An id made from what the event says: sent again, it is the same event."""
     return "auto-" + blake2b(orjson.dumps(row, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -17,6 +17,9 @@ from serving.worklist import Change
 
 _UTC = ZoneInfo("UTC")
 _MAY_BE_NULL = {"assignee", "note", "channel"}
+_LONGEST = 1_000  # characters of a text
+_LONGEST_ID = 1_024  # bytes: an index of PostgreSQL takes rows of up to 2,704
+_T = TypeVar("_T")
 _LARGEST = 1e9  # far beyond any cost, and far from what a database's arithmetic refuses
 
 
@@ -46,9 +49,33 @@ def _since(text: str) -> str:
     return text if text == PREVIOUS else str(_readable(text))
 
 
-def _without_nul(value: str) -> str:
-    if "\x00" in value:
-        raise ValueError("text without NUL")
+def storable(value: str) -> bool:
+    """Whether text is neither a NUL, which PostgreSQL does not store, nor half a character, which nobody can write."""
+    return "\x00" not in value and not any("\ud800" <= one <= "\udfff" for one in value if not one.isascii())
+
+
+def _storable(value: _T) -> _T:
+    if isinstance(value, str) and not storable(value):
+        raise ValueError("text without NUL and lone surrogates")
+    return value
+
+
+def _short(value: _T) -> _T:
+    if isinstance(value, str) and len(value) > _LONGEST:
+        raise ValueError(f"text of at most {_LONGEST:,} characters")
+    return value
+
+
+def indexed(value: str) -> str:
+    """An id that every index takes.
+
+    Raises
+    ------
+    ValueError
+        Where it is too long.
+    """
+    if len(value.encode()) > _LONGEST_ID:
+        raise ValueError(f"at most {_LONGEST_ID:,} bytes of UTF-8")
     return value
 
 
@@ -65,8 +92,11 @@ def _known_reason(code: str) -> str:
 
 
 Time = Annotated[str | float, BeforeValidator(_readable)]
-Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_without_nul)]
-Name = Annotated[str, Field(max_length=200), AfterValidator(_without_nul)]
+Text = Annotated[str, Field(min_length=1, max_length=_LONGEST), AfterValidator(_storable)]
+Id = Annotated[Text, AfterValidator(indexed)]
+PropertyName = Annotated[str, AfterValidator(_storable), AfterValidator(_short)]
+Property = Annotated[float | str | bool | None, AfterValidator(_storable), AfterValidator(_short)]
+Name = Annotated[str, Field(max_length=200), AfterValidator(_storable)]
 Segment = Annotated[Name, AfterValidator(_colon)]
 Since = Annotated[str, Field(max_length=100), AfterValidator(_since)]
 Reason = Annotated[str, AfterValidator(_known_reason)]
@@ -91,6 +121,8 @@ class AskedFilters(BaseModel):
         examples=["2024-06-01T00:00:00Z"],
     )
 
+    customer: Name | None = Field(default=None, description="What the customer's id begins with.", min_length=1)
+
     def filters(self, include: frozenset[str] = frozenset()) -> Filters:
         """As the list takes them."""
         since = self.changed_since
@@ -101,6 +133,7 @@ class AskedFilters(BaseModel):
             reason=self.reason,
             segments=read_segments(self.segment),
             status=self.status,
+            customer=self.customer,
             changed_since=None if since is None else PREVIOUS if since == PREVIOUS else instant(since),
             include=include,
         )

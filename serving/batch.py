@@ -10,15 +10,17 @@ from typing import NamedTuple
 
 import polars as pl
 
+from features.check import check, report_json
 from features.journey import Journey
 from features.labels import population
 from features.log import EventLog
 from features.schema import CUSTOMER, to_microseconds
 from serving import histories
 from serving.answers import Answer
+from serving.beside import Beside
 from serving.scorer import Scorer
 from serving.segments import Segments
-from serving.store import Store
+from serving.store import Options, Store
 from serving.vector_log import OF_A_RUN, VectorLog
 
 CUSTOMERS_AT_ONCE = 12_500  # as many as are explained at once
@@ -41,6 +43,8 @@ def score(
     store: Store,
     report: Callable[[int, int], None],
     event_id: int | None = None,
+    *,
+    asked: int | None = None,
 ) -> Scored:
     """Score everyone at the log's `observed_until` and store the run; no answer is stored on failure.
 
@@ -54,12 +58,16 @@ def score(
         Called with how many customers are done, and of how many.
     event_id
         `serving.events.newest` from before the log was read.
+    asked
+        The id of the run that was asked for; null: it gets one of its own.
     """
     customers = len(population(log.events, [journey.observed_until_microseconds]))
-    return score_parts(journey, [log.events], customers, log.profile, scorer, store, report, event_id)
+    beside = Beside(store, journey, log.profile, lambda: report_json(check(journey, log), journey, log))
+    to = _To(store, report, event_id, asked)
+    return _score(journey, [log.events], customers, log.profile, scorer, to, beside)
 
 
-def score_parts(  # noqa: PLR0913, PLR0917
+def score_parts(  # noqa: PLR0913, PLR0917 -- where it all comes from and where it goes
     journey: Journey,
     parts: Iterable[pl.DataFrame],
     customers: int,
@@ -68,17 +76,47 @@ def score_parts(  # noqa: PLR0913, PLR0917
     store: Store,
     report: Callable[[int, int], None],
     event_id: int | None = None,
+    *,
+    first: int | None = None,
+    asked: int | None = None,
 ) -> Scored:
-    """The same of a log in parts, each with some of the customers and all of their events."""
+    """The same of a log in parts, each with some of the customers and all of their events.
+
+    `first` is the time of the log's first event; null: that of its first part.
+    """
+    beside = Beside(store, journey, profile, lambda: None)
+    beside.begins(first)
+    return _score(journey, parts, customers, profile, scorer, _To(store, report, event_id, asked), beside)
+
+
+class _To(NamedTuple):
+    """Where a run goes, who is told of it, and what it is told of the log and of who asked for it."""
+
+    store: Store
+    report: Callable[[int, int], None]
+    event_id: int | None
+    asked: int | None
+
+
+def _score(
+    journey: Journey,
+    parts: Iterable[pl.DataFrame],
+    customers: int,
+    profile: pl.DataFrame | None,
+    scorer: Scorer,
+    to: _To,
+    beside: Beside,
+) -> Scored:
     cutoff = journey.observed_until_microseconds
     stamp = datetime.now(UTC).replace(microsecond=0)
-    done = _Counted(report, customers)
-    vectors = VectorLog(store, scorer, share=OF_A_RUN / max(1, customers), events=False)
-    run = _Run(scorer, stamp, vectors, done, partial(histories.write, store, journey.journey, cutoff))
+    done = _Counted(to.report, customers)
+    vectors = VectorLog(to.store, scorer, share=OF_A_RUN / max(1, customers), events=False)
+    run = _Run(scorer, stamp, vectors, done, partial(histories.write, to.store, journey.journey, cutoff), beside)
     answers = (answer for events in parts for answer in _answers(events, cutoff, run))
     segments = Segments(journey.profile.segments if journey.profile else (), profile)
-    scored_at = to_microseconds(stamp)
-    run_id = store.write_run(journey.journey, cutoff, scored_at, scorer.versions, answers, segments, event_id)
+    scored_at, versions = to_microseconds(stamp), scorer.versions
+    options = Options(journey.risk_bands, to.asked, to.event_id, beside.documents)
+    run_id = to.store.write_run(journey.journey, cutoff, scored_at, versions, answers, segments, options)
     vectors.write()
     return Scored(run_id, cutoff, done.number, scorer.versions)
 
@@ -91,9 +129,11 @@ class _Run(NamedTuple):
     vectors: VectorLog
     done: _Counted
     keep: Callable[[pl.DataFrame], None]
+    beside: Beside
 
 
 def _answers(events: pl.DataFrame, cutoff: int, run: _Run) -> Iterator[Answer]:
+    run.beside.part(events)
     customers = population(events, [cutoff])
     held = events[CUSTOMER]  # in order, as are the customers: those scored at once stand together
     for start in range(0, len(customers), CUSTOMERS_AT_ONCE):
@@ -102,7 +142,9 @@ def _answers(events: pl.DataFrame, cutoff: int, run: _Run) -> Iterator[Answer]:
         after = held.search_sorted(asked[CUSTOMER].item(-1), side="right")
         own = events.slice(first, after - first)
         run.keep(own.filter(own[CUSTOMER].is_in(asked[CUSTOMER].implode())))
-        yield from run.scorer.predict(own, asked, scored_at=run.stamp, served=run.vectors.add)
+        answers = run.scorer.predict(own, asked, scored_at=run.stamp, served=run.vectors.add)
+        run.beside.answered(answers)
+        yield from answers
         run.done.add(len(asked))
 
 

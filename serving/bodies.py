@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NoReturn
 
 from fastapi import HTTPException, Request, Response
@@ -14,19 +14,23 @@ from serving.problems import of_status, respond
 
 
 class BodyLimit:
-    """ASGI middleware: a body of more than `limit` bytes is answered with 413 and not read on."""
+    """ASGI middleware: a body of more than `limit` bytes is answered with 413 and not read on.
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self.app, self.limit = app, limit
+    `larger` names paths that take more, and how much.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, larger: Mapping[str, int] | None = None) -> None:
+        self.app, self.limit, self.larger = app, limit, larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, counting its body."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        detail = f"the body has more than {self.limit} bytes"
+        limit = self.larger.get(scope["path"], self.limit)
+        detail = f"the body has more than {limit} bytes"
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self.limit:
+        if declared.isdigit() and int(declared) > limit:
             await respond(of_status(413, detail))(scope, receive, send)
             return
         size = 0
@@ -35,7 +39,7 @@ class BodyLimit:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > self.limit:
+            if size > limit:
                 raise HTTPException(413, detail)
             return message
 

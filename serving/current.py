@@ -12,9 +12,10 @@ import polars as pl
 from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
 from features.canonical import ordered, shaped
-from features.journey import Journey
+from features.journey import Journey, Risk
 from features.schema import CUSTOMER, CUTOFF, KNOWN_AT, TIME
 from serving.answers import to_json
+from serving.bands import settled
 from serving.histories import has_history, history
 from serving.present import present
 from serving.store import LATEST, Store
@@ -122,7 +123,14 @@ class Current:
         asked = pl.DataFrame({CUSTOMER: [found.customer_id], CUTOFF: [cutoff]})
         with self._turn:
             log = ordered(shaped(rows, journey))
-            return to_json(scorer.predict(log, asked, served=vectors.add if vectors else None)[0])
+            anew = scorer.predict(log, asked, served=vectors.add if vectors else None)[0]
+        return to_json(settled(anew, _band(found.answer), journey.risk_bands))
+
+
+def _band(answer: bytes | None) -> Risk | None:
+    """The band that the stored answer tells: a customer on its edge keeps it until the next run."""
+    churn = orjson.loads(answer).get("churn") if answer is not None else None
+    return churn.get("risk") if churn else None
 
 
 def _seen(connection: Connection, journey: Journey, customer_id: str, cutoff: int) -> bool:

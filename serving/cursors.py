@@ -34,7 +34,18 @@ class Place(NamedTuple):
     place: int
 
 
-def encode(cursor: Cursor | Place) -> str:
+class Mark(NamedTuple):
+    """The last change that was read of a journey; 0: none yet."""
+
+    journey: str
+    id: int
+
+    def text(self) -> str:
+        """As URL-safe text."""
+        return encode(self)
+
+
+def encode(cursor: Cursor | Place | Mark) -> str:
     """The cursor as URL-safe text."""
     return urlsafe_b64encode(orjson.dumps([*cursor])).decode().rstrip("=")
 
@@ -77,6 +88,23 @@ def decode_place(text: str) -> Place:
     except (ValueError, TypeError):
         raise _refused(text) from None
     return Place(campaign_id, place)
+
+
+def decode_mark(text: str) -> Mark:
+    """The place in the changes that `text` stands for.
+
+    Raises
+    ------
+    InputError
+        Where the text was not made by `encode`.
+    """
+    try:
+        journey, change_id = _parts(text)
+        if not (isinstance(journey, str) and _fits(change_id, 63)):
+            raise ValueError
+    except (ValueError, TypeError):
+        raise _refused(text) from None
+    return Mark(journey, change_id)
 
 
 def _parts(text: str) -> Any:

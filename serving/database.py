@@ -16,7 +16,7 @@ from features.errors import InputError
 from serving.migrations import upgrade  # and, with it, every table
 from serving.tables import SCHEMA, metadata, schema_version
 
-_LOCK = 0x6A6F7572  # PostgreSQL: held while the tables are made, so that two servers may start at once
+_LOCK = 0x6A6F7572  # PostgreSQL's, which knows locks by numbers
 
 
 class StoreError(InputError):
@@ -37,7 +37,7 @@ def connect(url: str) -> Engine:
         if name not in ("sqlite", "postgresql") or (name == "sqlite" and found.database in (None, "", ":memory:")):
             raise ArgumentError
         if name == "postgresql":
-            return create_engine(found, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+            return create_engine(found, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 5})
         return _sqlite(found)
     except (ArgumentError, NoSuchModuleError):
         raise InputError(
@@ -56,7 +56,7 @@ def exists(url: str) -> bool:
 
 def _sqlite(url: URL) -> Engine:
     # SQLite's driver begins transactions late and by its own rules; here SQLAlchemy says when.
-    engine = create_engine(url, connect_args={"isolation_level": None})
+    engine = create_engine(url, hide_parameters=True, connect_args={"isolation_level": None})
 
     @event.listens_for(engine, "connect")
     def _settings(connection, _record) -> None:  # type: ignore[no-untyped-def]
@@ -110,8 +110,7 @@ def prepare(engine: Engine) -> None:
         if _version(connection) == SCHEMA:
             return
     with transaction(engine, writes=True) as connection:
-        if engine.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        lock(connection)
         version = _version(connection)
         if version is None:
             metadata.create_all(connection)
@@ -123,6 +122,12 @@ def prepare(engine: Engine) -> None:
                 f"version {SCHEMA}",
                 "install the version of journeycast that made them, or score into a new store",
             )
+
+
+def lock(connection: Connection) -> None:
+    """Let one writing transaction of those that ask for it proceed at a time; SQLite always does."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
 def _version(connection: Connection) -> str | None:

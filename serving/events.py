@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, NamedTuple
 
 import polars as pl
 from sqlalchemy import Connection, Select, func, select, text
@@ -57,8 +57,15 @@ def in_order(connection: Connection, journey: str) -> None:
         connection.execute(_IN_ORDER, locks)
 
 
-def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Write events whose `event_id` is new; the ids that were.
+class Added(NamedTuple):
+    """The ids of the events that were `new`, and of those that the store `refused` to take."""
+
+    new: Set[str]
+    refused: Set[str] = frozenset()
+
+
+def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Added:
+    """Write events whose `event_id` is new.
 
     Parameters
     ----------
@@ -66,15 +73,15 @@ def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[str]:
         All columns of the table but `id`, of one journey.
     """
     if not rows:
-        return set()
+        return Added(set())
     in_order(connection, rows[0]["journey"])
     if connection.dialect.name == "postgresql":
         columns = {name: [row[name] for row in rows] for name in (*_COLUMNS, "received_at")}
         told = [None if row["properties"] is None else json.dumps(row["properties"]) for row in rows]
         found = connection.execute(_UNNEST, {"journey": rows[0]["journey"], **columns, "properties": told})
-        return set(found.scalars())
+        return Added(set(found.scalars()))
     statement = insert_new(connection).returning(events.c.event_id)
-    return set(connection.execute(statement, list(rows)).scalars())
+    return Added(set(connection.execute(statement, list(rows)).scalars()))
 
 
 def add_contacts(connection: Connection, journey: str, of: Select[*tuple[Any, ...]]) -> None:
@@ -135,8 +142,13 @@ def newest(store: Store, journey: str) -> int:
 def _frame(rows: Sequence[Mapping[Any, Any]]) -> pl.DataFrame:
     given = {name: [row[name] for row in rows] for name in _COLUMNS}
     found = {name for row in rows for name in row["properties"] or ()}
-    properties = {name: [(row["properties"] or {}).get(name) for row in rows] for name in sorted(found)}
+    properties = {name: [_whole((row["properties"] or {}).get(name)) for row in rows] for name in sorted(found)}
     return pl.DataFrame(given | properties, schema_overrides=_COLUMNS, strict=False)
+
+
+def _whole(value: Any) -> Any:
+    """A property; half a character that JSON smuggled into a store becomes a question mark and breaks no log."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) and not value.isascii() else value
 
 
 def insert_new(connection: Connection) -> postgresql.Insert | sqlite.Insert:

@@ -18,6 +18,8 @@ from serving.tables import Run, scores, worklist
 
 Sort: TypeAlias = Literal["expected_loss", "profit"]
 PREVIOUS: Literal["previous"] = "previous"
+_PRECISE = 3  # signs of an id from which few customers share them
+_LAST_SIGN = "\U0010ffff"  # no id goes on with a later one
 _AFTER_A_CONTACT = ("contacted", "won", "lost")
 
 
@@ -36,6 +38,8 @@ class Filters:
     status
         What the worklist says; where this says so, snoozed customers are listed, and those contacted
         lately (contacted, won, lost).
+    customer
+        What the id begins with.
     changed_since
         The risk band is another one than at this instant (microseconds), or than in the run before
         (`previous`). A customer without a band counts as changed when they get one.
@@ -50,6 +54,7 @@ class Filters:
     segments: tuple[tuple[str, str], ...] = ()
     status: Status | None = None
     changed_since: int | Literal["previous"] | None = None
+    customer: str | None = None
     include: frozenset[str] = field(default=frozenset())
 
     def __post_init__(self) -> None:
@@ -79,6 +84,9 @@ class Filters:
             found.append(scores.c.cltv_expected >= self.minimum_cltv)
         if self.reason is not None:
             found.append(scores.c.reason_code == self.reason)
+        if self.customer is not None:
+            ids = scores.c.customer_id
+            found += [ids >= self.customer, ids <= self.customer + _LAST_SIGN]
         if self.changed_since is not None:
             before = run.scored_at - 1 if self.changed_since == PREVIOUS else self.changed_since
             found.append(scores.c.risk_since > before)
@@ -119,6 +127,11 @@ class Wanted:
     sort: Sort = "expected_loss"
     costs: Campaign = field(default_factory=Campaign)
     contactable: bool = False
+
+    @property
+    def by_id(self) -> bool:
+        """Whether so few customers can be meant that they are looked up by their ids."""
+        return len(self.filters.customer or "") >= _PRECISE
 
     def digest(self) -> str:
         """Equal for equal lists."""

@@ -6,13 +6,14 @@ so a single event costs little more than one of a hundred, and nothing is acknow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import Full, Queue
 from threading import Lock, Thread
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from features.schema import CUSTOMER, DAY, EVENT_ID, KNOWN_AT, TIME
 from serving import events, replies
@@ -23,7 +24,7 @@ from serving.present import present
 from serving.replies import Keyed
 from serving.store import Store
 
-ACCEPTED, DUPLICATE, ERASED, AHEAD = "a", "d", "e", "f"  # what becomes of an event
+ACCEPTED, DUPLICATE, ERASED, AHEAD, REFUSED = "a", "d", "e", "f", "r"  # what becomes of an event
 AT_ONCE = 5_000  # events of one transaction, about
 WAITING = 2_000  # requests; more are told to come again
 _STRAYS = DAY  # an event may be known so far ahead of all clocks; further is a mistake
@@ -123,30 +124,67 @@ class Intake:
     def _settle(self, batch: list[_Request]) -> None:
         """Write a batch and answer each request; where one breaks the batch, each is written alone."""
         try:
-            with self._store.transaction(writes=True) as connection:
-                told = _written(connection, self._journey, batch)
-        except StoreError as error:
-            told = [error] * len(batch)
+            told = self._write(batch, events.add)
         except Exception as error:  # whatever it is, whoever waits must be told
-            if len(batch) > 1:
+            if _away(error):
+                told = [error] * len(batch)
+            elif len(batch) > 1:
                 for request in batch:
                     self._settle([request])
                 return
-            told = [error]
+            else:
+                told = [self._written_singly(batch[0])]
         for request, reply in zip(batch, told, strict=True):
             if isinstance(reply, Exception):
                 request.reply.set_exception(reply)
             else:
                 request.reply.set_result(reply)
 
+    def _write(self, batch: Sequence[_Request], add: _Add) -> list[Reply | Exception]:
+        with self._store.transaction(writes=True) as connection:
+            return _written(connection, self._journey, batch, add)
 
-def _written(connection: Connection, journey: str, batch: Sequence[_Request]) -> list[Reply | Exception]:
+    def _written_singly(self, request: _Request) -> Reply | Exception:
+        """What becomes of a request that cannot be written at once: the store refuses some of its events alone."""
+        try:
+            return self._write([request], _each_alone)[0]
+        except Exception as error:
+            return error
+
+
+_Add: TypeAlias = Callable[[Connection, Sequence[dict[str, Any]]], events.Added]
+_OF_WHAT_WAS_SAID = ("22", "40", "54")  # classes of SQLSTATE: the data, a deadlock, a limit such as that of an index
+
+
+def _away(error: Exception) -> bool:
+    """Whether the store takes nothing now, whatever it is; else it may take the other requests of a batch."""
+    if not isinstance(error, StoreError):
+        return False
+    state = getattr(getattr(error.__cause__, "orig", None), "sqlstate", None)
+    return state is None or not state.startswith(_OF_WHAT_WAS_SAID)
+
+
+def _each_alone(connection: Connection, rows: Sequence[dict[str, Any]]) -> events.Added:
+    """Add events one by one; those the store does not take are `refused`."""
+    new, refused = set[str](), set[str]()
+    for row in rows:
+        try:
+            with connection.begin_nested():
+                new |= events.add(connection, [row]).new
+        except (DBAPIError, UnicodeError) as error:
+            if isinstance(error, DBAPIError) and error.connection_invalidated:
+                raise
+            refused.add(row[EVENT_ID])
+    return events.Added(new, refused)
+
+
+def _written(connection: Connection, journey: str, batch: Sequence[_Request], add: _Add) -> list[Reply | Exception]:
     """The replies of a batch, whose rows are in the store when the transaction ends."""
     events.in_order(connection, journey)
     moment = now()
     known = replies.known(connection, journey, [one.keyed for one in batch if one.keyed], moment)
     fresh = [one for one in batch if one.keyed is None or one.keyed not in known]
-    letters = iter(_outcomes(connection, journey, [one.rows for one in fresh], moment))
+    letters = iter(_outcomes(connection, journey, [one.rows for one in fresh], moment, add))
     told: list[Reply | Exception] = []
     new: list[tuple[Keyed, str]] = []
     for request in batch:
@@ -163,7 +201,7 @@ def _written(connection: Connection, journey: str, batch: Sequence[_Request]) ->
 
 
 def _outcomes(
-    connection: Connection, journey: str, requests: Sequence[Sequence[dict[str, Any]]], moment: int
+    connection: Connection, journey: str, requests: Sequence[Sequence[dict[str, Any]]], moment: int, add: _Add
 ) -> list[str]:
     """Write what can be; a letter for each event of each request."""
     rows = [row for request in requests for row in request]
@@ -182,12 +220,16 @@ def _outcomes(
             seen.add(row[EVENT_ID])
             letters.append(ACCEPTED)
             wanted.append({**row, KNOWN_AT: known_at})
-    new = events.add(connection, wanted)
-    told = iter(
-        DUPLICATE if letter == ACCEPTED and row[EVENT_ID] not in new else letter
-        for letter, row in zip(letters, rows, strict=True)
-    )
+    added = add(connection, wanted)
+    told = iter(_settled(letter, row[EVENT_ID], added) for letter, row in zip(letters, rows, strict=True))
     return ["".join(next(told) for _ in request) for request in requests]
+
+
+def _settled(letter: str, event_id: str, added: events.Added) -> str:
+    """What became of an event once the store has said what it took."""
+    if letter in (ACCEPTED, DUPLICATE) and event_id in added.refused:
+        return REFUSED
+    return DUPLICATE if letter == ACCEPTED and event_id not in added.new else letter
 
 
 def _known_at(row: dict[str, Any], here: int | None) -> int:

@@ -21,8 +21,8 @@ def kept_out(connection: Connection, journey: str) -> Erased | None:
 
     In a transaction that writes, nobody is erased between this look and its end.
     """
-    if connection.dialect.name == "postgresql" and connection.get_execution_options().get("writes"):
-        connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": WRITERS})
+    if connection.get_execution_options().get("writes"):
+        beside_others(connection)
     kept = select(erasures.c.hash).where(erasures.c.journey == journey, erasures.c.allowed_at.is_(None))
     hashes = frozenset(bytes(one) for one in connection.execute(kept).scalars())
     return Erased(secret(connection), hashes) if hashes else None
@@ -38,6 +38,12 @@ def erased_error(place: str) -> ErasedError:
     """The error of whoever tells something new of a customer who was erased; it does not repeat the id."""
     do = "where the customer agrees: journeycast erase JOURNEY CUSTOMER --allow"
     return ErasedError(place, "the customer was erased", "others, or a customer who was allowed again", do)
+
+
+def beside_others(connection: Connection) -> None:
+    """Let nobody be erased before the end of this transaction; ask first of all, or two may wait for each other."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": WRITERS})
 
 
 def alone(connection: Connection) -> None:

@@ -120,6 +120,17 @@ class Keys:
         key, digest = found
         return key if hmac.compare_digest(digest, _digest(secret)) and key.valid(now()) else None
 
+    def of_id(self, key_id: str) -> Key | None:
+        """The key of an id; null: there is none, or it is revoked or expired.
+
+        Raises
+        ------
+        StoreError
+            Where the keys cannot be read.
+        """
+        found = self._all().get(key_id)
+        return found[0] if found is not None and found[0].valid(now()) else None
+
     def _all(self) -> dict[str, tuple[Key, bytes]]:
         if self.fresh():
             return self._kept

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import polars as pl
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, select
 
 from features.errors import InputError
 from features.journey import Campaign
@@ -64,6 +64,12 @@ def page(connection: Connection, run: Run, wanted: Wanted, limit: int, begun: Cu
     return Page(items, cursors.encode(end) if end else None, run, wanted.costs)
 
 
+def counted(connection: Connection, run: Run, wanted: Wanted, moment: Moment, most: int) -> int:
+    """How many are on the list, counted no further than to `most`."""
+    found = _by_index(select(scores.c.customer_id).where(*_conditions(run, wanted, moment)), wanted).limit(most)
+    return int(connection.execute(select(func.count()).select_from(found.subquery())).scalar_one())
+
+
 def ranked(connection: Connection, run: Run, wanted: Wanted, moment: Moment) -> pl.DataFrame:
     """Everyone on the list in order: `customer_id`, `rank`, `churn_probability`, `at_stake` (null: unknown)."""
     columns = (scores.c.customer_id, ranking.rank(wanted).label("rank"), scores.c.churn_probability, scores.c.at_stake)
@@ -101,7 +107,7 @@ def _chosen(connection: Connection, run: Run, wanted: Wanted, limit: int, begun:
     found = _by_index(select(scores.c.customer_id).where(*_conditions(run, wanted, moment)), wanted)
     if begun is not None:
         found = found.where(ranking.behind(key, begun))
-    if wanted.sort == "profit":
+    if wanted.sort == "profit" and not wanted.by_id:
         if begun is not None and begun.rank > UNKNOWN:
             found = found.where(ranking.at_most(begun.rank, wanted.costs))
         # Those next in the order of the expected loss are a page too: none of the best earns less than its last.
@@ -118,7 +124,9 @@ def _conditions(run: Run, wanted: Wanted, moment: Moment) -> list[ColumnElement[
         raise InputError(
             "sort", "profit, but this run knows nobody's value", "expected_loss", "train and promote the task cltv"
         )
-    listed = [scores.c.run_id == run.id, scores.c.rank_value.is_not(None)]
+    # The sum keeps SQLite from the index of all ranks where a stretch of ids is so much shorter.
+    ranked = scores.c.rank_value + 0.0 if wanted.by_id else scores.c.rank_value
+    listed = [scores.c.run_id == run.id, ranked.is_not(None)]
     work = wanted.filters.of_worklist(run.journey, moment, contactable=wanted.contactable)
     return [*listed, *wanted.filters.of_scores(run), *work]
 
@@ -126,7 +134,7 @@ def _conditions(run: Run, wanted: Wanted, moment: Moment) -> list[ColumnElement[
 def _by_index(found: Rows, wanted: Wanted) -> Rows:
     """SQLite keeps no statistics of the tables and would sort where an index has the order."""
     filters = wanted.filters
-    if filters.status not in (None, "open"):
+    if filters.status not in (None, "open") or wanted.by_id:
         return found  # few customers: they are looked up one by one
     covered = filters.reason is None and filters.changed_since is None
     index = scores_of_stage if filters.risk and filters.stage is not None and covered else scores_ranked

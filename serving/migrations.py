@@ -44,6 +44,13 @@ def _events_over_http(connection: Connection) -> None:
     tables.events_known.create(connection, checkfirst=True)
 
 
+def _changes_out(connection: Connection) -> None:
+    """Changes, webhooks and their deliveries, leases; runs that were asked for."""
+    for column in (runs.c.asked_at, runs.c.finished_at, runs.c.failed):
+        _add(connection, column)
+    metadata.create_all(connection)
+
+
 def _add(connection: Connection, column: Column[Any]) -> None:
     """Add a column, unless an earlier step made the whole table with it."""
     if column.name in {found["name"] for found in inspect(connection).get_columns(column.table.name)}:
@@ -52,7 +59,14 @@ def _add(connection: Connection, column: Column[Any]) -> None:
     connection.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {kind}"))
 
 
+def _what_runs_tell(connection: Connection) -> None:
+    """Journeys, reports on the data and realised outcomes beside the scores."""
+    metadata.create_all(connection, tables=[tables.run_documents])
+
+
 _STEPS: dict[str, tuple[str, Callable[[Connection], None]]] = {
     "0001": ("0002", _lists_that_pay),
     "0002": ("0003", _events_over_http),
+    "0003": ("0004", _changes_out),
+    "0004": ("0005", _what_runs_tell),
 }

@@ -20,8 +20,13 @@ from features.errors import (
     UnknownCustomerError,
 )
 from serving.campaigns import UnknownCampaignError
+from serving.changes import ChangesGoneError
 from serving.database import StoreError
+from serving.journeys import NoJourneyError
+from serving.outbound import RefusedAddressError
+from serving.runs import UnknownRunError
 from serving.store import NoScoresError, RunGoneError
+from serving.webhooks import UnknownWebhookError
 
 MEDIA_TYPE = "application/problem+json"
 _SHOWN = 200  # characters of what was given that are told back
@@ -34,6 +39,14 @@ class NotReadyError(InputError):
 
 class UnknownModelError(InputError):
     """There is no such version of a model, or nothing of that name was logged with it."""
+
+
+class NotScoringError(InputError):
+    """A server that was started without the means to score."""
+
+
+class RunNotCompleteError(InputError):
+    """The run has no scores yet, or never will have."""
 
 
 class Fault(BaseModel):
@@ -61,12 +74,19 @@ class Problem(BaseModel):
 _KINDS: dict[type[InputError], tuple[int, str, str]] = {
     UnknownCustomerError: (404, "unknown_customer", "No score of this customer"),
     UnknownCampaignError: (404, "unknown_campaign", "No campaign of this id"),
+    UnknownRunError: (404, "unknown_run", "No run of this id"),
+    UnknownWebhookError: (404, "unknown_webhook", "No webhook or delivery of this id"),
     UnknownModelError: (404, "unknown_model", "No such file of a model"),
     SuppressedError: (409, "suppressed", "The customer must not be contacted"),
+    RunNotCompleteError: (409, "run_not_complete", "The run is not complete"),
+    ChangesGoneError: (410, "changes_gone", "Changes are no longer stored"),
     ErasedError: (409, "erased", "The customer was erased"),
     RunGoneError: (410, "run_gone", "The list is no longer stored"),
     NoModelError: (503, "no_model", "No model serves this journey yet"),
+    NoJourneyError: (404, "no_journey", "The newest run kept no journey"),
     NoScoresError: (503, "no_scores", "No scores are stored yet"),
+    NotScoringError: (503, "not_scoring", "This server does not score"),
+    RefusedAddressError: (422, "refused_address", "Messages must not go there"),
     NotReadyError: (503, "models_unavailable", "The models cannot be loaded"),
     StoreError: (503, "store_unavailable", "The score store cannot be used"),
     KeyReusedError: (422, "key_reused", "The idempotency key belongs to another request"),
@@ -171,7 +191,8 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """`responses` of a route for OpenAPI: problem documents under these statuses."""
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     titles = {status: title for status, _, title in _KINDS.values()} | {s: t for s, (_, t, _) in _STATUSES.items()}
-    titles |= {404: "Nothing of this id", 503: "No model, no scores or no store yet"}
+    titles |= {404: "Nothing of this id", 409: "Not now", 410: "No longer stored", 422: "The request cannot be used"}
+    titles |= {503: "No model, no scores or no store yet"}
     return {status: {"description": titles[status], "content": {MEDIA_TYPE: schema}} for status in statuses}
 
 

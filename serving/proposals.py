@@ -18,7 +18,7 @@ from serving.filters import Filters, Wanted
 from serving.kept_out import barred
 from serving.listing import ranked
 from serving.marks import hold_out
-from serving.planning import Cut, Drawn, plan
+from serving.planning import Cut, Drawn, Plan, plan
 from serving.store import Store, run_of
 from serving.suppression import Moment
 from serving.tables import Run, campaigns, members
@@ -56,6 +56,19 @@ def affordable(store: Store, journey: str, wanted: Wanted, budget: float, now: i
     probability = found["churn_probability"].to_numpy()
     expense = contact_expense(probability, wanted.costs)
     return affordable_length(expense, np.zeros(len(expense), dtype=np.bool_), budget)
+
+
+def draft(store: Store, journey: str, proposal: Proposal, now: int) -> tuple[Run, Plan]:
+    """What `create` would make of a proposal, and of which run; nothing is stored.
+
+    Raises
+    ------
+    NoScoresError, InputError
+        As `create` does.
+    """
+    seed = randbits(53) if proposal.seed is None else proposal.seed
+    run, _, drawn = _draw(store, journey, proposal, seed, now)
+    return run, drawn.plan
 
 
 def create(store: Store, journey: str, proposal: Proposal, now: int) -> Stored:

@@ -31,7 +31,7 @@ def profit(costs: Campaign) -> ColumnElement[float | None]:
 def rank(wanted: Wanted) -> ColumnElement[Any]:
     """What the list is ordered by; `UNKNOWN` where it is not known."""
     if wanted.sort == "expected_loss":
-        return scores.c.rank_value
+        return scores.c.rank_value + 0.0 if wanted.by_id else scores.c.rank_value
     return func.coalesce(profit(wanted.costs), UNKNOWN)
 
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, TypeAlias
 
 import polars as pl
 
 from features.errors import InputError, NoModelError
 from features.labels import TASKS
 from features.own import Own
+from serving.remembered import Remembered
 from serving.scorer import Scorer, Served
 from training.model import Model
 
 CHAMPION = "champion"
+_Found: TypeAlias = dict[str, tuple[int, str]]  # task -> version and digest of the champion
+_PATIENCE = 10.0  # seconds for the registry to answer, where the champions known last are at hand
+_log = logging.getLogger(__name__)
 
 
 def load(
@@ -28,18 +36,22 @@ def load(
     """The scorer of a journey's champions; `own` is the module of features its definition names, if any.
 
     Models are read from files checked against their registered digest, and kept in `cache` by that
-    digest.
+    digest. Where the registry is away, the champions that were loaded last are loaded again from there.
 
     Raises
     ------
     NoModelError
         Where no task of the journey has a champion.
     """
-    found = {}
-    for task in TASKS:
-        version = _champion(journey, task, tracking_uri)
-        if version is not None:
-            found[task] = Served(_model(version, tracking_uri, cache), int(version.version))
+    remembered = Remembered(cache, journey)
+    kept = remembered.read()
+    try:
+        found = _within(_PATIENCE if kept else None, lambda: _fetched(journey, tracking_uri, cache))
+    except Exception as problem:
+        if not kept:
+            raise
+        _log.warning("the model registry cannot be read, the champions known last are loaded: %s", problem)
+        found = kept
     if not found:
         raise NoModelError(
             f"journey {journey!r}",
@@ -47,7 +59,26 @@ def load(
             f"at least one of {', '.join(f'{journey}.{task}' for task in TASKS)} with the alias champion",
             f"run `journeycast train {journey}` and `journeycast promote {journey} all`",
         )
-    return Scorer(found, profile, threads, own)
+    scorer = Scorer(
+        {task: Served(Model.load(cache / digest, digest), number) for task, (number, digest) in found.items()},
+        profile,
+        threads,
+        own,
+    )
+    remembered.write(found)
+    return scorer
+
+
+def champions(journey: str, tracking_uri: str) -> dict[str, int]:
+    """Task to the version that is champion now.
+
+    Raises
+    ------
+    InputError
+        Where the registry cannot be read.
+    """
+    found = ((task, _champion(journey, task, tracking_uri)) for task in TASKS)
+    return {task: int(version.version) for task, version in found if version is not None}
 
 
 def models(journey: str, tracking_uri: str) -> list[dict[str, Any]]:
@@ -137,13 +168,33 @@ def _champion(journey: str, task: str, tracking_uri: str) -> Any | None:
         ) from problem
 
 
-def _model(version: Any, tracking_uri: str, cache: Path) -> Model:
-    """The version's model, from the cache or fetched into it."""
-    digest = version.tags["digest"]
-    kept = cache / digest
-    if not kept.exists():
-        _fetch(version, tracking_uri, kept)
-    return Model.load(kept, digest)
+def _within(seconds: float | None, look: Callable[[], _Found]) -> _Found:
+    """What `look` finds; `TimeoutError` where it takes longer. MLflow tries for minutes to reach a database."""
+    if seconds is None:
+        return look()
+    told: Future[_Found] = Future()
+
+    def run() -> None:
+        try:
+            told.set_result(look())
+        except BaseException as problem:
+            told.set_exception(problem)
+
+    Thread(target=run, name="registry", daemon=True).start()
+    return told.result(seconds)
+
+
+def _fetched(journey: str, tracking_uri: str, cache: Path) -> _Found:
+    """Task to the champion's version and digest, under which the cache has its files then."""
+    found = {}
+    for task in TASKS:
+        version = _champion(journey, task, tracking_uri)
+        if version is not None:
+            digest = str(version.tags["digest"])
+            if not (cache / digest).exists():
+                _fetch(version, tracking_uri, cache / digest)
+            found[task] = int(version.version), digest
+    return found
 
 
 def _fetch(version: Any, tracking_uri: str, kept: Path) -> None:

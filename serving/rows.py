@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, cast
 
-from sqlalchemy import Connection, insert, select
+from isal import isal_zlib
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
 from features.errors import InputError
 from features.instants import microseconds
+from features.journey import Risk, RiskBands
 from serving.answers import Answer, to_json
+from serving.bands import Band, moved, settled
+from serving.bulk import put
 from serving.kept_out import barred
 from serving.segments import Segments
 from serving.tables import UNKNOWN, Run, scores, stored_answers
 
+Rows: TypeAlias = list[dict[str, Any]]
+
 CHUNK = 2_000  # fits the number of parameters that SQLite takes at once
+
+
+class Held(NamedTuple):
+    """What a run's answers are held against: the customers' segments, and the bands (null: as each answer says)."""
+
+    segments: Segments
+    bands: RiskBands | None = None
 
 
 class Written(NamedTuple):
@@ -30,14 +42,6 @@ class Written(NamedTuple):
     horizon: int | None
 
 
-class _Band(NamedTuple):
-    """A risk band, the one before it, and since when it is so."""
-
-    risk: str | None
-    before: str | None
-    since: int | None
-
-
 def write(
     transaction: Callable[..., AbstractContextManager[Connection]],
     journey: str,
@@ -45,7 +49,7 @@ def write(
     scored_at: int,
     answers: Iterable[Answer],
     before: Run | None,
-    segments: Segments,
+    held: Held,
 ) -> Written:
     """Write all answers; risk bands are compared with those of the run `before` (null: this is the first).
 
@@ -58,58 +62,71 @@ def write(
     """
     found, customers, currency, horizon = iter(answers), 0, None, None
     while chunk := list(islice(found, CHUNK)):
+        with transaction() as connection:
+            known = _known(connection, before, [answer.customer_id for answer in chunk])
+        # Rows are made between two transactions: on SQLite, others may write meanwhile.
+        made = _made(run_id, scored_at, chunk, known, held)
         with transaction(writes=True) as connection:
             gone = barred(connection, journey, (answer.customer_id for answer in chunk))
-            chunk = [answer for answer in chunk if answer.customer_id not in gone] if gone else chunk
-            ids = [answer.customer_id for answer in chunk]
-            bands = _bands(connection, before, ids) if before else {}
-            rows = [
-                _score(run_id, each, _moved(bands.get(each.customer_id), _risk(each), scored_at, bool(before)), held)
-                for each, held in zip(chunk, segments.of(ids), strict=True)
-            ]
-            _insert(connection, run_id, chunk, rows)
-        customers += len(chunk)
+            made = _without(made, gone)
+            _insert(connection, made)
+        customers += len(made[0])
         currency = currency or next((answer.cltv.currency for answer in chunk if answer.cltv), None)
         days = next((answer.churn.horizon_days for answer in chunk if answer.churn), None)
         horizon = horizon or (microseconds(timedelta(days=days)) if days else None)
     return Written(customers, currency, horizon)
 
 
-def _insert(connection: Connection, run_id: int, chunk: list[Answer], rows: list[dict[str, Any]]) -> None:
+def _made(
+    run_id: int, scored_at: int, chunk: list[Answer], known: Mapping[str, Band] | None, held: Held
+) -> tuple[Rows, Rows]:
+    """The rows of scores and those of answers."""
+    rows, packed = [], []
+    segments = held.segments.of([answer.customer_id for answer in chunk])
+    for answer, own in zip(chunk, segments, strict=True):
+        before = known.get(answer.customer_id) if known else None
+        told = answer if held.bands is None else settled(answer, before.risk if before else None, held.bands)
+        band = moved(before, told.churn.risk if told.churn else None, scored_at, compared=known is not None)
+        rows.append(_score(run_id, told, band, own))
+        packed.append(
+            {"run_id": run_id, "customer_id": told.customer_id, "answer": isal_zlib.compress(to_json(told), 1)}
+        )
+    return rows, packed
+
+
+def _without(made: tuple[Rows, Rows], gone: set[str]) -> tuple[Rows, Rows]:
+    """The rows of everyone but those."""
+    if not gone:
+        return made
+    rows, packed = ([row for row in part if row["customer_id"] not in gone] for part in made)
+    return rows, packed
+
+
+def _insert(connection: Connection, made: tuple[Rows, Rows]) -> None:
+    rows, packed = made
     if not rows:
         return
     try:
-        connection.execute(insert(scores), rows)
+        put(connection, scores, rows)
     except IntegrityError as error:
         raise InputError(
             "score", "two answers of one customer", "one answer per customer", "score each customer once"
         ) from error
-    connection.execute(
-        insert(stored_answers),
-        [{"run_id": run_id, "customer_id": a.customer_id, "answer": zlib.compress(to_json(a), 1)} for a in chunk],
-    )
+    put(connection, stored_answers, packed)
 
 
-def _bands(connection: Connection, before: Run, ids: list[str]) -> Mapping[str, _Band]:
+def _known(connection: Connection, before: Run | None, ids: list[str]) -> Mapping[str, Band] | None:
+    """The bands of these customers in the run before; null: there is none."""
+    if before is None:
+        return None
     columns = (scores.c.customer_id, scores.c.risk, scores.c.risk_before, scores.c.risk_since)
     rows = connection.execute(select(*columns).where(scores.c.run_id == before.id, scores.c.customer_id.in_(ids)))
-    return {customer_id: _Band(risk, earlier, since) for customer_id, risk, earlier, since in rows}
+    return {
+        customer_id: Band(cast(Risk, risk), cast(Risk, earlier), since) for customer_id, risk, earlier, since in rows
+    }
 
 
-def _moved(known: _Band | None, risk: str | None, scored_at: int, compared: bool) -> _Band:
-    """The band now: one that stays keeps its date; before the first run, nothing is known."""
-    if not compared:
-        return _Band(risk, None, None)
-    if known is not None and known.risk == risk:
-        return known
-    return _Band(risk, known.risk if known else None, scored_at)
-
-
-def _risk(answer: Answer) -> str | None:
-    return answer.churn.risk if answer.churn else None
-
-
-def _score(run_id: int, answer: Answer, band: _Band, segments: dict[str, str] | None) -> dict[str, Any]:
+def _score(run_id: int, answer: Answer, band: Band, segments: dict[str, str] | None) -> dict[str, Any]:
     churn, cltv = answer.churn, answer.cltv
     probability = churn.probability if churn else None
     raising = [reason for reason in churn.reasons if reason.effect > 0] if churn else []

@@ -29,7 +29,7 @@ from features.schema import CONTACTED, CUSTOMER, CUTOFF, EVENT, to_text
 from serving.answers import Answer, TaskAnswer
 from serving.effects import effects
 from serving.reasons import Teller
-from serving.shapes import Columns, Shape, numbers_of, stage_of
+from serving.shapes import Columns, Shape, last_activity, numbers_of, stage_of
 from training.encoding import Encodings
 from training.model import Model
 from training.money import at_stake, expected_loss
@@ -194,7 +194,7 @@ class Scorer:
         warnings = self._warnings(chosen, cutoffs)
         if served is not None:
             served(chosen, vectors)
-        columns = [name for name in (*KEYS, "stage", "since") if name in vectors.columns]
+        columns = [name for name in (*KEYS, "recency_days", "stage", "since") if name in vectors.columns]
         heads = [
             dict(zip(columns, row, strict=True))
             for row in zip(*(vectors[name].to_list() for name in columns), strict=True)
@@ -206,6 +206,7 @@ class Scorer:
                 cutoff=to_text(head[CUTOFF]),
                 scored_at=stamp,
                 stage=stage_of(head),
+                last_activity=last_activity(head),
                 **cast(Any, {name: rows.answers[row] for name, rows in tasks_rows.items()}),
                 at_stake=stakes[row],
                 expected_loss=losses[row],
@@ -285,8 +286,10 @@ def _uncollected(rows: int) -> Iterator[None]:
 
 
 def _one_journey(models: Mapping[str, Served]) -> Journey:
-    # Champions of different days differ in how far the log had come, and in nothing else.
-    definitions = {name: {**served.model.about["journey"], "observed_until": None} for name, served in models.items()}
+    # Champions of different days differ in how far the log had come, and in nothing else. They are compared as
+    # read: one that was trained before a setting existed has its default.
+    logged = {name: served.model.about["journey"] for name, served in models.items()}
+    definitions = {name: Journey.model_validate({**one, "observed_until": None}) for name, one in logged.items()}
     first = next(iter(definitions.values()))
     if odd := [name for name, definition in definitions.items() if definition != first]:
         raise InputError(
@@ -295,8 +298,8 @@ def _one_journey(models: Mapping[str, Served]) -> Journey:
             "champions trained with one definition",
             "run `journeycast train` for all tasks and promote them together",
         )
-    newest = max(served.model.about["journey"]["observed_until"] for served in models.values())
-    return Journey.model_validate({**first, "observed_until": newest})
+    newest = max(one["observed_until"] for one in logged.values())
+    return Journey.model_validate({**next(iter(logged.values())), "observed_until": newest})
 
 
 def _check_definitions(models: Mapping[str, Served], features: tuple[Feature, ...]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.journey import Journey
-from features.schema import to_text
+from features.schema import CUTOFF, DAY, to_text
 from serving.answers import ChurnAnswer, CltvAnswer, NextStageAnswer, Stage, TaskAnswer
 from training.intervals import read_intervals
 
@@ -93,6 +93,12 @@ def stage_of(head: dict[str, Any]) -> Stage | None:
     if head.get("stage") is None:
         return None
     return Stage(name=head["stage"], since=None if head["since"] is None else to_text(int(head["since"])))
+
+
+def last_activity(head: dict[str, Any]) -> str | None:
+    """When the customer of a row of vectors last did anything; null: never."""
+    days = head.get("recency_days")
+    return None if days is None or isnan(days) else to_text(head[CUTOFF] - round(days * DAY))
 
 
 def numbers_of(values: Array) -> list[float | None]:

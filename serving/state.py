@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +20,7 @@ from serving.current import Current
 from serving.database import StoreError
 from serving.intake import Intake
 from serving.keys import Keys
+from serving.outbound import Rules
 from serving.problems import NotReadyError, UnknownModelError
 from serving.rates import Rates
 from serving.store import Store
@@ -40,6 +43,10 @@ class Settings:
     `log_vectors` the share of predictions whose vector is kept, `definition` the journey's definition
     (null: that of the models). `loopback` says that only this machine can reach the server, which then
     answers without a key as long as there is none; `rate` is how many requests a second a key may send.
+    `score` is the command that scores, to which `--run ID` is added (empty: this server does not score),
+    `rescore_seconds` how old the newest run may get (null: any age), `outbound` where messages to webhooks
+    may go, `watch_seconds` how often a new champion is looked for, `metrics` the folder where several workers
+    leave their counts (null: there is one).
     """
 
     journey: str
@@ -50,6 +57,11 @@ class Settings:
     definition: Journey | None = None
     loopback: bool = True
     rate: float = 100.0
+    score: tuple[str, ...] = ()
+    rescore_seconds: float | None = None
+    outbound: Rules = field(default_factory=Rules)
+    watch_seconds: float = 5.0
+    metrics: Path | None = None
 
 
 class State:
@@ -61,9 +73,11 @@ class State:
         load_scorer: Callable[[], Scorer],
         list_models: Callable[[], list[dict[str, Any]]],
         read_file: ReadFile,
+        champions: Callable[[], dict[str, int]] = dict,
     ) -> None:
         self.journey = settings.journey
         self.campaign = settings.campaign
+        self.outbound, self.scores = settings.outbound, bool(settings.score)
         self.store = Store(settings.store_url)
         self.keys = Keys(self.store)
         self.audit = Audit(self.store)
@@ -72,7 +86,7 @@ class State:
         self.turn = Lock()  # one prediction at a time: several at once only wait for the interpreter's lock
         self.current = Current(self.store, self.turn)
         self._load, self._list, self._lock = load_scorer, list_models, Lock()
-        self._read_file = read_file
+        self._read_file, self._champions = read_file, champions
         self._share = settings.log_vectors
         self._definition = settings.definition
         self._scorer: Scorer | None = None
@@ -115,6 +129,29 @@ class State:
             with self._lock:
                 scorer = self._scorer or self._loaded_now()
         return scorer
+
+    def renew(self) -> bool:
+        """Load the champions where they are not loaded, or where others were promoted since; whether they changed.
+
+        The ones before answer until the new ones are ready, and stay where those cannot be loaded.
+        """
+        held = self._scorer
+        if held is None:
+            with suppress(InputError):
+                self.scorer()
+            return self._scorer is not None
+        wanted = self._champions()
+        if not wanted or wanted == held.versions:
+            return False
+        with self._lock:
+            self._scorer = self._load()
+        _log.info("champions of %s are now %s", self.journey, self._scorer.versions)
+        return True
+
+    def refresh(self) -> None:
+        """Load the champions anew; those before answer until that is done."""
+        with self._lock:
+            self._scorer = self._load()
 
     def vector_log(self) -> VectorLog | None:
         """Where the vectors of one request go; null: nowhere."""

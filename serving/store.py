@@ -3,36 +3,58 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, exists, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, select, update
 
 from features.errors import InputError
+from features.journey import RiskBands
 from features.schema import DAY
-from serving import cursors, rows
+from serving import changes, cursors, documented, rows
 from serving.answers import Answer
 from serving.clock import now
 from serving.cursors import Cursor
-from serving.database import StoreError, connect, prepare
+from serving.database import StoreError, connect, lock, prepare
 from serving.database import transaction as begin
+from serving.documented import Document
 from serving.filters import Wanted
+from serving.kept_out import beside_others
 from serving.listing import Page, page
-from serving.rows import CHUNK
+from serving.rows import CHUNK, Held, Written
+from serving.runs import WHOLE, begin_run, undo
 from serving.segments import Segments
 from serving.tables import Run, histories, runs, stored_answers
 
 _WHOLE_LIST = Wanted()
-_WHOLE = runs.c.customers > 0  # a run that is still being written, or never was to its end, has none
-LATEST = select(runs).where(runs.c.journey == bindparam("journey"), _WHOLE).order_by(runs.c.id.desc()).limit(1)
+LATEST = select(runs).where(runs.c.journey == bindparam("journey"), WHOLE).order_by(runs.c.scored_at.desc()).limit(1)
+KEEP_CHANGES = 90 * DAY
 _ABANDONED = DAY  # a run unfinished for so long is nobody's
 _ANSWER = select(stored_answers.c.answer).where(
     stored_answers.c.run_id == LATEST.with_only_columns(runs.c.id).scalar_subquery(),
     stored_answers.c.customer_id == bindparam("customer_id"),
 )
 _ANSWERS = select(stored_answers.c.customer_id, stored_answers.c.answer).order_by(stored_answers.c.customer_id)
+
+
+class Options(NamedTuple):
+    """How a run is written.
+
+    `bands`: each customer's band is held against that of the run before; null: it is as the answers say.
+    `asked`: the id of a run that was asked for (`serving.runs.ask`); null: it gets an id of its own.
+    `event_id`: `serving.events.newest` from before the log was read; null: not known.
+    `documents` is called when all answers are written: what it gives is stored with the run.
+    """
+
+    bands: RiskBands | None = None
+    asked: int | None = None
+    event_id: int | None = None
+    documents: Callable[[], Iterable[Document]] = tuple
+
+
+_AS_TOLD = Options()
 
 
 class NoScoresError(InputError):
@@ -55,12 +77,14 @@ class Store:
         SQLAlchemy's form of a database's address.
     keep
         Runs kept per journey; older ones go when a new one is written.
+    keep_changes
+        How long changes of risk bands are kept (microseconds), whatever becomes of their runs.
     """
 
-    def __init__(self, url: str, *, keep: int = 10) -> None:
+    def __init__(self, url: str, *, keep: int = 10, keep_changes: int = KEEP_CHANGES) -> None:
         if keep < 1:
             raise InputError("score store", f"{keep} runs to keep", "1 or more")
-        self._engine, self._keep = connect(url), keep
+        self._engine, self._keep, self._keep_changes = connect(url), keep, keep_changes
         self._prepared, self._lock = False, Lock()
 
     def close(self) -> None:
@@ -75,7 +99,7 @@ class Store:
         versions: dict[str, int],
         answers: Iterable[Answer],
         segments: Segments | None = None,
-        event_id: int | None = None,
+        options: Options = _AS_TOLD,
     ) -> int:
         """Write a run and return its id; readers see all of it or, where anything fails, nothing.
 
@@ -87,36 +111,56 @@ class Store:
         Raises
         ------
         InputError
-            Where there is no answer, or two of one customer.
+            Where there is no answer, or two of one customer, or another run was finished meanwhile.
         """
-        held = segments or Segments()
-        new = {"journey": journey, "cutoff": cutoff, "versions": versions, "segments": held.names or None}
-        new["event_id"] = event_id
-        before, run_id, stamp = self._begin(new, scored_at)
+        held = Held(segments or Segments(), options.bands)
+        new = {"journey": journey, "cutoff": cutoff, "versions": versions, "segments": held.segments.names or None}
+        new["event_id"] = options.event_id
+        before, run_id, stamp = self._begin(new, scored_at, options.asked)
         try:
             written = rows.write(self.transaction, journey, run_id, stamp, answers, before, held)
             if not written.customers:
                 raise InputError(
                     "score", "no customer was scored", "one or more", "check that the event log has events"
                 )
+            told = list(options.documents())  # before anybody has to wait
             with self.transaction(writes=True) as connection:
-                connection.execute(update(runs).where(runs.c.id == run_id).values(written._asdict()))
-                _forget_histories(connection, journey, run_id)
-                self._forget_old(connection, journey)
-        except BaseException:
+                self._finish(connection, journey, run_id, before, written)
+                documented.write(connection, run_id, told)
+        except BaseException as error:
             with suppress(StoreError), self.transaction(writes=True) as connection:
-                connection.execute(delete(runs).where(runs.c.id == run_id))
+                undo(connection, run_id, error, asked=options.asked is not None)
             raise
         return run_id
 
-    def _begin(self, new: dict[str, Any], scored_at: int) -> tuple[Run | None, int, int]:
+    def _begin(self, new: dict[str, Any], scored_at: int, asked: int | None) -> tuple[Run | None, int, int]:
         """The run before, and the id and stamp of the new one, which nobody sees yet."""
         with self.transaction(writes=True) as connection:
             before = latest(connection, new["journey"])
             stamp = max(scored_at, before.scored_at + 1) if before else scored_at
-            begun = {**new, "scored_at": stamp, "customers": 0}
-            run_id = connection.execute(insert(runs).values(begun).returning(runs.c.id)).scalar_one()
-        return before, int(run_id), stamp
+            run_id = begin_run(connection, {**new, "scored_at": stamp}, asked)
+        return before, run_id, stamp
+
+    def _finish(self, connection: Connection, journey: str, run_id: int, before: Run | None, written: Written) -> None:
+        """Show the run and its changes, and forget what is old: all of it in one transaction."""
+        beside_others(connection)  # whoever erases a customer deletes from the same tables
+        lock(connection)  # changes get their ids in the order in which they become visible
+        newest = latest(connection, journey)
+        if (newest and newest.id) != (before and before.id):
+            raise InputError(
+                f"score {journey}",
+                "another run was finished meanwhile, and this one was held against the one before it",
+                "one scoring of a journey at a time",
+                "score again if the log has grown",
+            )
+        whole = update(runs).where(runs.c.id == run_id, runs.c.failed.is_(None))
+        if not connection.execute(whole.values(written._asdict() | {"finished_at": now()})).rowcount:
+            raise InputError(f"score {journey}", f"run {run_id} was given up meanwhile", do="score again")
+        changes.prune(connection, journey, now() - self._keep_changes)
+        if before is not None:
+            changes.record(connection, run_id)
+        _forget_histories(connection, journey, run_id)
+        self._forget_old(connection, journey)
 
     def latest_run(self, journey: str) -> Run | None:
         """The newest run of a journey; null: none yet."""
@@ -135,6 +179,12 @@ class Store:
         """The customer's answer in the newest run; null: the run has none."""
         found = self.answer_json(journey, customer_id)
         return None if found is None else Answer.model_validate_json(found)
+
+    def answers_of(self, run: Run, customer_ids: Sequence[str]) -> dict[str, bytes]:
+        """Some customers' answers in a run, as JSON; those it has none of are missing."""
+        wanted = _ANSWERS.where(stored_answers.c.run_id == run.id, stored_answers.c.customer_id.in_(customer_ids))
+        with self.transaction() as connection:
+            return {row.customer_id: zlib.decompress(row.answer) for row in connection.execute(wanted)}
 
     def at_risk(self, journey: str, wanted: Wanted = _WHOLE_LIST, *, limit: int = 50, after: str | None = None) -> Page:
         """A page of the customers that churn asks about, the largest expected loss or profit first.
@@ -215,9 +265,9 @@ class Store:
             raise
 
     def _forget_old(self, connection: Connection, journey: str) -> None:
-        of_journey = select(runs.c.id).where(runs.c.journey == journey).order_by(runs.c.id.desc())
-        old = list(connection.execute(of_journey.where(_WHOLE).offset(self._keep)).scalars())
-        old += connection.execute(of_journey.where(~_WHOLE, runs.c.scored_at < now() - _ABANDONED)).scalars()
+        of_journey = select(runs.c.id).where(runs.c.journey == journey).order_by(runs.c.scored_at.desc())
+        old = list(connection.execute(of_journey.where(WHOLE).offset(self._keep)).scalars())
+        old += connection.execute(of_journey.where(~WHOLE, runs.c.scored_at < now() - _ABANDONED)).scalars()
         if old:
             connection.execute(delete(runs).where(runs.c.id.in_(old)))  # scores and answers go with it
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from features.schema import CONTACTED
 
-SCHEMA = "0003"
+SCHEMA = "0005"
 
 metadata = MetaData()
 # Ids sort by code point on every database, so that a list has one order everywhere.
@@ -48,6 +48,69 @@ class _Runs(TypedColumns):
     segments = Column(_JSON)  # the names of the journey's segments; null: none
     # The newest stored event when the run's log was read; null: an earlier version did not say.
     event_id = Column(BigInteger)
+    asked_at = Column(BigInteger)  # microseconds; null: a command began it, nobody asked a server for it
+    finished_at = Column(BigInteger)  # microseconds; null: not yet, or before this was kept
+    failed: Named[str | None]  # why it came to nothing
+
+
+class _Changes(TypedColumns):
+    id = Column(COUNTER, primary_key=True)  # in the order in which runs became visible
+    journey: Named[str]
+    run_id: Named[int]  # may be gone
+    customer_id = Column(ID, nullable=False)
+    changed_at = Column(BigInteger, nullable=False)  # scored_at of the run
+    risk: Named[str | None]  # null: churn does not ask about the customer any more
+    risk_before: Named[str | None]  # null: the run before had no band of the customer
+    churn_probability: Named[float | None]
+    stage: Named[str | None]
+    expected_loss: Named[float | None]
+    currency: Named[str | None]
+    reason_code: Named[str | None]
+    reason: Named[str | None]
+
+
+class _PrunedChanges(TypedColumns):
+    journey: Named[str] = Column(primary_key=True)
+    up_to = Column(BigInteger, nullable=False)  # the id of the newest change that is no longer stored
+
+
+class _Webhooks(TypedColumns):
+    id = Column(Integer, primary_key=True)
+    journey: Named[str]
+    url: Named[str]
+    description: Named[str]
+    types = Column(JSON, nullable=False)  # the types of messages it wants
+    risks = Column(_JSON)  # changes into these bands alone; null: all
+    secret: Named[str]
+    created_at = Column(BigInteger, nullable=False)  # microseconds
+    change_id = Column(BigInteger, nullable=False)  # the newest change it has a delivery of, or does not want
+    scored_at = Column(BigInteger, nullable=False)  # the same of runs
+    failures: Named[int]  # attempts that failed since one was answered
+    paused_until = Column(BigInteger)  # after a failure, microseconds; null: may be tried
+
+
+class _Deliveries(TypedColumns):
+    id = Column(COUNTER, primary_key=True)
+    journey: Named[str]
+    webhook_id: Named[int] = Column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    message_id: Named[str]  # stays the same from attempt to attempt
+    type: Named[str]
+    customer_id = Column(ID)  # null: the message is not of one customer
+    body: Named[str]  # JSON, as it is signed
+    state: Named[str]  # waiting, delivered or dead
+    attempts: Named[int]
+    created_at = Column(BigInteger, nullable=False)  # microseconds, as all instants here
+    next_at = Column(BigInteger)  # when it is tried next; null: not again
+    tried_at = Column(BigInteger)  # the newest attempt
+    http_status: Named[int | None]  # of the newest attempt; null: none came
+    error: Named[str | None]  # why the newest attempt failed
+    milliseconds: Named[int | None]  # how long the newest attempt took
+
+
+class _Leases(TypedColumns):
+    name: Named[str] = Column(primary_key=True)
+    holder: Named[str]
+    until = Column(BigInteger, nullable=False)  # microseconds
 
 
 class _Scores(TypedColumns):
@@ -156,6 +219,14 @@ class _ServedVectors(TypedColumns):
     events = Column(LargeBinary)  # JSON, deflated: canonical events of a request; null: the business's log was read
 
 
+class _RunDocuments(TypedColumns):
+    run_id: Named[int] = Column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    kind: Named[str] = Column(primary_key=True)  # journey, data, realised
+    grouping: Named[str] = Column(primary_key=True)  # of journey: a segment or outcome; empty: everyone
+    name: Named[str] = Column(primary_key=True)  # of journey: the group
+    document = Column(LargeBinary, nullable=False)  # JSON, deflated
+
+
 UNKNOWN = -1.7976931348623157e308  # the smallest double: customers whose amount is unknown come last
 
 schema_version = Table("schema_version", metadata, _SchemaVersion)
@@ -170,6 +241,12 @@ events = Table("events", metadata, _Events, UniqueConstraint("journey", "event_i
 campaigns = Table("campaigns", metadata, _Campaigns, sqlite_autoincrement=True)
 served_vectors = Table("served_vectors", metadata, _ServedVectors, sqlite_autoincrement=True)
 served_vectors_of_journey = Index("served_vectors_of_journey", served_vectors.c.journey, served_vectors.c.id)
+changes = Table("changes", metadata, _Changes, sqlite_autoincrement=True)
+pruned_changes = Table("pruned_changes", metadata, _PrunedChanges)
+webhooks = Table("webhooks", metadata, _Webhooks, sqlite_autoincrement=True)
+deliveries = Table("deliveries", metadata, _Deliveries, sqlite_autoincrement=True)
+leases = Table("leases", metadata, _Leases)
+run_documents = Table("run_documents", metadata, _RunDocuments)
 members = Table("campaign_members", metadata, _Members, sqlite_with_rowid=False)
 
 _ORDER = (scores.c.rank_value.desc(), scores.c.churn_probability.desc(), scores.c.customer_id)
@@ -192,6 +269,11 @@ Index("events_of_customer", events.c.journey, events.c.customer_id, events.c.tim
 THEIRS = text(f"event <> '{CONTACTED}'")
 events_known = Index("events_known", events.c.journey, events.c.known_at, sqlite_where=THEIRS, postgresql_where=THEIRS)
 Index("campaigns_of_journey", campaigns.c.journey, campaigns.c.id)
+Index("changes_of_journey", changes.c.journey, changes.c.id)
+Index("changes_of_customer", changes.c.journey, changes.c.customer_id)
+Index("deliveries_of_webhook", deliveries.c.webhook_id, deliveries.c.id)
+Index("deliveries_due", deliveries.c.state, deliveries.c.webhook_id, deliveries.c.next_at)
+Index("deliveries_of_customer", deliveries.c.journey, deliveries.c.customer_id)
 Index("members_in_order", members.c.campaign_id, members.c.place, unique=True)
 
 
@@ -202,7 +284,8 @@ class Run:
     `cutoff` and `scored_at` are microseconds since the epoch; `versions` maps tasks to model
     versions; `currency` is null without a CLTV task; `horizon` is that of churn in microseconds
     (null: no churn), `segments` the names of the journey's segments, `event_id` the number of the
-    newest event of the store when the log was read (null: not known).
+    newest event of the store when the log was read (null: not known). Of a run that a server was asked
+    for, `asked_at` says when; `failed` says why it came to nothing.
     """
 
     id: int
@@ -215,3 +298,6 @@ class Run:
     horizon: int | None = None
     segments: list[str] | None = None
     event_id: int | None = None
+    asked_at: int | None = None
+    finished_at: int | None = None
+    failed: str | None = None

@@ -102,21 +102,26 @@ def change(store: Store, journey: str, customer_id: str, change: Change, moment:
         Where a snooze has no end, an assignment nobody, or details of a contact come without it.
     """
     with store.transaction(writes=True) as connection:
-        if barred(connection, journey, [customer_id]):
-            raise erased_error("customer_id")
-        found = _row(connection, _of(journey, customer_id).with_for_update())
-        if found is None and ("\x00" in customer_id or not change.get("opted_out")):
-            _refuse_unknown(connection, journey, customer_id)
-        before = dict(found or _NOT_YET)
-        before["status"] = told_status(before, moment)
-        row = _changed(before, change, moment)
-        if _is_new_contact(before, change, moment):
-            _refuse_suppressed(customer_id, before, change, moment)
-            at = change.get("contacted_at", moment.now)
-            events.add(connection, [events.contact(journey, customer_id, at, change.get("channel"), moment.now)])
-        put = upsert(connection)
-        values = {"journey": journey, "customer_id": customer_id, **row}
-        connection.execute(put.values(values).on_conflict_do_update(index_elements=_KEYS, set_=row))
+        return change_within(connection, journey, customer_id, change, moment)
+
+
+def change_within(connection: Connection, journey: str, customer_id: str, change: Change, moment: Moment) -> Entry:
+    """`change` in a transaction of the caller's; a change that is refused has written nothing."""
+    if barred(connection, journey, [customer_id]):
+        raise erased_error("customer_id")
+    found = _row(connection, _of(journey, customer_id).with_for_update())
+    if found is None and ("\x00" in customer_id or not change.get("opted_out")):
+        _refuse_unknown(connection, journey, customer_id)
+    before = dict(found or _NOT_YET)
+    before["status"] = told_status(before, moment)
+    row = _changed(before, change, moment)
+    if _is_new_contact(before, change, moment):
+        _refuse_suppressed(customer_id, before, change, moment)
+        at = change.get("contacted_at", moment.now)
+        events.add(connection, [events.contact(journey, customer_id, at, change.get("channel"), moment.now)])
+    put = upsert(connection)
+    values = {"journey": journey, "customer_id": customer_id, **row}
+    connection.execute(put.values(values).on_conflict_do_update(index_elements=_KEYS, set_=row))
     return _entry(customer_id, row, moment)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import hypothesis
+import pytest
 from spec import approx
 
 # Fixtures: the simulated business with models and answers; stores; the engines that spec tests run on.
@@ -20,3 +21,10 @@ def pytest_assertrepr_compare(op: str, left: Any, right: Any) -> list[str] | Non
     if op == "==" and isinstance(right, approx) and isinstance(left, dict):
         return ["the vector is not as wanted", *right.differences(left)]
     return None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where screenshots go, and how hard `tests/test_hardening.py` tries; `make harden` tries harder."""
+    parser.addoption("--screenshots", default=None, help="The folder that the browser tests write screenshots to.")
+    parser.addoption("--kills", type=int, default=3, help="processes killed per work and database")
+    parser.addoption("--bodies", type=int, default=200, help="malformed bodies sent")

@@ -195,20 +195,29 @@ def test_one_customer_is_explained_in_text_and_json(trained: Shell) -> None:
     assert "base: where every customer starts" in trained.ok("explain", "shop.yml", "c002")
 
 
-def test_serving_answers_over_http(trained: Shell) -> None:
+def test_serving_answers_over_http_and_ends_when_told(trained: Shell, tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [COMMAND, "serve", "shop.yml", "--port", str(port)]
-    with subprocess.Popen(
-        command, cwd=trained.folder, env=trained.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as server:
+    command = [COMMAND, "serve", "shop.yml", "--port", str(port), "--workers", "2", "--log-format", "json"]
+    told = tmp_path / "log"
+    with (
+        told.open("w") as log,
+        subprocess.Popen(
+            command, cwd=trained.folder, env=trained.environment, stdout=subprocess.DEVNULL, stderr=log
+        ) as server,
+    ):
         try:
             answer = json.loads(_get(f"http://127.0.0.1:{port}/v1/customers/c002"))
+            metrics = _get(f"http://127.0.0.1:{port}/metrics").decode()
         finally:
             server.terminate()
-            server.wait(120)
+            assert server.wait(120) == 0
     assert answer["journey"] == "shop"
+    assert re.search(r'request_seconds_count\{.*customer_id.*status="200"\} 1.0', metrics)
+    lines = [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()]
+    *_, request = [line for line in lines if line.get("route") == "/v1/customers/{customer_id:path}"]
+    assert (request["status"], len(request["request_id"])) == (200, 32)
 
 
 def _get(url: str) -> bytes:
@@ -286,6 +295,9 @@ def test_a_simulated_business_is_written_with_its_truth(shell: Shell) -> None:
         (["worklist", "shop.yml", "c002", "--status", "busy"], "--status"),
         (["rollback", "shop.yml", "cltv"], "no champion came before"),
         (["serve", "shop.yml", "--host", "0.0.0.0"], "there are no keys"),
+        (["serve", "shop.yml", "--rescore", "daily"], "a duration such as 24h"),
+        (["serve", "shop.yml", "--webhook-network", "mine"], "a network such as 10.1.0.0/16"),
+        (["score", "shop.yml", "--run", "77"], "asked for and is not written yet"),
         (["simulate", "-o", "sim.csv"], ".parquet"),
     ],
 )

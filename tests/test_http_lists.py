@@ -83,6 +83,18 @@ def test_a_request_brings_costs_of_its_own(client):
     assert names(listed(client, sort="profit", incentive_cost=0)) == names(listed(client))
 
 
+@pytest.mark.parametrize("sort", ["expected_loss", "profit"])
+@pytest.mark.parametrize("begins", ["c0", "c01", "c011", "a/", "n%"])
+def test_a_list_is_narrowed_to_ids_that_begin_so(client, begins, sort):
+    everyone = names(listed(client, sort=sort))
+    wanted = [name for name in everyone if name.startswith(begins)]
+    assert names(listed(client, sort=sort, customer=begins)) == wanted
+    first = client.get("/v1/at-risk", params={"sort": sort, "customer": begins, "limit": 4}).json()
+    if first["next_cursor"]:
+        second = listed(client, sort=sort, customer=begins, cursor=first["next_cursor"])
+        assert names(first["items"]) + names(second) == wanted
+
+
 def test_pages_by_profit_follow_one_another(client):
     query, pages = {"sort": "profit", "incentive_cost": 40, "limit": 50}, []
     response = client.get("/v1/at-risk", params=query)

@@ -14,10 +14,12 @@ from features.definition import read as read_journey
 from features.errors import InputError
 from features.log import read
 from features.schema import CUSTOMER, CUTOFF, TIME, VALUE
+from training.alone import aucs
 from training.drift import Drift, drift
 from training.examples import Examples, examples
-from training.leakage import ALMOST_PERFECT, refuse_later_events, refuse_separation, separations
+from training.leakage import refuse_later_events
 from training.recipe import Recipe
+from training.separation import ALMOST_PERFECT, FEWEST, refuse_separation
 from training.train import Options, train
 
 RNG = np.random.default_rng(5)
@@ -53,7 +55,7 @@ def shop(folder, text=DEFINITION, customers=300):
 def honest(tmp_path_factory):
     """The shop, which knows no future, and its examples."""
     journey, log = shop(tmp_path_factory.mktemp("shop"))
-    return journey, log, examples(journey, log, ["churn", "next_stage"])
+    return journey, log, examples(journey, log, ["churn", "next_stage", "cltv"])
 
 
 # One feature alone
@@ -65,20 +67,24 @@ def test_a_feature_that_is_the_outcome_separates_perfectly_whatever_its_shape():
     far = np.where(outcomes, RNG.choice([-5.0, 5.0], 4000), RNG.normal(0, 1, 4000))
     blank = np.where(outcomes, np.nan, 1.0)
     columns = np.column_stack([outcomes, ~outcomes, far, blank, RNG.normal(size=4000), np.ones(4000)])
-    found = separations(columns.astype(float), outcomes, customers)
+    (found,) = aucs(columns.astype(float), outcomes[:, None], customers, FEWEST)
     assert found[[0, 1, 3]] == pytest.approx(1.0)
     assert found[2] > ALMOST_PERFECT
     assert found[[4, 5]] == pytest.approx(0.5, abs=0.05)
 
 
-def test_of_few_customers_no_feature_is_accused():
-    outcomes = np.arange(98) % 2 == 0  # 49 customers of each
-    assert separations(outcomes[:, None].astype(float), outcomes, np.arange(98)).tolist() == [0.5]
+def test_of_few_customers_no_feature_is_accused_and_that_is_told(honest):
+    journey, _, found = honest
+    few = 2 * FEWEST - 2  # one customer too few of each
+    labels = np.arange(few) % 2.0
+    data = Examples("churn", found["churn"].rows.unique(CUSTOMER).head(few), labels, np.empty(0))
+    (warning,) = refuse_separation(journey, data, labels[:, None], ["cancelled_later"])
+    assert "no feature was asked whether it knows the future: fewer than 30 customers of an outcome" in warning
 
 
 def test_hundreds_of_features_of_chance_are_not_accused_on_a_small_journey():
     outcomes = RNG.random(300) < 0.4
-    found = separations(RNG.normal(size=(300, 400)), outcomes, np.arange(300))
+    found = aucs(RNG.normal(size=(300, 400)), outcomes[:, None], np.arange(300), FEWEST)
     assert found.max() < 0.8
 
 
@@ -89,7 +95,7 @@ def test_a_feature_that_knows_who_churns_fails_training_by_its_name(honest):
     with pytest.raises(InputError, match="feature cancelled_later: alone it tells who churns") as e:
         refuse_separation(journey, data, matrix, ["noise", "cancelled_later"])
     assert "--trust cancelled_later trains with it all the same" in e.value.do
-    refuse_separation(journey, data, matrix, ["noise", "cancelled_later"], trusted=["cancelled_later"])
+    assert refuse_separation(journey, data, matrix, ["noise", "cancelled_later"], trusted=["cancelled_later"]) == []
 
 
 def test_the_present_stage_may_tell_the_next_but_not_whether_it_changes(honest):
@@ -100,6 +106,34 @@ def test_the_present_stage_may_tell_the_next_but_not_whether_it_changes(honest):
     changes = (data.labels != present.to_numpy()).astype(float)
     with pytest.raises(InputError, match="feature moved_on: alone it tells whose stage changes"):
         refuse_separation(journey, data, changes[:, None], ["moved_on"])
+
+
+def test_the_next_stage_itself_fails_training_although_it_hardly_tells_whose_stage_changes(honest):
+    journey, _, found = honest
+    data = found["next_stage"]
+    changes = data.labels != data.rows["stage"].cast(pl.String).replace_strict(journey.stage_names, range(3)).to_numpy()
+    customers = np.unique(data.rows[CUSTOMER].to_numpy(), return_inverse=True)[1]
+    assert aucs(data.labels[:, None], changes[:, None], customers, FEWEST) < ALMOST_PERFECT
+    with pytest.raises(InputError, match="feature stage_later: alone it tells which stage comes next"):
+        refuse_separation(journey, data, data.labels[:, None], ["stage_later"])
+    lapsed = (data.labels == journey.stage_names.index("lapsed")).astype(float)
+    with pytest.raises(InputError, match="feature lapsed_later: alone it tells which stage comes next"):
+        refuse_separation(journey, data, lapsed[:, None], ["lapsed_later"])
+
+
+def test_the_value_to_come_fails_training_whether_it_tells_who_brings_any_or_how_much(honest):
+    journey, _, found = honest
+    data = found["cltv"]
+    noise = RNG.normal(size=len(data.labels))
+    any_value, drawn = (data.labels > 0).astype(float), RNG.choice(data.labels[data.labels > 0], len(data.labels))
+    amount = -np.where(data.labels > 0, data.labels, drawn)
+    with pytest.raises(InputError, match=r"feature buys: alone it tells who brings any value with a ROC AUC of 1\.000"):
+        refuse_separation(journey, data, np.column_stack([noise, any_value]), ["noise", "buys"])
+    told = r"feature basket: alone it tells how much value comes with a rank correlation of 1\.000"
+    with pytest.raises(InputError, match=told):
+        refuse_separation(journey, data, np.column_stack([noise, amount]), ["noise", "basket"])
+    spent = data.rows.select(name for name in data.rows.columns if name.startswith("spend")).cast(pl.Float64)
+    assert refuse_separation(journey, data, spent.to_numpy(), spent.columns) == []
 
 
 # Later events
@@ -117,17 +151,20 @@ def test_a_feature_that_looks_ahead_fails_training_by_its_name(tmp_path):
         train(journey, log, ["churn"], SMALL, 1, lambda _: None)
 
 
-def test_a_profile_column_that_is_static_in_name_only_is_found(tmp_path):
-    journey, log = shop(tmp_path, customers=1200)
-    seen = log.events.filter(event="purchase").group_by(CUSTOMER).agg(last_seen=pl.col("time").max() / 86_400e6)
-    seen.write_csv(tmp_path / "profile.csv")
+@pytest.fixture(scope="module")
+def hindsight(tmp_path_factory):
+    """The shop with a column called static, but written when its file was: the week of the last purchase."""
+    folder = tmp_path_factory.mktemp("hindsight")
+    _, log = shop(folder, customers=600)
+    bought = log.events.filter(event="purchase").group_by(CUSTOMER)
+    bought.agg(last_seen=pl.col("time").max().cast(pl.Int64) // (7 * 86_400_000_000)).write_csv(folder / "profile.csv")
     profile = "profile: {file: profile.csv, features: {last_seen: {static: true}}}\n"
-    journey, log = shop(tmp_path, DEFINITION + profile, customers=1200)
-    data = examples(journey, log, ["churn"])["churn"]
-    newest = data.at((data.cutoffs[-1],))
-    one = Examples("churn", data.rows.filter(newest), data.labels[newest], np.empty(0))
-    with pytest.raises(InputError, match="feature last_seen: alone it tells who churns"):
-        refuse_separation(journey, one, one.rows["profile_last_seen"].to_numpy()[:, None], ["last_seen"])
+    return shop(folder, DEFINITION + profile, customers=600)
+
+
+def test_a_profile_column_that_is_static_in_name_only_fails_training(hindsight):
+    with pytest.raises(InputError, match="feature profile_last_seen: alone it tells who churns"):
+        train(*hindsight, ["churn"], SMALL, 1, lambda _: None)
 
 
 # Test cutoffs that differ

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from shop import DEFINITION, read_shop, write_log
@@ -156,6 +159,25 @@ def test_a_better_recipe_is_promoted_and_can_be_rolled_back(store, shop, made):
     assert champion(store) == 1
     assert store.rollback("shop", "churn") == 2
     assert champion(store) == 2
+
+
+def test_a_recipe_ahead_by_less_than_chance_would_put_it_is_refused(store, shop, made):
+    # The same recipe by two other seeds: one of them is ahead, by a sliver. Only its recipe is read of a version.
+    model = made(LATER)[0].model
+    for seed in (8, 9):
+        recipe = {**model.about["recipe"], "seed": seed}
+        store.register(
+            shop(LATER)[0], [replace(made(LATER)[0], model=replace(model, about=model.about | {"recipe": recipe}))]
+        )
+    leads = []
+    for standing, number in ((5, 6), (6, 5)):
+        store.set_champion("shop", "churn", standing)
+        decision = decide(store, shop, LATER, number=number)
+        assert not decision.promoted, decision.words
+        lead = re.search(r"([-.\d]+) % ahead \(95 %: ([-.\d]+) to ([-.\d]+)\)", decision.words)
+        leads.append([float(part) for part in lead.groups()])
+    assert max(ahead for ahead, _, _ in leads) > 0
+    assert all(low < 0 < high for _, low, high in leads)
 
 
 def test_a_champion_gains_nothing_from_having_been_refitted_on_later_data(store, shop, made):

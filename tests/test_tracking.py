@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from functools import partial
@@ -17,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from features.errors import InputError, NoModelError
 from features.labels import TASKS
 from serving import registry
+from serving.remembered import Remembered
 from training.model import Model, digest
 from training.tracking import CHALLENGER, CHAMPION, PREVIOUS
 
@@ -97,7 +99,7 @@ def test_a_server_reads_the_files_it_trained(champions, trained, tmp_path):
     vectors = trained["churn"].test_rows
     for task in TASKS:
         np.testing.assert_array_equal(scorer.models[task].model.predict(vectors), trained[task].model.predict(vectors))
-    assert {path.name for path in cache.iterdir()} == {
+    assert {path.name for path in cache.iterdir() if path.is_dir()} == {
         champions.tracking.version("simulated", task, CHAMPION).tags["digest"] for task in TASKS
     }
 
@@ -119,6 +121,21 @@ def test_a_file_that_someone_adds_is_neither_read_nor_run(champions, tmp_path):
         (folder / "model.pkl").write_bytes(b"c__builtin__\nopen\n(S" + repr(str(evidence)).encode() + b"\nS'w'\ntR.")
     assert registry.load("simulated", champions.uri, tmp_path).versions == dict.fromkeys(TASKS, 1)
     assert not evidence.exists()
+
+
+def test_a_server_starts_from_disk_while_the_registry_is_away(champions, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("serving.registry._PATIENCE", 2.0)
+    away = f"sqlite:///{tmp_path}/no/such/folder/mlflow.db"
+    cache = tmp_path / "models"
+    registry.load("simulated", champions.uri, cache)
+    assert registry.load("simulated", away, cache).versions == dict.fromkeys(TASKS, 1)
+    assert "the champions known last are loaded" in caplog.text
+    shutil.rmtree(next(path for path in cache.iterdir() if path.is_dir()))
+    assert Remembered(cache, "simulated").read() == {}
+
+
+def test_the_registry_says_who_is_champion(champions):
+    assert registry.champions("simulated", champions.uri) == dict.fromkeys(TASKS, 1)
 
 
 def test_without_a_champion_the_way_out_is_named(empty, tmp_path):

@@ -193,6 +193,22 @@ def test_another_seed_gives_other_trees_and_calibrators(shop):
     assert models[0].boosters[0].model_to_string() != models[1].boosters[0].model_to_string()
 
 
+def test_the_recipe_written_down_is_that_of_the_trees_judged_and_served(shop):
+    # As many rows as the whole history has would be enough for the recipe; the trees' block has fewer.
+    asked = Recipe(learning_rate=0.2, rounds_at_most=5, rows_per_leaf=75)
+    (one,) = train(*shop, ["churn"], asked, 1, lambda _: None)
+    about = one.model.about
+    written = Recipe.read(about["recipe"])
+    assert about["rows"] > 20 * asked.rows_per_leaf
+    assert written.leaves == 4
+    assert written.rows_per_leaf < asked.rows_per_leaf
+    assert Recipe.read(about["asked_recipe"]) == asked
+    for model in (one.judged, one.model):
+        text = model.boosters[0].model_to_string()
+        assert f"[num_leaves: {written.leaves}]" in text
+        assert f"[min_data_in_leaf: {written.rows_per_leaf}]" in text
+
+
 def test_a_task_does_not_depend_on_the_others_trained_beside_it(shop, files):
     alone = train(*shop, ["cltv"], SMALL, 1, lambda _: None)[0].model
     beside = train(*shop, ["churn", "cltv"], SMALL, 1, lambda _: None)[1].model

@@ -92,9 +92,34 @@ def test_few_rows_get_small_trees_and_the_recipe_is_kept_else():
     assert Recipe.read(recipe.to_json()) == recipe
 
 
+def test_few_amounts_get_small_trees_of_their_own():
+    mixed = Recipe(rows_per_leaf=50).for_rows(1000, amounts=200)
+    assert (mixed.leaves, mixed.rows_per_leaf, mixed.amount_leaves, mixed.amount_rows_per_leaf) == (7, 50, 4, 10)
+    chance, amount = (mixed.parameters(objective, 1) for objective in ("binary", "tweedie"))
+    assert (chance["num_leaves"], chance["min_data_in_leaf"]) == (7, 50)
+    assert (amount["num_leaves"], amount["min_data_in_leaf"]) == (4, 10)
+    assert mixed.for_rows(1000, amounts=200) == mixed
+    assert Recipe().parameters("tweedie", 1)["num_leaves"] == Recipe().leaves
+
+
+def test_a_recipe_is_taken_as_it_is_however_few_rows_there_are():
+    few = grower("churn", Recipe(leaves=5, rows_per_leaf=40)).rounds(rows_of("churn", rows=300), (3,))
+    assert "[num_leaves: 5]" in few.boosters[0].model_to_string()
+    assert "[min_data_in_leaf: 40]" in few.boosters[0].model_to_string()
+
+
 def test_what_is_used_is_what_is_stored():
     matrix, labels = rows_of("churn")
     grown = grower("churn", threads=2).rounds((matrix, labels), (7,))
     stored = lgb.Booster(model_str=grown.boosters[0].model_to_string())
     np.testing.assert_array_equal(stored.predict(matrix), grown.boosters[0].predict(matrix))
     assert "[num_threads: 2]" not in grown.boosters[0].model_to_string()
+
+
+@pytest.mark.parametrize("task", ["churn", "cltv"])
+def test_no_outcome_weighs_more_than_another(task):
+    matrix, labels = rows_of(task)
+    kept = (labels == 0) | (np.arange(ROWS) % 4 == 0)  # so that the outcome is the rarer one
+    matrix, labels = matrix[kept], labels[kept]
+    chance = grower(task).rounds((matrix, labels), (30, 1)[: len(parts(task, 2))]).boosters[0]
+    assert chance.predict(matrix).mean() == pytest.approx((labels > 0).mean(), abs=0.01)

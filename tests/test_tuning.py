@@ -76,6 +76,14 @@ def test_what_happens_at_the_test_cutoffs_changes_no_trial(task, prepared):
         on.on.data.labels[test], on.matrix[test] = kept
 
 
+def test_a_recipe_tried_is_the_one_recorded_for_both_parts(prepared):
+    given = prepared["cltv"].sized(Recipe(learning_rate=0.2, rounds_at_most=5, rows_per_leaf=10_000))
+    assert given.amount_leaves == given.leaves == 4
+    first, second = tune(prepared["cltv"], given, 2, 1, lambda _: None).trials
+    assert first.recipe == given
+    assert (second.recipe.amount_leaves, second.recipe.amount_rows_per_leaf) == (None, None)
+
+
 def test_trials_that_fall_behind_are_pruned(prepared):
     slow = tune(prepared["churn"], Recipe(rounds_at_most=300, patience=300, learning_rate=0.05), 10, 1, lambda _: None)
     pruned = [trial for trial in slow.trials if trial.loss is None]

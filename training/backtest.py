@@ -30,11 +30,12 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One origin: `instant` is its test cutoff, `blocks` what it was trained on."""
+    """One origin: `instant` is its test cutoff, `blocks` what it was trained on, `recipe` that for so many rows."""
 
     instant: int
     blocks: Blocks
     assessment: Assessment
+    recipe: Recipe
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; what cannot be told is null."""
@@ -42,6 +43,7 @@ class Origin:
         return {
             "origin": to_text(self.instant),
             "trained": {"first": to_text(self.blocks.trees[0]), "last": to_text(self.blocks.calibrate[-1])},
+            "recipe": self.recipe.to_json(),
             "rows": len(found.labels),
             "grade": asdict(found.grade),
             "metrics": finite(found.metrics),
@@ -164,7 +166,9 @@ def _of_task(
         report(f"{data.task}: as of {to_text(instant)}")
         then = _then(on, instant)
         blocks = split(then.data.cutoffs, task.within, held_out=1)
-        origins.append(Origin(instant, blocks, judge(prepare(then, blocks), recipe, threads).assessment))
+        prepared = prepare(then, blocks)
+        sized = prepared.sized(recipe)
+        origins.append(Origin(instant, blocks, judge(prepared, sized, threads).assessment, sized))
     return Backtest(data.task, task.within.total_seconds() / 86_400, tuple(origins), _graded(data.task, origins))
 
 

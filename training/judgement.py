@@ -65,6 +65,11 @@ class Prepared:
         """The task as the journey defines it."""
         return tasks(self.on.journey)[self.on.data.task]
 
+    def sized(self, recipe: Recipe) -> Recipe:
+        """The recipe for as many rows as the trees' block has: the one to fit by, to judge, to serve and to log."""
+        labels = self.on.data.labels[self.on.data.at(self.blocks.trees)]
+        return recipe.for_rows(len(labels), int((labels > 0).sum()) if self.on.data.task == "cltv" else None)
+
     def fitted(self, recipe: Recipe, threads: int, watch: Watch | None = None) -> Fitted:
         """The recipe fitted on the blocks before the test; `watch` as of `training.trees.Grower`."""
         grower = self.on.grower(recipe, self.encoding, threads, watch)
@@ -101,7 +106,7 @@ def prepare(on: Ground, blocks: Blocks) -> Prepared:
 
 
 def judge(prepared: Prepared, recipe: Recipe, threads: int) -> Judged:
-    """Fit on the blocks before the test and judge there."""
+    """Fit on the blocks before the test and judge there, by the recipe as it is (`Prepared.sized`)."""
     on, blocks, fitted = prepared.on, prepared.blocks, prepared.fitted(recipe, threads)
     tested = on.data.rows.filter(on.data.at(blocks.test))
     terms = offer(on.journey, on.events, on.data, blocks.test[0], tested) if on.data.task == "churn" else None

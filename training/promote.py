@@ -129,12 +129,17 @@ def _renews(challenger: dict[str, Any], champion: dict[str, Any]) -> tuple[bool,
     """Whether a challenger of the champion's recipe has newer data or another definition, in words."""
     newer = challenger["cutoffs"][-1] > champion["cutoffs"][-1]
     state = f"trained up to {challenger['cutoffs'][-1]}, the champion up to {champion['cutoffs'][-1]}"
-    ours, theirs = ({**about["journey"], "observed_until": None} for about in (challenger, champion))
+    ours, theirs = (_definition(about) for about in (challenger, champion))
     older = challenger["cutoffs"][-1] < champion["cutoffs"][-1]
     if ours != theirs and not older:
         changed = ", ".join(sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key)))
         return True, f"same recipe; the journey's definition changed ({changed}); {state}"
     return newer, f"same recipe; {state}" + ("" if newer else ": nothing newer")
+
+
+def _definition(about: dict[str, Any]) -> dict[str, Any]:
+    """The journey a model was trained on, whatever log it met; settings that did not exist then as their defaults."""
+    return Journey.model_validate({**about["journey"], "observed_until": None}).model_dump(mode="json", by_alias=True)
 
 
 def _judged(

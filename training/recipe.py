@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from training.metrics import TWEEDIE_POWER
 
+_FEW_LEAVES = 4  # of trees grown on few rows
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -14,7 +16,8 @@ class Recipe:
 
     `rounds_at_most` and `patience` bound early stopping; `amount_power` is that of the Tweedie loss of CLTV's
     amounts, between 1 and 2: the lower, the more large amounts weigh. `amount_line` and
-    `chance_line` say what starts from a line (`training.line`). Everything else is LightGBM's.
+    `chance_line` say what starts from a line (`training.line`). `amount_leaves` and `amount_rows_per_leaf`
+    are those of CLTV's amounts, which fewer rows tell of; None: as of everything else. The rest is LightGBM's.
     """
 
     learning_rate: float = 0.05
@@ -28,17 +31,20 @@ class Recipe:
     amount_power: float = TWEEDIE_POWER
     amount_line: bool = True
     chance_line: bool = False
+    amount_leaves: int | None = None
+    amount_rows_per_leaf: int | None = None
     seed: int = 7
 
     def parameters(self, objective: str, threads: int) -> dict[str, Any]:
         """LightGBM's parameters; the same trees whatever the number of threads."""
+        amounts = objective == "tweedie"
         return {
             "objective": objective,
             "metric": {"binary": "binary_logloss", "multiclass": "multi_logloss", "tweedie": "tweedie"}[objective],
             "tweedie_variance_power": self.amount_power,
             "learning_rate": self.learning_rate,
-            "num_leaves": self.leaves,
-            "min_data_in_leaf": self.rows_per_leaf,
+            "num_leaves": (amounts and self.amount_leaves) or self.leaves,
+            "min_data_in_leaf": (amounts and self.amount_rows_per_leaf) or self.rows_per_leaf,
             "feature_fraction": self.feature_fraction,
             "bagging_fraction": self.bagging_fraction,
             "bagging_freq": 1,
@@ -51,11 +57,19 @@ class Recipe:
             "verbosity": -1,
         }
 
-    def for_rows(self, rows: int) -> Self:
-        """The recipe for a training set of this size: few rows get small trees and large leaves."""
-        if rows >= 20 * self.rows_per_leaf:
-            return self
-        return replace(self, leaves=4, rows_per_leaf=max(5, rows // 20))
+    def for_rows(self, rows: int, amounts: int | None = None) -> Self:
+        """The recipe for a training set of this size: few rows get small trees and large leaves.
+
+        `amounts` is how many of the rows tell of an amount; None: the task has none. Asked once in a
+        training and kept with the model: the trees judged, those served and those compared at a
+        promotion are then of one recipe, however many rows each of them learns from.
+        """
+        found = self
+        if rows < 20 * self.rows_per_leaf:
+            found = replace(found, leaves=_FEW_LEAVES, rows_per_leaf=_rows_per_leaf(rows))
+        if amounts is not None and amounts < 20 * (self.amount_rows_per_leaf or self.rows_per_leaf):
+            found = replace(found, amount_leaves=_FEW_LEAVES, amount_rows_per_leaf=_rows_per_leaf(amounts))
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `read` makes the same value of it."""
@@ -65,3 +79,7 @@ class Recipe:
     def read(cls, written: dict[str, Any]) -> Self:
         """The recipe that `to_json` wrote."""
         return cls(**written)
+
+
+def _rows_per_leaf(rows: int) -> int:
+    return max(5, rows // 20)

@@ -27,11 +27,12 @@ from training.encoding import Encoding
 from training.examples import Examples, examples
 from training.fit import Fitted, fit_all
 from training.judgement import Ground, Prepared, ground, judge, prepare
-from training.leakage import refuse_later_events, refuse_separation
+from training.leakage import refuse_later_events
 from training.metrics import finite
 from training.model import Model
 from training.recipe import Recipe
 from training.segments import Segment, segments
+from training.separation import refuse_separation
 from training.tuning import Study, tune
 
 Array = NDArray[np.float64]
@@ -64,7 +65,7 @@ class Options:
     Attributes
     ----------
     trusted
-        Features that may separate the outcomes alone (`training.leakage`).
+        Features that may tell the outcomes alone (`training.separation`).
     trials
         Recipes to try for each task on the blocks before the test; 0: the recipe given.
     """
@@ -120,8 +121,9 @@ def _train_task(on: Ground, how: _How) -> Trained:
     task = tasks(journey)[data.task]
     prepared = prepare(on, split(data.cutoffs, task.within, journey.cutoffs.held_out))
     warnings = _guarded(prepared, how)
-    study = tune(prepared, how.recipe, how.options.trials, threads, how.report) if how.options.trials else None
-    recipe = study.best.recipe if study else how.recipe
+    given = prepared.sized(how.recipe)
+    study = tune(prepared, given, how.options.trials, threads, how.report) if how.options.trials else None
+    recipe = study.best.recipe if study else given
     how.report(f"{data.task}: fitting and judging on later cutoffs")
     judged = judge(prepared, recipe, threads)
     how.report(f"{data.task}: refitting on every mature cutoff")
@@ -130,6 +132,8 @@ def _train_task(on: Ground, how: _How) -> Trained:
     served = fit_all(task, grower, data, encoding.matrix(data.rows), judged.fitted.grown.rounds)
     about, intervals = _about(journey, data, task, prepared.blocks, recipe, judged.assessment), judged.fitted.intervals
     about |= {
+        # What was asked for before it was cut to few rows: a business that grew is no change of recipe.
+        "asked_recipe": (how.recipe if recipe == given else recipe).to_json(),
         "log": how.fingerprint,
         "names": list(encoding.names),
         "warnings": [*warnings, *doubts(data.task, judged.assessment, intervals.coverage if intervals else None)],
@@ -153,12 +157,11 @@ def _train_task(on: Ground, how: _How) -> Trained:
 def _guarded(prepared: Prepared, how: _How) -> list[str]:
     """Refuse what leaks; what only may be a trouble is told in words."""
     data, blocks, names = prepared.on.data, prepared.blocks, prepared.encoding.names
-    before = data.at((*blocks.trees, *blocks.stop, *blocks.calibrate))
-    learned = Examples(data.task, data.rows.filter(before), data.labels[before], np.empty(0))
-    refuse_separation(prepared.on.journey, learned, prepared.matrix[before], names, how.options.trusted)
+    # The test block is asked, too: this tunes nothing, and what hindsight wrote knows most of the newest cutoffs.
+    unasked = refuse_separation(prepared.on.journey, data, prepared.matrix, names, how.options.trusted)
     grown = grown_again(data.cutoffs, blocks, prepared.task.within)
     warning = drift(data, prepared.matrix, names, grown, blocks.test, how.threads).warning
-    return [warning] if warning else []
+    return unasked + ([warning] if warning else [])
 
 
 def _model(data: Examples, fitted: Fitted, encoding: Encoding, about: dict[str, Any]) -> Model:

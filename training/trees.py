@@ -84,7 +84,7 @@ class Grower:
         boosters, lines = [], []
         for part, count in zip(parts(self.task, self.classes), rounds, strict=True):
             lines.append(self._line(part, fit))
-            boosters.append(lgb.train(self._parameters(part, fit), self._dataset(part, fit, lines[-1]), count))
+            boosters.append(lgb.train(self._parameters(part), self._dataset(part, fit, lines[-1]), count))
         return _grown(boosters, lines)
 
     def _stopped(self, part: Part, fit: Rows, stop: Rows, watch: Watch | None) -> tuple[lgb.Booster, Line | None]:
@@ -93,7 +93,7 @@ class Grower:
         held = self._dataset(part, stop, line, reference=data)
         callbacks: list[Any] = [lgb.early_stopping(self.recipe.patience, verbose=False)]
         callbacks += [_told(watch)] if watch else []
-        parameters = self._parameters(part, fit)
+        parameters = self._parameters(part)
         booster = lgb.train(parameters, data, self.recipe.rounds_at_most, valid_sets=[held], callbacks=callbacks)
         return booster, line
 
@@ -107,9 +107,8 @@ class Grower:
         ordered = np.array([name not in self.unordered for name in self.names])
         return fit_line(matrix[kept], part.targets(self.task, labels[kept]), part.objective == "binary", ordered)
 
-    def _parameters(self, part: Part, fit: Rows) -> dict[str, Any]:
-        rows = int(part.rows(fit[1]).sum())
-        found = self.recipe.for_rows(rows).parameters(part.objective, self.threads)
+    def _parameters(self, part: Part) -> dict[str, Any]:
+        found = self.recipe.parameters(part.objective, self.threads)
         return found | ({"num_class": part.classes} if part.objective == "multiclass" else {})
 
     def _dataset(

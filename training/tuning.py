@@ -102,7 +102,7 @@ def _asked(recipe: Recipe) -> dict[str, Any]:
 
 
 def _suggested(given: Recipe, trial: Any) -> Recipe:
-    """The recipe of a trial; a recipe that is not the given one may take more rounds."""
+    """The recipe of a trial; one that is not the given one may take more rounds, and holds for amounts too."""
     found = replace(
         given,
         learning_rate=trial.suggest_float("learning_rate", 0.01, 0.3, log=True),
@@ -112,7 +112,10 @@ def _suggested(given: Recipe, trial: Any) -> Recipe:
         bagging_fraction=trial.suggest_float("bagging_fraction", 0.4, 1.0),
         lambda_l2=trial.suggest_float("lambda_l2", 0.1, 100.0, log=True),
     )
-    return found if found == given else replace(found, rounds_at_most=max(ROUNDS_AT_MOST, given.rounds_at_most))
+    if found == given:
+        return given
+    rounds = max(ROUNDS_AT_MOST, given.rounds_at_most)
+    return replace(found, rounds_at_most=rounds, amount_leaves=None, amount_rows_per_leaf=None)
 
 
 def _tried(prepared: Prepared, given: Recipe, trial: Any, threads: int) -> Trial:

@@ -66,9 +66,9 @@ def across(journey: Journey, log: EventLog, data: Examples, loss: Loss, threads:
     found = np.full((3, len(fold)), np.nan)
     for number in range(FOLDS):
         learn, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        tried = {}
+        tried, amounts = {}, int((data.labels[learn] > 0).sum()) if data.task == "cltv" else None
         for name, recipe in (AMOUNT_RECIPES if data.task == "cltv" else CHANCE_RECIPES).items():
-            fit = _fit(task, data, matrix, learn, on.grower(recipe, encoding, threads))
+            fit = _fit(task, data, matrix, learn, on.grower(recipe.for_rows(len(learn), amounts), encoding, threads))
             tried[name] = loss(data.labels[learn], fit.told), fit
             progress(f"{data.task}, fold {number}, recipe '{name}': {tried[name][0]:.5f} on training customers")
         chosen.append(min(tried, key=lambda name: tried[name][0]))

@@ -39,7 +39,8 @@ def run(chosen: Options, lines: Lines) -> None:
     last = fitting(asked.cutoffs, within)[-1]
     known = as_known_at(last, asked, journey, log.events)
     blocks = split(known.cutoffs, within, held_out=1)
-    found = judge(prepare(ground(journey, log, known), blocks), Recipe(), threads=1).assessment
+    prepared = prepare(ground(journey, log, known), blocks)
+    found = judge(prepared, prepared.sized(Recipe()), threads=1).assessment
     grade, rules = found.grade, found.rules
     recency = max((one["roc_auc"], name) for name, one in rules.items() if "days since" in name)
     detail = {

@@ -26,11 +26,22 @@ def customer(
     customer_id: CustomerId,
 ) -> Response:
     """The customer's answer, with its reasons: of the newest scoring run, or anew where events came in since."""
+    return Response(answer_of(state, customer_id), media_type="application/json")
+
+
+def answer_of(state: State, customer_id: str) -> bytes:
+    """The customer's answer as it is now, as JSON.
+
+    Raises
+    ------
+    UnknownCustomerError, NoScoresError
+        Where there is none.
+    """
     found = find(state.store, state.journey, customer_id)
     answer = found.answer if found.newest is None else _anew(state, found)
     if answer is None:
         raise _missing(state, customer_id)
-    return Response(answer, media_type="application/json")
+    return answer
 
 
 class Erased(BaseModel):

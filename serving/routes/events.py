@@ -144,5 +144,7 @@ _WORDS = {intake.ACCEPTED: "accepted", intake.DUPLICATE: "duplicate"}
 def _refused(row: dict[str, Any], letter: str | None, place: str) -> InputError:
     if letter == intake.ERASED:
         return erased_error(f"{place}{CUSTOMER}")
+    if letter == intake.REFUSED:
+        return InputError(f"{place.removesuffix('.') or 'event'}", "the store cannot hold it", "shorter, plain texts")
     found = "known more than a day after now, and after everything the journey has seen"
     return InputError(f"{place}time", found, "an instant that has come", "correct the clock, or say known_at")

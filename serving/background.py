@@ -1,0 +1,65 @@
+"""What a server does beside requests, each in a thread of its own that outlives every failure."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event, Thread
+
+from serving.database import StoreError
+
+_log = logging.getLogger(__name__)
+_STOP_SECONDS = 20.0  # for what is being done to end
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Something done over and over.
+
+    `step` says whether there is more to do at once; `seconds` is the rest until the next one. `close` is
+    called in the end.
+    """
+
+    name: str
+    step: Callable[[], bool]
+    seconds: float
+    close: Callable[[], None] = field(default=lambda: None)
+
+
+class Background:
+    """Runs works until it is stopped."""
+
+    def __init__(self, works: list[Work]) -> None:
+        self._works = works
+        self._stopping = Event()
+        self._threads = [Thread(target=self._run, args=[work], name=work.name, daemon=True) for work in works]
+
+    def start(self) -> None:
+        """Begin all works."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Let what is being done end, then close every work."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(_STOP_SECONDS)
+        for work in self._works:
+            work.close()
+
+    def _run(self, work: Work) -> None:
+        failing = False
+        while not self._stopping.is_set():
+            more = False
+            try:
+                more = work.step()
+                failing = False
+            except StoreError as error:
+                if not failing:  # once: a database that is away for an hour is one line
+                    _log.warning("%s waits: %s", work.name, error.found)
+                failing = True
+            except Exception:
+                _log.exception("%s failed and is tried again", work.name)
+            if not more:
+                self._stopping.wait(work.seconds)

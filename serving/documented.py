@@ -1,0 +1,60 @@
+"""What a run tells besides its answers: documents stored with it, and gone with it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+import orjson
+from sqlalchemy import Connection, delete, insert, select
+
+from serving.tables import run_documents
+
+Kind: TypeAlias = Literal["journey", "data", "realised"]
+JOURNEY: Final[Kind] = "journey"
+DATA: Final[Kind] = "data"
+REALISED: Final[Kind] = "realised"
+
+
+class Document(NamedTuple):
+    """One document; `run_id` is null for the run being written, else an earlier run that it is about."""
+
+    kind: Kind
+    content: dict[str, Any]
+    grouping: str = ""
+    name: str = ""
+    run_id: int | None = None
+
+
+def write(connection: Connection, run_id: int, documents: Iterable[Document]) -> None:
+    """Store documents; one that stands already is replaced."""
+    for found in documents:
+        key = {
+            "run_id": found.run_id or run_id,
+            "kind": found.kind,
+            "grouping": found.grouping,
+            "name": found.name,
+        }
+        connection.execute(
+            delete(run_documents).where(*(run_documents.c[name] == value for name, value in key.items()))
+        )
+        packed = zlib.compress(orjson.dumps(found.content, option=orjson.OPT_SERIALIZE_NUMPY), 6)
+        connection.execute(insert(run_documents).values(key | {"document": packed}))
+
+
+def read(connection: Connection, run_id: int, kind: Kind, grouping: str = "", name: str = "") -> dict[str, Any] | None:
+    """A document of a run; null: it has none."""
+    columns = run_documents.c
+    wanted = select(columns.document).where(
+        columns.run_id == run_id, columns.kind == kind, columns.grouping == grouping, columns.name == name
+    )
+    found = connection.execute(wanted).scalar()
+    return None if found is None else orjson.loads(zlib.decompress(found))
+
+
+def groups(connection: Connection, run_id: int, kind: Kind) -> list[tuple[str, str]]:
+    """Grouping and name of a run's documents of a kind, in order."""
+    columns = run_documents.c
+    wanted = select(columns.grouping, columns.name).where(columns.run_id == run_id, columns.kind == kind)
+    return sorted((grouping, name) for grouping, name in connection.execute(wanted))

@@ -1,0 +1,189 @@
+"""Event files that people upload: read as a source of the journey is, shown as understood, stored once confirmed.
+
+Between the two a file waits in its canonical form in a folder of this machine, under a name nobody can
+guess, for an hour.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from features.canonical import canonical, columns_of
+from features.errors import InputError
+from features.files import PARQUET, TEXT, read_files
+from features.journey import Journey, Source
+from features.schema import CHANNEL, CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, POSITION, TIME, VALUE
+from serving.arrivals import id_of
+from serving.clock import now
+from serving.intake import ACCEPTED, AT_ONCE, DUPLICATE, ERASED, Intake
+
+MOST_BYTES = 25_000_000
+MOST_ROWS = 200_000
+SHOWN = 20  # rows of a preview
+_WAITS_SECONDS = 3600.0
+_PLACE = "the file"
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """How a file was understood.
+
+    `columns` maps canonical names to the file's, `unused` names columns that nothing reads, `left_out`
+    counts rows by reason, `unseen` the events of types that no model knows. Times are microseconds.
+    """
+
+    token: str
+    name: str
+    read: int
+    rows: pl.DataFrame
+    columns: dict[str, str]
+    unused: list[str]
+    left_out: dict[str, int]
+    notes: list[str]
+    unseen: dict[str, int] = field(default_factory=dict)
+    like: str = "by its column names"
+
+
+class Stored(NamedTuple):
+    """What became of a file's events; `other` cannot be taken: they lie too far ahead."""
+
+    accepted: int
+    duplicates: int
+    erased: int
+    other: int
+
+
+def preview(journey: Journey, name: str, body: bytes) -> Preview:
+    """Read a file and let it wait.
+
+    Parameters
+    ----------
+    journey
+        With its declared properties; types it names are known.
+    name
+        What the file was called; its end says whether it is CSV or Parquet.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be read, misses a column that is required, or is too long.
+    """
+    token = token_hex(16)
+    path = _folder() / f"{token}{_suffix(name)}"
+    try:
+        path.write_bytes(body)
+        found = _read(journey, name, token, path)
+    finally:
+        path.unlink(missing_ok=True)
+    found.rows.write_parquet(_waiting(token))
+    return found
+
+
+def store(intake: Intake, journey: Journey, token: str) -> Stored:
+    """Store the events of a file that waits; those that are known already, by id or by all they say, stay single.
+
+    Raises
+    ------
+    InputError
+        Where no such file waits.
+    """
+    path = _waiting(token)
+    if not path.exists():
+        raise InputError(_PLACE, "no longer waits to be stored", "a file of the last hour", "upload it again")
+    rows, letters = pl.read_parquet(path), ""
+    for part in rows.iter_slices(AT_ONCE):
+        letters += intake.submit(list(_rows(part, journey))).result().outcomes
+    path.unlink(missing_ok=True)
+    accepted, duplicates, erased = (letters.count(letter) for letter in (ACCEPTED, DUPLICATE, ERASED))
+    return Stored(accepted, duplicates, erased, len(letters) - accepted - duplicates - erased)
+
+
+def _read(journey: Journey, name: str, token: str, path: Path) -> Preview:
+    frame = read_files(_PLACE, [path], None)
+    if frame.height > MOST_ROWS:
+        do = "name the file under events in the journey's definition: it is read from there whatever its size"
+        raise InputError(_PLACE, f"has {frame.height:,} rows", f"up to {MOST_ROWS:,}", do)
+    source, like = _fitting(journey, frame.columns)
+    columns = columns_of(source, journey, frame.columns, _PLACE)
+    table = canonical(frame, source, journey, _PLACE)
+    rows = table.rows.drop(POSITION, strict=False)
+    if rows.is_empty():
+        why = ", ".join(f"{count} rows with {reason}" for reason, count in table.left_out.items())
+        raise InputError(_PLACE, f"has no usable event{': ' + why if why else ''}")
+    counts = rows[EVENT].value_counts()
+    known = {*journey.types, CONTACTED}
+    return Preview(
+        token=token,
+        name=name,
+        read=frame.height,
+        rows=rows,
+        columns=columns,
+        unused=sorted(set(frame.columns) - set(columns.values())),
+        left_out=table.left_out,
+        notes=[note.removeprefix(f"{_PLACE}.").removeprefix(f"{_PLACE}: ") for note in table.notes],
+        unseen={event: count for event, count in counts.iter_rows() if journey.types and event not in known},
+        like=like,
+    )
+
+
+def _fitting(journey: Journey, names: list[str]) -> tuple[Source, str]:
+    """The way to read a file: by canonical names, or as one of the journey's files that has such columns."""
+    plain = Source(file="upload")
+    if {CUSTOMER, TIME, EVENT} <= set(names):
+        return plain, "by its column names"
+    for number, source in enumerate(journey.events, 1):
+        if source.file is None:
+            continue
+        try:
+            columns_of(source, journey, names, _PLACE)
+        except InputError:
+            continue
+        return source, f"as source {number} of the journey is"
+    return plain, "by its column names"
+
+
+def _rows(part: pl.DataFrame, journey: Journey) -> list[dict[str, Any]]:
+    """Rows of the store."""
+    received_at, found = now(), []
+    for row in part.iter_rows(named=True):
+        event = {name: row[name] for name in (CUSTOMER, TIME, EVENT, VALUE, CHANNEL)}
+        event["properties"] = {n: row[n] for n in journey.properties if row.get(n) is not None} or None
+        event[KNOWN_AT] = row[KNOWN_AT]
+        event[EVENT_ID] = row.get(EVENT_ID) or id_of(event)
+        found.append(event | {"journey": journey.journey, "received_at": received_at})
+    return found
+
+
+def _suffix(name: str) -> str:
+    lower = name.lower()
+    for suffix in (*PARQUET, *TEXT):
+        if lower.endswith(suffix):
+            return suffix
+    raise InputError(_PLACE, f"{name[:80]!r} is no kind of file that is read", f"{', '.join((*TEXT, *PARQUET))}")
+
+
+def _folder() -> Path:
+    """Where files wait; those that waited too long go."""
+    folder = Path(tempfile.gettempdir()) / "journeycast-uploads"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for path in folder.iterdir():
+        try:
+            if path.stat().st_mtime < time.time() - _WAITS_SECONDS:
+                path.unlink()
+        except OSError:  # another worker was first
+            continue
+    return folder
+
+
+def _waiting(token: str) -> Path:
+    if re.fullmatch(r"[0-9a-f]{32}", token) is None:
+        raise InputError(_PLACE, "is none that was uploaded", "the file of a preview", "upload it again")
+    return _folder() / f"{token}.parquet"

@@ -1,0 +1,74 @@
+"""Works that are killed in the middle: `python tests/killed.py WORK URL [N]`, forked once for each line it reads.
+
+The parent of the forks imports everything once, so that a kill costs milliseconds. Each fork prints its
+process's number, and then what it has acknowledged.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from stores import VERSIONS, answer_of  # noqa: E402
+
+from features.journey import RiskBands  # noqa: E402
+from features.schema import DAY  # noqa: E402
+from serving.clock import now  # noqa: E402
+from serving.intake import Intake  # noqa: E402
+from serving.rows import CHUNK  # noqa: E402
+from serving.store import Options, Store  # noqa: E402
+
+CUSTOMERS = 2 * CHUNK + 10
+
+
+def score(url: str) -> Iterator[str]:
+    """Runs, one after the other; every customer changes band in each."""
+    store = Store(url)
+    while True:
+        before = store.latest_run("shop")
+        probability = 0.1 if before is None or store.answer("shop", "c0").churn.risk == "high" else 0.9
+        answers = (answer_of(f"c{number}", probability=probability) for number in range(CUSTOMERS))
+        yield f"run {store.write_run('shop', 10 * DAY, now(), VERSIONS, answers, options=Options(RiskBands()))}"
+
+
+def ingest(url: str) -> Iterator[str]:
+    """Events in threes, acknowledged."""
+    intake, number = Intake(Store(url), "shop"), 0
+    while True:
+        ids = [f"{os.getpid()}-{number}-{part}" for part in range(3)]
+        at = {"time": now(), "known_at": now(), "value": None, "channel": None, "properties": None}
+        intake.submit([at | {"event_id": one, "customer_id": "c0", "event": "visit"} for one in ids]).result()
+        number += 1
+        yield " ".join(ids)
+
+
+def migrate(url: str) -> Iterator[str]:
+    """A store of the first version, brought to this one."""
+    Store(url).latest_run("shop")
+    yield "upgraded"
+    signal.pause()
+
+
+WORKS = {work.__name__: work for work in (score, ingest, migrate)}
+
+
+def main() -> None:
+    work = WORKS[sys.argv[1]]
+    for url in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            print(os.getpid(), flush=True)
+            for told in work(url.strip()):
+                print(told, flush=True)
+        os.waitpid(child, 0)
+        print("killed", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,297 @@
+"""What is acknowledged survives kill -9; what cannot be written is told; what is malformed is refused.
+
+`make harden` does the same many times over: `pytest tests/test_hardening.py --kills 50 --bodies 10000`.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing, contextmanager
+from pathlib import Path
+from queue import Queue
+from signal import SIGKILL
+
+import pytest
+from killed import CUSTOMERS
+from shop import read_shop
+from sqlalchemy import event, func, select, text
+from starlette.testclient import TestClient
+from stores import VERSIONS, answer_of, execute, ids, write
+from test_migrations import make_first
+
+from features.errors import NoModelError
+from features.journey import RiskBands
+from features.schema import DAY
+from serving import changes, clock, runs
+from serving.app import create_app
+from serving.clock import now
+from serving.database import StoreError
+from serving.leases import Lease
+from serving.state import Settings
+from serving.store import Options, Store
+from serving.tables import SCHEMA, scores, stored_answers
+from serving.tables import events as stored_events
+from serving.tables import runs as stored_runs
+
+
+class Killing:
+    """A work that begins when asked and is killed when told."""
+
+    def __init__(self, work: str) -> None:
+        script = Path(__file__).with_name("killed.py")
+        self._parent = subprocess.Popen(
+            [sys.executable, script, work], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def once(self, url: str, seconds: float) -> list[str]:
+        """Begin the work, kill it so much later, and give what it acknowledged."""
+        self._parent.stdin.write(f"{url}\n")
+        self._parent.stdin.flush()
+        process = int(self._parent.stdout.readline())
+        told: Queue[list[str]] = Queue()
+        threading.Thread(target=lambda: told.put(self._read()), daemon=True).start()
+        time.sleep(seconds)
+        os.kill(process, SIGKILL)
+        return told.get(timeout=60)
+
+    def _read(self) -> list[str]:
+        found = []
+        while (line := self._parent.stdout.readline().strip()) != "killed":
+            found.append(line)
+        return found
+
+    def close(self) -> None:
+        self._parent.stdin.close()
+        self._parent.wait(60)
+        self._parent.stdout.close()
+
+
+@pytest.fixture
+def moments(pytestconfig):
+    """Random moments at which to kill, in seconds after the beginning; the same in every session."""
+    chance = random.Random(7)  # noqa: S311
+    return lambda longest: [chance.uniform(0, longest) for _ in range(pytestconfig.getoption("--kills"))]
+
+
+# kill -9
+
+
+def test_of_a_run_that_is_killed_nothing_is_seen_and_no_acknowledged_run_is_lost(url, moments):
+    with closing(Killing("score")) as killing, closing(Store(url)) as store:
+        newest = 0
+        for seconds in moments(1.5):
+            told = killing.once(url, seconds)
+            newest = max([newest, *(int(line.split()[1]) for line in told)])
+            run = store.latest_run("shop")
+            assert (run.id if run else 0) >= newest
+            if run is not None:
+                newest = run.id
+                check_whole(store, run)
+        write(store, answer_of("after"))
+        assert ids(store.at_risk("shop")) == ["after"]
+
+
+def check_whole(store: Store, run) -> None:
+    with store.transaction() as connection:
+        for table in (scores, stored_answers):
+            counted = select(func.count()).select_from(table).where(table.c.run_id == run.id)
+            assert connection.execute(counted).scalar_one() == run.customers == CUSTOMERS
+        followed = changes.page(connection, "shop", limit=10**6)
+        told = [change.run_id for change in followed.items]
+        whole = connection.execute(select(stored_runs.c.id).where(stored_runs.c.customers > 0)).scalars().all()
+    # Every visible run but the very first changed everyone; no change is of a run that is not visible.
+    assert run.id == 1 or set(told) <= {*whole, *told[: len(told) - CUSTOMERS]}
+    assert len(told) % CUSTOMERS == 0
+
+
+def test_no_acknowledged_event_is_lost_and_no_request_is_stored_in_part(url, moments):
+    with closing(Killing("ingest")) as killing, closing(Store(url)) as store:
+        store.latest_run("shop")
+        acknowledged: set[str] = set()
+        for seconds in moments(0.5):
+            acknowledged |= {one for line in killing.once(url, seconds) for one in line.split()}
+        with store.transaction() as connection:
+            kept = set(connection.execute(select(stored_events.c.event_id)).scalars())
+        assert acknowledged <= kept
+        requests = [one.rpartition("-")[0] for one in kept]
+        assert all(requests.count(one) == 3 for one in requests[:50])
+
+
+def test_an_upgrade_that_is_killed_is_done_again(url, moments):
+    with closing(Killing("migrate")) as killing:
+        for seconds in moments(0.2):
+            make_empty(url)
+            make_first(url)
+            killing.once(url, seconds)
+            assert execute(url, text("SELECT version_num FROM schema_version")).scalar() in ("0001", SCHEMA)
+            with closing(Store(url)) as store:
+                assert ids(store.at_risk("shop")) == ["b", "a"]
+            assert execute(url, text("SELECT version_num FROM schema_version")).scalar() == SCHEMA
+
+
+def make_empty(url: str) -> None:
+    if url.startswith("sqlite"):
+        for file in Path(url.removeprefix("sqlite:///")).parent.glob("scores.db*"):
+            file.unlink()
+    else:
+        execute(url, text("DROP SCHEMA public CASCADE"))
+        execute(url, text("CREATE SCHEMA public"))
+
+
+# what a power cut may take
+
+
+def test_databases_answer_only_when_the_disk_has_it(store, url):
+    with store.transaction() as connection:
+        if url.startswith("sqlite"):
+            assert connection.execute(text("PRAGMA synchronous")).scalar() == 2  # FULL
+            assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        else:
+            assert connection.execute(text("SHOW synchronous_commit")).scalar() == "on"
+            assert connection.execute(text("SHOW fsync")).scalar() == "on"
+
+
+# a disk that is full, a database that is read-only
+
+
+@contextmanager
+def answering(url: str):
+    app = create_app(Settings("shop", url, score=("true",)), load_scorer=list, list_models=list)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def told_of_every_connection(store: Store, statement: str) -> None:
+    """From now on, each connection begins with this."""
+    event.listen(store._engine, "connect", lambda connection, _: connection.execute(statement))
+    store.close()
+
+
+def test_a_full_disk_is_told_and_the_run_before_stays(tmp_path):
+    with closing(Store(f"sqlite:///{tmp_path}/scores.db")) as store:
+        write(store, answer_of("a"))
+        pages = execute(f"sqlite:///{tmp_path}/scores.db", text("PRAGMA page_count")).scalar()
+        told_of_every_connection(store, f"PRAGMA max_page_count = {pages + 20}")
+        with pytest.raises(StoreError, match="disk is full"):
+            write(store, *(answer_of(f"c{number}") for number in range(3000)))
+        assert ids(store.at_risk("shop")) == ["a"]
+
+
+def test_a_read_only_database_is_told_and_can_be_read(url):
+    with closing(Store(url)) as store:
+        write(store, answer_of("a"))
+        if url.startswith("sqlite"):
+            told_of_every_connection(store, "PRAGMA query_only = ON")
+        else:
+            execute(url, text("ALTER DATABASE scores SET default_transaction_read_only = on"))
+            store.close()
+        with pytest.raises(StoreError, match=r"readonly database|read-only transaction"):
+            write(store, answer_of("b"))
+        assert ids(store.at_risk("shop")) == ["a"]
+    if not url.startswith("sqlite"):
+        with answering(url) as client:
+            response = client.post("/v1/runs")
+            assert (response.status_code, response.json()["code"]) == (503, "store_unavailable")
+            assert client.get("/v1/runs").status_code == 200
+
+
+# a clock that goes backwards, two servers on one store
+
+
+def test_a_clock_that_goes_backwards_keeps_runs_and_changes_in_order(store, monkeypatch):
+    def scored(at: int, probability: float) -> int:
+        answers = [answer_of("a", probability=probability)]
+        return store.write_run("shop", 10 * DAY, at, VERSIONS, answers, options=Options(RiskBands()))
+
+    today = now()
+    for module in ("store", "runs", "changes", "leases"):
+        monkeypatch.setattr(f"serving.{module}.now", lambda: today - 3 * DAY, raising=False)
+    first = scored(today, 0.1)
+    second = scored(today - 2 * DAY, 0.9)
+    assert (store.latest_run("shop").id, second > first) == (second, True)
+    with store.transaction() as connection:
+        (change,) = changes.page(connection, "shop", limit=10).items
+        assert change.changed_at > today
+        assert [run.id for run in runs.newest(connection, "shop", 2)] == [second, first]
+    assert Lease(store, "work").hold()
+    assert clock.now() >= today
+
+
+def test_two_servers_on_one_store_answer_alike(url):
+    with answering(url) as one, answering(url) as two, closing(Store(url)) as store:
+        write(store, answer_of("a", probability=0.9))
+        asked = {one.post("/v1/runs").json()["run"], two.post("/v1/runs").json()["run"]}
+        assert len(asked) == 1
+        assert one.get("/v1/customers/a").json() == two.get("/v1/customers/a").json()
+        write(store, answer_of("a", probability=0.1))
+        assert two.get("/v1/customers/a").json()["churn"]["probability"] == 0.1
+
+
+def test_stores_made_at_the_same_time_are_one(url):
+    stores = [Store(url) for _ in range(4)]
+    threads = [threading.Thread(target=write, args=[store, answer_of("a")]) for store in stores[:1]]
+    threads += [threading.Thread(target=store.latest_run, args=["shop"]) for store in stores[1:]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {ids(store.at_risk("shop"))[0] for store in stores} == {"a"}
+    for store in stores:
+        store.close()
+
+
+# malformed bodies
+
+BODIES = {
+    "/v1/predictions": {"customers": [{"customer_id": "n", "events": [{"time": "2024-06-01", "event": "purchase"}]}]},
+    "/v1/events": {"customer_id": "n", "time": "2024-06-01", "event": "purchase", "event_id": "e"},
+    "/v1/webhooks": {"url": "https://10.0.0.1/", "types": ["run.completed"], "risks": ["high"]},
+    "/v1/campaigns": {"name": "autumn", "budget": 10.5, "holdout": 0.1},
+}
+ODD = [
+    b"", b"null", b"[]", b"0", b'"x"', b"{", b"[" * 50_000, b'{"a":' * 50_000, b"NaN", b"-Infinity", b"1e999",
+    b"9" * 5000, b"\xff\xfe{}", b"\x00", '{"customers": []}'.encode("utf-16"), b"{}" * 2, b'{"a": 1, "a": 2}',
+]  # fmt: skip
+
+
+def broken(good: bytes, chance: random.Random) -> bytes:
+    """A body with some of its bytes replaced, repeated or cut off."""
+    found = bytearray(good)
+    for _ in range(chance.randint(1, 4)):
+        place, length = chance.randrange(len(found) + 1), chance.randrange(6)
+        kind = chance.randrange(5)
+        if kind == 0:
+            found[place : place + length] = chance.randbytes(chance.randrange(6))
+        elif kind == 1:
+            found[place:] = b""
+        elif kind == 2:
+            found[place:place] = chance.choice([b"null", b"1e400", b"{}", b"[[", b'"', b"\\ud800", b"-0", b"true"])
+        elif kind == 3:
+            found[place:place] = found[: chance.randrange(len(found) + 1)]
+        else:
+            found[place : place + 1] = chance.choice([b":", b",", b"}", b"]", b"9" * 30])
+    return bytes(found)
+
+
+def test_malformed_bodies_are_answered_with_4xx(tmp_path, pytestconfig):
+    journey, _ = read_shop(tmp_path)
+    chance = random.Random(11)  # noqa: S311
+    settings = Settings("shop", f"sqlite:///{tmp_path}/scores.db", definition=journey)
+
+    def load():
+        raise NoModelError("shop", "no champion")
+
+    app = create_app(settings, load_scorer=load, list_models=list)
+    headers = {"Content-Type": "application/json"}
+    with TestClient(app, raise_server_exceptions=False) as client:
+        for path, body in BODIES.items():
+            good = json.dumps(body).encode()
+            random_ones = [broken(good, chance) for _ in range(pytestconfig.getoption("--bodies") // len(BODIES))]
+            for sent in [*ODD, *random_ones]:
+                status = client.post(path, content=sent, headers=headers).status_code
+                assert status < 500 or status == 503, (path, sent[:300], status)
+            assert client.post(path, content=b" " * 10_000_001, headers=headers).status_code == 413
