@@ -178,7 +178,7 @@ def _words(journey: Journey, unit: str) -> Callable[[Any], str]:
         case "days" | "hours" | "minutes":
             return partial(_length, unit)
         case "category":
-            return str
+            return lambda value: f"{value:.10g}" if isinstance(value, float) else str(value)  # numbers of a profile
         case _:
             return lambda value: _unsigned(f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}")
 

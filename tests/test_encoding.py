@@ -12,12 +12,16 @@ from features.aggregates import count
 from features.catalogue import catalogue
 from features.engine import build
 from features.families.words import is_type
-from features.feature import Feature
+from features.feature import PROFILE, Feature
 from training.encoding import CATEGORIES_AT_MOST, Encoding, fit_encoding
 
 
 def feature(name, unit="category", categories=None):
     return Feature(name, "a feature", unit, "ACTIVITY", count(is_type("visit")), categories=categories)
+
+
+def of_profile(name):
+    return Feature(name, "a column", "category", "PROFILE", count(is_type("visit")), of=PROFILE)
 
 
 def test_numbers_stay_and_categories_become_their_place():
@@ -58,10 +62,29 @@ def test_given_categories_that_never_occur_keep_their_place():
     np.testing.assert_array_equal(encoding.matrix(pl.DataFrame({"stage": ["c"]})), [[2]])
 
 
-def test_profile_numbers_are_places_too():
-    vectors = pl.DataFrame({"rooms": [3.0, 4.0, 4.0, None]})
-    encoding = Encoding.read(json.loads(json.dumps(fit_encoding([feature("rooms")], vectors).to_json())))
+def test_profile_numbers_stay_numbers_however_many_there_are():
+    vectors = pl.DataFrame({"income": [float(number) for number in range(30_000, 30_100)] + [None]})
+    encoding = Encoding.read(json.loads(json.dumps(fit_encoding([of_profile("income")], vectors).to_json())))
+    assert encoding.categories == {}
+    np.testing.assert_array_equal(encoding.matrix(vectors)[:, 0], [*range(30_000, 30_100), math.nan])
+
+
+@pytest.mark.parametrize("times", [1, 20])
+def test_text_where_numbers_were_learned_is_unknown_unless_it_is_a_number(times):
+    encoding = fit_encoding([of_profile("income")], pl.DataFrame({"income": [1.0, 2.0]}))
+    texts = pl.DataFrame({"income": ["2.5", "secret", None] * times})
+    np.testing.assert_array_equal(encoding.matrix(texts)[:, 0], [2.5, math.nan, math.nan] * times)
+
+
+def test_numbers_that_stand_for_categories_elsewhere_are_places():
+    vectors = pl.DataFrame({"shop": [3.0, 4.0, 4.0, None]})
+    encoding = Encoding.read(json.loads(json.dumps(fit_encoding([feature("shop")], vectors).to_json())))
     np.testing.assert_array_equal(encoding.matrix(vectors), [[1], [0], [0], [math.nan]])
+
+
+def test_numbers_that_an_older_model_learned_as_places_are_read_as_such():
+    encoding = Encoding(("rooms",), {"rooms": (4.0, 3.0)})
+    np.testing.assert_array_equal(encoding.matrix(pl.DataFrame({"rooms": [3.0, 4.0]})), [[1], [0]])
 
 
 def test_no_features_and_no_rows_have_a_shape():

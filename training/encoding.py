@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.feature import Feature
+from features.feature import PROFILE, Feature
 from training.lifetimes import Lifetimes
 
 FEW = 8  # rows that are read one by one
@@ -98,7 +98,11 @@ class Encodings:
     def _few(self, vectors: pl.DataFrame) -> tuple[NDArray[np.float64], pl.DataFrame]:
         """The same for rows so few that a query of many columns takes longer to begin than they to read."""
         types = vectors.schema
-        asked = [self._columns[i] for i, (name, of) in enumerate(self._wanted) if of and types[name] != pl.String]
+        asked = [
+            self._columns[i]
+            for i, (name, of) in enumerate(self._wanted)
+            if (of is None if types[name] == pl.String else of)
+        ]
         queried = vectors.select(*asked, *self._also)
         read = {
             str(place): queried[str(place)].to_list() for place in range(len(self._wanted)) if str(place) in queried
@@ -133,7 +137,7 @@ def _whole(
 
 def _column(name: str, categories: tuple[Any, ...] | None) -> pl.Expr:
     if categories is None:
-        return pl.col(name).cast(pl.Float32)
+        return pl.col(name).cast(pl.Float32, strict=False)  # a profile may turn to text after training
     known = _texts(categories)
     return pl.col(name).cast(pl.String).cast(pl.Enum(known), strict=False).to_physical().cast(pl.Float32)
 
@@ -150,10 +154,14 @@ def _number(value: Any, known: dict[str, int] | None) -> float:
 
 
 def fit_encoding(features: Sequence[Feature], vectors: pl.DataFrame, lifetimes: Lifetimes | None = None) -> Encoding:
-    """The encoding of these features; categories without a given order: most frequent first."""
+    """The encoding of these features; categories without a given order: most frequent first.
+
+    A column of the profile that holds numbers is read as numbers: income and age have an order.
+    """
     categories = {}
     for feature in features:
-        if feature.unit == "category":
+        number = feature.of == PROFILE and vectors[feature.name].dtype.is_numeric()
+        if feature.unit == "category" and not number:
             categories[feature.name] = feature.categories or _most_frequent(vectors[feature.name])
     names = tuple(feature.name for feature in features)
     return Encoding((*names, *(lifetimes.names if lifetimes else ())), categories, lifetimes)

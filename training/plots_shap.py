@@ -66,14 +66,14 @@ def importances(trained: Trained) -> list[Importance]:
     chosen = np.linspace(0, len(rows) - 1, min(len(rows), ROWS_AT_MOST)).astype(np.intp)
     matrix = model.encoding.matrix(rows[chosen])
     values, _ = model.contributions(matrix)
-    means = np.abs(values).mean(axis=0)
+    means, unordered = np.abs(values).mean(axis=0), model.encoding.categories
     means = means if trained.task == "cltv" else means.sum(axis=0, keepdims=True)
     found = []
     for number, ((part, unit), effects) in enumerate(zip(_PARTS[trained.task], means, strict=True)):
         order = np.argsort(-effects, kind="stable")
         strongest = tuple(trained.columns[column] for column in order)
         ordered = trained.task != "next_stage"
-        told = [ordered and trained.columns[column].unit != "category" and effects[column] > 0 for column in order]
+        told = [ordered and trained.columns[column].name not in unordered and effects[column] > 0 for column in order]
         directions = tuple(
             _direction(matrix[:, column], values[:, number, column]) if tell else "mixed"
             for column, tell in zip(order, told, strict=True)
