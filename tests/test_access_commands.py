@@ -20,7 +20,7 @@ JOURNEY = "complete_journey"
 
 @pytest.fixture
 def store(url, tmp_path):
-    use(Settings(tmp_path, url, "", None, None, lambda: None))
+    use(Settings(tmp_path, url, "", None, None, lambda: None, 90.0, lambda counts: None))
     with closing(Store(url)) as store:
         yield store
 

@@ -170,7 +170,7 @@ def test_a_better_recipe_is_promoted_and_can_be_rolled_back(store, shop, made):
 def test_a_recipe_ahead_by_less_than_chance_would_put_it_is_refused(store, shop, made):
     # The same recipe by another seed: one of the two is ahead, by a sliver. Only its recipe is read of a version.
     one = made(LATER)[0]
-    about = one.model.about | {"recipe": {**one.model.about["recipe"], "seed": 8}}
+    about = one.model.about | {key: {**one.model.about[key], "seed": 8} for key in ("recipe", "asked_recipe")}
     store.register(shop(LATER)[0], [replace(one, model=replace(one.model, about=about))])
     leads = []
     for standing, number in ((1, 5), (5, 1)):

@@ -125,7 +125,8 @@ def test_a_file_that_someone_adds_is_neither_read_nor_run(champions, tmp_path):
 
 def test_a_server_starts_from_disk_while_the_registry_is_away(champions, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr("serving.registry._PATIENCE", 2.0)
-    away = f"sqlite:///{tmp_path}/no/such/folder/mlflow.db"
+    (tmp_path / "file").write_text("")
+    away = f"sqlite:///{tmp_path}/file/mlflow.db"  # MLflow makes folders that are not there
     cache = tmp_path / "models"
     registry.load("simulated", champions.uri, cache)
     assert registry.load("simulated", away, cache).versions == dict.fromkeys(TASKS, 1)
