@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from features.journey import Journey
     from features.log import EventLog
     from serving.batch import Scored
+    from serving.runs import Asked
 
 
 def score(
     journey: JourneyArgument,
     run: Annotated[int | None, typer.Option(hidden=True, help="The run that a server was asked for.")] = None,
+    fence: Annotated[int, typer.Option(hidden=True, help="The number of that server's lease.")] = 0,
 ) -> None:
     """Score every customer with the champions and store the run.
 
@@ -33,14 +35,25 @@ def score(
     """
     from features import parts
 
-    if run is not None and hasattr(os, "nice"):
-        os.nice(10)  # the server's requests come first
+    asked = None if run is None else _begun_by_server(run, fence)
     definition, base = opened.journey(journey)
     upto = opened.newest_event(definition)
     if parts.size(definition, base) <= parts.ROWS:
-        score_log(*opened.log(journey), upto, run)
+        score_log(*opened.log(journey), upto, asked)
     else:
-        _score_parts(definition, base, upto, run)
+        _score_parts(definition, base, upto, asked)
+
+
+def _begun_by_server(run_id: int, fence: int) -> Asked:
+    """The run to write, after the server's requests and no longer than it lives."""
+    from serving.child import end_with_parent
+    from serving.runs import Asked
+
+    if hasattr(os, "nice"):
+        os.nice(10)
+    if fence:
+        end_with_parent()
+    return Asked(run_id, fence)
 
 
 def explain(
@@ -110,7 +123,7 @@ def parity(
         raise typer.Exit(1)
 
 
-def score_log(resolved: Journey, log: EventLog, upto: int, asked: int | None = None) -> None:
+def score_log(resolved: Journey, log: EventLog, upto: int, asked: Asked | None = None) -> None:
     """Score everyone of a log that fits in memory.
 
     `upto` is `opened.newest_event` from before it was read, `asked` the run that was asked for (null: none was).
@@ -123,7 +136,7 @@ def score_log(resolved: Journey, log: EventLog, upto: int, asked: int | None = N
         _scored(resolved, batch.score(resolved, log, scorer, store, told, upto, asked=asked))
 
 
-def _score_parts(definition: Journey, base: Path, upto: int, asked: int | None) -> None:
+def _score_parts(definition: Journey, base: Path, upto: int, asked: Asked | None) -> None:
     """Score a log of many events, some of the customers at a time."""
     from features import parts
     from features.profile import read_profile

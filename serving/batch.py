@@ -19,6 +19,7 @@ from features.schema import CUSTOMER, to_microseconds
 from serving import histories
 from serving.answers import Answer
 from serving.beside import Beside
+from serving.runs import Asked
 from serving.scorer import Scorer
 from serving.segments import Segments
 from serving.store import Options, Store
@@ -45,7 +46,7 @@ def score(
     report: Callable[[int, int], None],
     event_id: int | None = None,
     *,
-    asked: int | None = None,
+    asked: Asked | None = None,
 ) -> Scored:
     """Score everyone at the log's `observed_until` and store the run; no answer is stored on failure.
 
@@ -60,7 +61,7 @@ def score(
     event_id
         `serving.events.newest` from before the log was read.
     asked
-        The id of the run that was asked for; null: it gets one of its own.
+        The run that was asked for; null: it gets an id of its own.
     """
     customers = len(population(log.events, [journey.observed_until_microseconds]))
     beside = Beside(store, journey, log.profile, lambda: report_json(check(journey, log), journey, log))
@@ -79,7 +80,7 @@ def score_parts(  # noqa: PLR0913, PLR0917 -- where it all comes from and where 
     event_id: int | None = None,
     *,
     first: int | None = None,
-    asked: int | None = None,
+    asked: Asked | None = None,
 ) -> Scored:
     """The same of a log in parts, each with some of the customers and all of their events.
 
@@ -96,7 +97,7 @@ class _To(NamedTuple):
     store: Store
     report: Callable[[int, int], None]
     event_id: int | None
-    asked: int | None
+    asked: Asked | None
 
 
 def _score(

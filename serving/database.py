@@ -16,7 +16,20 @@ from features.errors import InputError
 from serving.migrations import upgrade  # and, with it, every table
 from serving.tables import SCHEMA, metadata, schema_version
 
+# A server that is gone without a word is noticed within half a minute.
+_REACHED = {
+    "connect_timeout": 5,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 _LOCK = 0x6A6F7572  # PostgreSQL's, which knows locks by numbers
+# PostgreSQL: waits for the disk, and for the standbys where it was told to.
+DURABLE = (
+    "set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'"
+    " WHEN 'local' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"
+)
 
 
 class StoreError(InputError):
@@ -37,7 +50,7 @@ def connect(url: str) -> Engine:
         if name not in ("sqlite", "postgresql") or (name == "sqlite" and found.database in (None, "", ":memory:")):
             raise ArgumentError
         if name == "postgresql":
-            return create_engine(found, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+            return create_engine(found, hide_parameters=True, pool_pre_ping=True, connect_args=_REACHED)
         return _sqlite(found)
     except (ArgumentError, NoSuchModuleError):
         raise InputError(
@@ -128,6 +141,12 @@ def lock(connection: Connection) -> None:
     """Let one writing transaction of those that ask for it proceed at a time; SQLite always does."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
+def durable(connection: Connection) -> None:
+    """Let this transaction be on the disk when it ends, whatever the database was told; SQLite always is."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT {DURABLE}"))
 
 
 def _version(connection: Connection) -> str | None:

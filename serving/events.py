@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Select, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from features.schema import CHANNEL, CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME, VALUE
+from serving.database import DURABLE
 from serving.kept_out import WRITERS
 from serving.store import Store
 from serving.tables import events
@@ -32,9 +33,7 @@ COLUMNS = {
 _AT_ONCE = 100_000  # rows read from the database at a time
 _LOCK = 0x6A6F7575  # PostgreSQL: held, with the journey's number, by whoever writes events
 _IN_ORDER = text(
-    "SELECT pg_advisory_xact_lock_shared(:writers), pg_advisory_xact_lock(:arrivals, :journey),"
-    " set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'"
-    " WHEN 'local' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"
+    f"SELECT pg_advisory_xact_lock_shared(:writers), pg_advisory_xact_lock(:arrivals, :journey), {DURABLE}"
 )
 # One statement for any number of events, whose columns go as arrays.
 _UNNEST = text(

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from features.errors import InputError
 from serving import webhooks
 from serving.clock import now
+from serving.runs import when
 
 if TYPE_CHECKING:
     from serving.state import State
@@ -100,7 +101,7 @@ class _StateCollector(Collector):
             (
                 "journeycast_scores_age_seconds",
                 "Since the newest run was scored.",
-                lambda: (now() - run.scored_at) / 1e6,
+                lambda: (now() - when(run)) / 1e6,
             ),
             ("journeycast_cutoff_age_seconds", "Since the newest run's cutoff.", lambda: (now() - run.cutoff) / 1e6),
             ("journeycast_run_customers", "Customers of the newest run.", lambda: float(run.customers)),

@@ -66,9 +66,20 @@ def _what_runs_tell(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
+def _one_holder(connection: Connection) -> None:
+    """Leases by number instead of by clock; runs say under which they are written, deliveries of what they tell."""
+    tables.leases.drop(connection, checkfirst=True)
+    tables.leases.create(connection)
+    for column in (runs.c.fence, runs.c.restarts, tables.deliveries.c.change_id, tables.deliveries.c.run_id):
+        _add(connection, column)
+    for index in (tables.deliveries_of_change, tables.deliveries_of_run, tables.deliveries_over):
+        index.create(connection, checkfirst=True)
+
+
 _STEPS: dict[str, tuple[str, Callable[[Connection], None]]] = {
     "0001": ("0002", _lists_that_pay),
     "0002": ("0003", _events_over_http),
     "0003": ("0004", _changes_out),
     "0004": ("0005", _what_runs_tell),
+    "0005": ("0006", _one_holder),
 }

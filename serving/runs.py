@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from features.errors import InputError
+from serving import leases
 from serving.clock import now
 from serving.kept_out import beside_others
 from serving.tables import Run, runs, scores, stored_answers
@@ -14,11 +15,24 @@ from serving.tables import Run, runs, scores, stored_answers
 Status: TypeAlias = Literal["waiting", "running", "complete", "failed"]
 WHOLE = runs.c.customers > 0  # a run that is still being written, or never was to its end, has none
 STOPPED = "it was stopped before its end; the server's log may say why"
+RESTARTS = 2  # how often a run is begun anew after whoever wrote it was gone
 _OPEN = (~WHOLE, runs.c.failed.is_(None))
+_NOT_BEGUN: dict[str, Any] = {"versions": {}, "cutoff": 0, "event_id": None, "segments": None, "fence": None}
+
+
+class Asked(NamedTuple):
+    """A run that was asked for, and the number of the lease it is written under; 0: none."""
+
+    run_id: int
+    fence: int = 0
 
 
 class UnknownRunError(InputError):
     """The store holds no such run of this journey."""
+
+
+class GivenUpError(InputError):
+    """The run is not ours to write any more."""
 
 
 def status(run: Run) -> Status:
@@ -69,36 +83,97 @@ def newest(connection: Connection, journey: str, limit: int) -> list[Run]:
     return [Run(**row._mapping) for row in connection.execute(found)]
 
 
-def begin_run(connection: Connection, new: dict[str, Any], asked: int | None) -> int:
-    """Begin a run, or the one that was asked for; its id.
+def when(run: Run) -> int:
+    """When a run was scored: by the clock, which the stamp may be ahead of (`serving.store.Store.write_run`)."""
+    return run.scored_at if run.finished_at is None else min(run.scored_at, run.finished_at)
+
+
+def begin_run(connection: Connection, new: dict[str, Any], asked: Asked | None) -> int:
+    """Begin a run, or the one that was asked for, which nobody else can begin then; its id.
 
     Raises
     ------
     UnknownRunError
         Where the run that was asked for is not waiting.
+    LeaseLostError
+        Where whoever began it is not the one that scores any more.
     """
     if asked is None:
         begun = insert(runs).values({**new, "customers": 0}).returning(runs.c.id)
         return int(connection.execute(begun).scalar_one())
-    waiting = (runs.c.id == asked, runs.c.journey == new["journey"], runs.c.asked_at.is_not(None), *_OPEN)
-    if connection.execute(update(runs).where(*waiting).values(new)).rowcount != 1:
-        raise UnknownRunError("run", str(asked), "a run that was asked for and is not written yet")
-    return asked
+    if asked.fence:
+        leases.check(connection, leases.scoring(new["journey"]), asked.fence)
+    waiting = (runs.c.id == asked.run_id, runs.c.journey == new["journey"], runs.c.asked_at.is_not(None), *_OPEN)
+    claimed = update(runs).where(*waiting, runs.c.fence.is_(None)).values({**new, "fence": asked.fence})
+    if connection.execute(claimed).rowcount != 1:
+        raise UnknownRunError("run", str(asked.run_id), "a run that was asked for and is not written yet")
+    return asked.run_id
 
 
-def undo(connection: Connection, run_id: int, error: BaseException, *, asked: bool) -> None:
-    """Take back what was written of a run; one that was asked for stays, with the reason."""
+def mine(run_id: int, fence: int | None) -> tuple[ColumnElement[bool], ...]:
+    """That a run is not whole, did not fail and is written under this number (null: not begun, or not asked for)."""
+    return (runs.c.id == run_id, runs.c.fence.is_not_distinct_from(fence), *_OPEN)
+
+
+def check(connection: Connection, journey: str, run_id: int, fence: int | None) -> None:
+    """See that a run is still ours to write, and let nobody give it up before the end of this transaction.
+
+    Raises
+    ------
+    GivenUpError
+        Where it is not.
+    """
+    found = select(runs.c.id).where(*mine(run_id, fence)).with_for_update(read=True)
+    if connection.execute(found).scalar() is None:
+        raise given_up(journey, run_id)
+
+
+def given_up(journey: str, run_id: int) -> GivenUpError:
+    """The error of whoever writes a run that others gave up."""
+    return GivenUpError(f"score {journey}", f"run {run_id} was given up meanwhile", do="score again")
+
+
+def undo(connection: Connection, run_id: int, error: BaseException, asked: Asked | None) -> None:
+    """Take back what was written of a run; one that was asked for stays, with the reason.
+
+    One that a server began and that was only stopped is left to that server, or to the one that follows it.
+    """
+    if asked is None:
+        beside_others(connection)
+        connection.execute(delete(runs).where(*mine(run_id, None)))  # one that is seen already stays
+    elif isinstance(error, Exception) or not asked.fence:
+        why = f"{error.place}: {error.found}" if isinstance(error, InputError) else STOPPED
+        fail(connection, run_id, asked.fence, why)
+
+
+def fail(connection: Connection, run_id: int, fence: int | None, why: str) -> None:
+    """Say why a run comes to nothing, and forget what was written of it; one that others write stays."""
     beside_others(connection)
-    if not asked:
-        connection.execute(delete(runs).where(runs.c.id == run_id, *_OPEN))  # one that is seen already stays
-        return
-    fail(connection, run_id, f"{error.place}: {error.found}" if isinstance(error, InputError) else STOPPED)
-
-
-def fail(connection: Connection, run_id: int, why: str) -> None:
-    """Say why a run that is not whole comes to nothing, and forget what was written of it."""
-    beside_others(connection)
-    failed = update(runs).where(runs.c.id == run_id, *_OPEN).values(failed=why, finished_at=now())
+    failed = update(runs).where(*mine(run_id, fence)).values(failed=why, finished_at=now())
     if connection.execute(failed).rowcount:
-        for table in (scores, stored_answers):
-            connection.execute(delete(table).where(table.c.run_id == run_id))
+        _forget(connection, run_id)
+
+
+def give_back(connection: Connection, run: Run, *, gone: bool) -> bool:
+    """Let a run that was begun wait again, forgetting what was written of it; whether it does.
+
+    Parameters
+    ----------
+    gone
+        Whether whoever wrote it is gone: a run that takes its server with it fails in the end.
+    """
+    beside_others(connection)
+    restarts = (run.restarts or 0) + gone
+    if restarts > RESTARTS:
+        fail(connection, run.id, run.fence, STOPPED)
+        return False
+    again = _NOT_BEGUN | {"scored_at": run.asked_at, "restarts": restarts}
+    given = bool(connection.execute(update(runs).where(*mine(run.id, run.fence)).values(again)).rowcount)
+    if given:
+        _forget(connection, run.id)
+    return given
+
+
+def _forget(connection: Connection, run_id: int) -> None:
+    for table in (scores, stored_answers):
+        connection.execute(delete(table).where(table.c.run_id == run_id))

@@ -19,6 +19,7 @@ from fastapi import Depends, Request
 from features.errors import InputError, NoModelError
 from features.journey import Campaign, Journey
 from serving.audit import Audit
+from serving.background import end
 from serving.current import Current
 from serving.database import StoreError
 from serving.intake import Intake
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 ReadFile = Callable[[str, int, str], bytes | None]  # task, version, name of the file; None: there is none
 _log = logging.getLogger(__name__)
 _AGAIN_SECONDS = 10.0  # after a failure to load the models
+_CLOSE_SECONDS = 5.0  # for what waits to be written
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Settings:
     `log_vectors` the share of predictions whose vector is kept, `definition` the journey's definition
     (null: that of the models). `loopback` says that only this machine can reach the server, which then
     answers without a key as long as there is none; `rate` is how many requests a second a key may send.
-    `score` is the command that scores, to which `--run ID` is added (empty: this server does not score),
+    `score` is the command that scores, to which `--fence N --run ID` is added (empty: this server does not score),
     `rescore_seconds` how old the newest run may get (null: any age), `outbound` where messages to webhooks
     may go, `watch_seconds` how often a new champion is looked for, `metrics` the folder where several workers
     leave their counts (null: there is one),
@@ -119,10 +121,9 @@ class State:
         return self._definition or self.scorer().journey
 
     def close(self) -> None:
-        """Write what waits to be written, and close the store."""
-        self.intake.close()
-        self.audit.close()
-        self.store.close()
+        """Write what waits to be written, and close the store; within bounded time, whatever the store does."""
+        end({"events": self.intake.close, "the audit log": self.audit.close}, _CLOSE_SECONDS)
+        end({"the store": self.store.close}, _CLOSE_SECONDS)
         if self._own_uploads:
             shutil.rmtree(self.uploads, ignore_errors=True)
 

@@ -17,14 +17,14 @@ from serving import changes, cursors, documented, retention, rows
 from serving.answers import Answer
 from serving.clock import now
 from serving.cursors import Cursor
-from serving.database import StoreError, connect, lock, prepare
+from serving.database import StoreError, connect, durable, lock, prepare
 from serving.database import transaction as begin
 from serving.documented import Document
 from serving.filters import Wanted
 from serving.kept_out import beside_others
 from serving.listing import Page, page
 from serving.rows import CHUNK, Held, Written
-from serving.runs import WHOLE, begin_run, undo
+from serving.runs import WHOLE, Asked, begin_run, given_up, mine, undo
 from serving.segments import Segments
 from serving.tables import Run, histories, runs, stored_answers
 
@@ -42,7 +42,7 @@ class Options(NamedTuple):
     """How a run is written.
 
     `bands`: each customer's band is held against that of the run before; null: it is as the answers say.
-    `asked`: the id of a run that was asked for (`serving.runs.ask`); null: it gets an id of its own.
+    `asked`: the run that was asked for (`serving.runs.ask`); null: it gets an id of its own.
     `event_id`: `serving.events.newest` from before the log was read; null: not known.
     `documents` is called when all answers are written: what it gives is stored with the run.
     `horizon`: the longest of the journey's tasks, microseconds; until it is over, one run a week is kept
@@ -50,7 +50,7 @@ class Options(NamedTuple):
     """
 
     bands: RiskBands | None = None
-    asked: int | None = None
+    asked: Asked | None = None
     event_id: int | None = None
     documents: Callable[[], Iterable[Document]] = tuple
     horizon: int = 0
@@ -113,30 +113,32 @@ class Store:
         Raises
         ------
         InputError
-            Where there is no answer, or two of one customer, or another run was finished meanwhile.
+            Where there is no answer, or two of one customer, or another run was finished meanwhile, or this
+            one was given up: by a server that took over, where it was asked for.
         """
-        held = Held(segments or Segments(), options.bands)
+        held, asked = Held(segments or Segments(), options.bands), options.asked
         new = {"journey": journey, "cutoff": cutoff, "versions": versions, "segments": held.segments.names or None}
         new["event_id"] = options.event_id
         before, run_id, stamp = self._begin(new, scored_at, options.asked)
         try:
-            written = rows.write(self.transaction, journey, run_id, stamp, answers, before, held)
+            to = rows.To(journey, run_id, stamp, asked.fence if asked else None)
+            written = rows.write(self.transaction, to, answers, before, held)
             if not written.customers:
                 raise InputError(
                     "score", "no customer was scored", "one or more", "check that the event log has events"
                 )
             told = list(options.documents())  # before anybody has to wait
             with self.transaction(writes=True) as connection:
-                self._finish(connection, journey, run_id, before, written)
+                self._finish(connection, to, before, written)
                 documented.write(connection, run_id, told)  # of runs, too, that go now
                 retention.forget(connection, journey, run_id, self._keep, options.horizon)
         except BaseException as error:
             with suppress(StoreError), self.transaction(writes=True) as connection:
-                undo(connection, run_id, error, asked=options.asked is not None)
+                undo(connection, run_id, error, asked)
             raise
         return run_id
 
-    def _begin(self, new: dict[str, Any], scored_at: int, asked: int | None) -> tuple[Run | None, int, int]:
+    def _begin(self, new: dict[str, Any], scored_at: int, asked: Asked | None) -> tuple[Run | None, int, int]:
         """The run before, and the id and stamp of the new one, which nobody sees yet."""
         with self.transaction(writes=True) as connection:
             before = latest(connection, new["journey"])
@@ -144,8 +146,10 @@ class Store:
             run_id = begin_run(connection, {**new, "scored_at": stamp}, asked)
         return before, run_id, stamp
 
-    def _finish(self, connection: Connection, journey: str, run_id: int, before: Run | None, written: Written) -> None:
+    def _finish(self, connection: Connection, to: rows.To, before: Run | None, written: Written) -> None:
         """Show the run and its changes, and forget histories that are nobody's: all of it in one transaction."""
+        journey, run_id = to.journey, to.run_id
+        durable(connection)
         beside_others(connection)  # whoever erases a customer deletes from the same tables
         lock(connection)  # changes get their ids in the order in which they become visible
         newest = latest(connection, journey)
@@ -156,9 +160,9 @@ class Store:
                 "one scoring of a journey at a time",
                 "score again if the log has grown",
             )
-        whole = update(runs).where(runs.c.id == run_id, runs.c.failed.is_(None))
+        whole = update(runs).where(*mine(run_id, to.fence))
         if not connection.execute(whole.values(written._asdict() | {"finished_at": now()})).rowcount:
-            raise InputError(f"score {journey}", f"run {run_id} was given up meanwhile", do="score again")
+            raise given_up(journey, run_id)
         changes.prune(connection, journey, now() - self._keep_changes)
         if before is not None:
             changes.record(connection, run_id)

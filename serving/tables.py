@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from features.schema import CONTACTED
 
-SCHEMA = "0005"
+SCHEMA = "0006"
 
 metadata = MetaData()
 # Ids sort by code point on every database, so that a list has one order everywhere.
@@ -51,6 +51,8 @@ class _Runs(TypedColumns):
     asked_at = Column(BigInteger)  # microseconds; null: a command began it, nobody asked a server for it
     finished_at = Column(BigInteger)  # microseconds; null: not yet, or before this was kept
     failed: Named[str | None]  # why it came to nothing
+    fence = Column(BigInteger)  # the number of the lease it is written under; 0: none; null: not begun or not asked for
+    restarts: Named[int | None]  # how often it was begun anew because whoever wrote it was gone; null: never
 
 
 class _Changes(TypedColumns):
@@ -105,12 +107,14 @@ class _Deliveries(TypedColumns):
     http_status: Named[int | None]  # of the newest attempt; null: none came
     error: Named[str | None]  # why the newest attempt failed
     milliseconds: Named[int | None]  # how long the newest attempt took
+    change_id = Column(BigInteger)  # what it tells of: a change, which may be forgotten by now,
+    run_id: Named[int | None]  # or a run; null: something else
 
 
 class _Leases(TypedColumns):
     name: Named[str] = Column(primary_key=True)
-    holder: Named[str]
-    until = Column(BigInteger, nullable=False)  # microseconds
+    fence = Column(BigInteger, nullable=False)  # grows with every holder
+    beat = Column(BigInteger)  # grows while it is renewed; null: it was given up
 
 
 class _Scores(TypedColumns):
@@ -276,6 +280,10 @@ Index("changes_of_customer", changes.c.journey, changes.c.customer_id)
 Index("deliveries_of_webhook", deliveries.c.webhook_id, deliveries.c.id)
 Index("deliveries_due", deliveries.c.state, deliveries.c.webhook_id, deliveries.c.next_at)
 Index("deliveries_of_customer", deliveries.c.journey, deliveries.c.customer_id)
+# What happened once is told to a webhook once.
+deliveries_of_change = Index("deliveries_of_change", deliveries.c.webhook_id, deliveries.c.change_id, unique=True)
+deliveries_of_run = Index("deliveries_of_run", deliveries.c.webhook_id, deliveries.c.run_id, unique=True)
+deliveries_over = Index("deliveries_over", deliveries.c.journey, deliveries.c.tried_at)
 Index("members_in_order", members.c.campaign_id, members.c.place, unique=True)
 
 
@@ -287,7 +295,8 @@ class Run:
     versions; `currency` is null without a CLTV task; `horizon` is that of churn in microseconds
     (null: no churn), `segments` the names of the journey's segments, `event_id` the number of the
     newest event of the store when the log was read (null: not known). Of a run that a server was asked
-    for, `asked_at` says when; `failed` says why it came to nothing.
+    for, `asked_at` says when, `fence` under which lease it is written (`serving.leases`), `restarts` how often it
+    was begun anew; `failed` says why it came to nothing.
     """
 
     id: int
@@ -303,3 +312,5 @@ class Run:
     asked_at: int | None = None
     finished_at: int | None = None
     failed: str | None = None
+    fence: int | None = None
+    restarts: int | None = None

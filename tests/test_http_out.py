@@ -147,8 +147,10 @@ SCORING = """
 import sys
 sys.path[:0] = {path!r}
 from stores import VERSIONS, answer_of
+from serving.runs import Asked
 from serving.store import Options, Store
-Store({url!r}).write_run("shop", 0, 0, VERSIONS, [answer_of("a")], options=Options(asked=int(sys.argv[-1])))
+fence, run_id = int(sys.argv[-3]), int(sys.argv[-1])
+Store({url!r}).write_run("shop", 0, 0, VERSIONS, [answer_of("a")], options=Options(asked=Asked(run_id, fence)))
 """
 
 
@@ -208,23 +210,6 @@ def test_the_schedule_scores_when_the_newest_run_is_old_enough_and_models_are_lo
     rescorer.step()
     assert asked() == 1
     rescorer.close()
-
-
-def test_what_a_server_that_died_left_running_is_given_up_and_can_never_be_seen(store):
-    with store.transaction(writes=True) as connection:
-        run_id, _ = runs.ask(connection, "shop")
-
-    def answers():
-        yield answer_of("a")
-        rescorer = Rescorer(store, "shop", IDLE, None, lambda: True)
-        rescorer.step()  # another server takes over while this run is written
-        rescorer.close()
-
-    with pytest.raises(InputError, match="was given up meanwhile"):
-        store.write_run("shop", 0, 0, VERSIONS, answers(), options=Options(asked=run_id))
-    assert store.latest_run("shop") is None
-    with store.transaction() as connection:
-        assert runs.read(connection, "shop", run_id).failed == runs.STOPPED
 
 
 # webhooks
