@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from contextlib import suppress
@@ -11,6 +12,7 @@ from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Timer
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +23,7 @@ from commands.settings import Settings, current, use
 from features.errors import InputError
 
 GRACE_SECONDS = 30  # for requests in flight when the server is told to stop
+_LEAVE_SECONDS = 5.0  # for the process to end once everything is closed
 
 
 class LogFormat(StrEnum):
@@ -142,7 +145,15 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
         read_file=partial(registry.file_of, name, uri),
         champions=partial(registry.champions, name, uri),
         helm=Helm(partial(_promoted, journey), partial(models.roll_back, journey)),
+        ended=_leave,
     )
+
+
+def _leave() -> None:
+    """End this process soon, even if a thread of a request waits for a store that hangs: Python would wait for it."""
+    timer = Timer(_LEAVE_SECONDS, os._exit, args=[0])
+    timer.daemon = True  # where nothing hangs, it never comes to that
+    timer.start()
 
 
 def is_loopback(host: str) -> bool:

@@ -104,6 +104,7 @@ def create_app(
     read_file: ReadFile = lambda task, version, name: None,
     champions: Callable[[], dict[str, int]] = dict,
     helm: Helm | None = None,
+    ended: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The application; nothing is opened before it starts.
 
@@ -119,6 +120,8 @@ def create_app(
         Task to the version that is champion now; the server loads others than its own. Empty: unknown.
     helm
         What promotes models and rolls them back from the pages; null: the command line alone.
+    ended
+        Called last of all when the server ends.
     """
     app = _Application(
         title="Journeycast",
@@ -131,7 +134,7 @@ def create_app(
     )
     state = State(settings, load_scorer, list_models, read_file, champions)
     app.state.journeycast, app.state.settings = state, settings
-    app.state.metrics = Metrics(state, settings.metrics)
+    app.state.metrics, app.state.ended = Metrics(state, settings.metrics), ended
     problems.install(app)
     app.add_middleware(BodyLimit, limit=settings.body_limit, larger=site.LARGER)
     door = Door(state.keys, state.rates, state.audit, settings.journey, settings.loopback)
@@ -160,6 +163,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await asyncio.to_thread(background.stop)
     app.state.metrics.close(os.getpid())
     await asyncio.to_thread(state.close)
+    app.state.ended()
 
 
 def _works(settings: Settings, state: State, metrics: Metrics) -> list[Work]:

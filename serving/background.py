@@ -49,6 +49,8 @@ class Background:
         until = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                _log.warning("%s did not end within %g s and is left", thread.name, seconds)
         end({work.name: work.close for work in self._works})
 
     def _run(self, work: Work) -> None:

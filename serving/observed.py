@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 
@@ -9,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.logs import accepted_id, request_id
 from serving.metrics import Metrics
+from serving.problems import of_status, respond
 
 _log = logging.getLogger("serving.requests")
 _QUIET = {"/healthz", "/readyz", "/metrics"}  # asked every few seconds: told in the log only where they fail
@@ -31,17 +33,20 @@ class Observed:
         given = dict(scope["headers"]).get(b"x-request-id")
         known = accepted_id(given.decode("latin-1") if given is not None else None)
         token = request_id.set(known)
-        begun, status = time.perf_counter(), 500
+        begun, status, answered = time.perf_counter(), 500, False
 
         async def told(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered = message["status"], True
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", known.encode())]
             await send(message)
 
         try:
             await self.app(scope, receive, told)
+        except asyncio.CancelledError:  # the server ends, and waited for this request as long as it may
+            if not answered:
+                await respond(of_status(503, "the server ends, and the answer was not ready"))(scope, receive, told)
         finally:
             self._tell(scope, status, time.perf_counter() - begun)
             request_id.reset(token)

@@ -104,6 +104,7 @@ _STATUSES: dict[int, tuple[str, str, str]] = {
     421: ("foreign_host", "The request is not of this machine", "ask as localhost, or make keys"),
     429: ("too_many_requests", "The key sends too many requests", "wait as long as Retry-After says"),
     415: ("wrong_media_type", "The body is not declared as JSON", "send the header Content-Type: application/json"),
+    503: ("server_ends", "The server ends", "send it again, to the server that follows"),
 }
 
 
