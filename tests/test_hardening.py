@@ -155,6 +155,23 @@ def test_databases_answer_only_when_the_disk_has_it(store, url):
             assert connection.execute(text("SHOW fsync")).scalar() == "on"
 
 
+def test_a_run_is_shown_by_a_transaction_that_waits_for_the_disk(store, url, monkeypatch):
+    if url.startswith("postgresql"):
+        execute(url, text("ALTER DATABASE scores SET synchronous_commit TO off"))
+    said = []
+    record = changes.record
+    setting = "PRAGMA synchronous" if url.startswith("sqlite") else "SHOW synchronous_commit"
+
+    def recorded(connection, run_id):
+        said.append(str(connection.exec_driver_sql(setting).scalar()))
+        record(connection, run_id)
+
+    monkeypatch.setattr(changes, "record", recorded)
+    for _ in range(2):
+        write(store, answer_of("a"))
+    assert said == ["2" if url.startswith("sqlite") else "on"]
+
+
 # a disk that is full, a database that is read-only
 
 

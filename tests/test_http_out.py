@@ -1,5 +1,6 @@
 """Changes, webhooks and runs over HTTP; how the server is watched; and what it does beside requests."""
 
+import asyncio
 import csv
 import io
 import json
@@ -22,10 +23,12 @@ from features.journey import RiskBands
 from features.schema import DAY
 from serving import runs
 from serving.app import create_app
-from serving.background import Background, Work
+from serving.background import Background, Work, end
 from serving.clock import now
 from serving.database import StoreError
 from serving.logs import accepted_id, install, request_id
+from serving.metrics import Metrics
+from serving.observed import Observed
 from serving.rescorer import Rescorer
 from serving.state import Settings
 from serving.store import Options, Store
@@ -453,6 +456,50 @@ def test_a_work_that_fails_is_tried_again_and_an_outage_is_told_once(caplog):
         "testing waits: is away",
         "testing failed and is tried again",
     ]
+
+
+def test_a_work_that_hangs_keeps_no_server_from_ending(caplog):
+    over, closed = threading.Event(), []
+
+    def hang() -> bool:
+        return over.wait(60)
+
+    def fail() -> None:
+        raise StoreError("store", "is away")
+
+    works = [Work("one", hang, 1.0), Work("two", bool, 1.0, fail), Work("three", bool, 1.0, lambda: closed.append(1))]
+    background = Background(works)
+    background.start()
+    background.stop(0.1)
+    end({"four": lambda: over.wait(60) and None}, 0.1)
+    over.set()
+    assert closed == [1]
+    assert [record.message for record in caplog.records] == [
+        "one did not end within 0.1 s and is left",
+        "two ended, but is away",
+        "four did not end within 0.1 s and is left",
+    ]
+
+
+def test_a_request_that_the_end_of_the_server_cuts_off_is_answered_with_503():
+    told = []
+
+    async def wait(scope, receive, send) -> None:
+        await asyncio.sleep(60)
+
+    async def send(message) -> None:
+        told.append(message)
+
+    async def cut_off() -> None:
+        scope = {"type": "http", "method": "GET", "path": "/v1/runs", "headers": []}
+        request = asyncio.ensure_future(Observed(wait, Metrics(None, None))(scope, None, send))
+        await asyncio.sleep(0)
+        request.cancel()
+        await request
+
+    asyncio.run(cut_off())
+    assert [message.get("status") for message in told] == [503, None]
+    assert json.loads(told[1]["body"])["code"] == "server_ends"
 
 
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
