@@ -14,6 +14,7 @@ from serving.runs import STOPPED
 
 _STOP_SECONDS = 10.0
 _TOLD = 2_000  # characters of what a run said at its end that are kept
+_KILLED = {130, *(-one for one in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)))}
 
 
 class Child:
@@ -23,18 +24,28 @@ class Child:
     ----------
     command
         What scores, to which `--fence N --run ID` is added.
+
+    Raises
+    ------
+    OSError
+        Where no process can be started.
     """
 
     def __init__(self, command: tuple[str, ...], run_id: int, fence: int) -> None:
         self.run_id, self.fence = run_id, fence
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when the process has ended
         self._ended: str | None = None
-        self._process = subprocess.Popen(  # noqa: S603 -- our own command line
-            [*command, "--fence", str(fence), "--run", str(run_id)],
-            stdin=subprocess.PIPE,  # which ends with this process, however it ends
-            stdout=subprocess.DEVNULL,
-            stderr=self._said,
-        )
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 -- our own command line
+                [*command, "--fence", str(fence), "--run", str(run_id)],
+                stdin=subprocess.PIPE,  # which ends with this process, however it ends
+                stdout=subprocess.DEVNULL,
+                stderr=self._said,
+                start_new_session=True,  # Ctrl+C in the server's terminal is the server's
+            )
+        except OSError:
+            self._said.close()
+            raise
 
     def ended(self) -> str | None:
         """Null: it runs. Empty: it went well. Else what it said of its failure."""
@@ -42,6 +53,11 @@ class Child:
             self._ended = self._told() if code else ""
             self._close()
         return self._ended
+
+    @property
+    def killed(self) -> bool:
+        """Whether it ended because somebody ended it: a person, what looks after the server, a lack of memory."""
+        return self._process.poll() in _KILLED
 
     def stop(self) -> None:
         """End it and wait for its end."""

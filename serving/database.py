@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ _REACHED = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-_LOCK = 0x6A6F7572  # PostgreSQL's, which knows locks by numbers
+_LOCK, _NAMED_LOCKS = 0x6A6F7572, 0x6A6F7576  # PostgreSQL's, which knows locks by numbers
 # PostgreSQL: waits for the disk, and for the standbys where it was told to.
 DURABLE = (
     "set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'"
@@ -141,6 +142,13 @@ def lock(connection: Connection) -> None:
     """Let one writing transaction of those that ask for it proceed at a time; SQLite always does."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
+def one_at_a_time(connection: Connection, what: str) -> None:
+    """Let one writing transaction of those that do the same proceed at a time; SQLite always does."""
+    if connection.dialect.name == "postgresql":
+        keys = {"key": _NAMED_LOCKS, "what": zlib.crc32(what.encode()) - 2**31}
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key, :what)"), keys)
 
 
 def durable(connection: Connection) -> None:

@@ -72,7 +72,7 @@ class Rescorer:
         if held and self._child is not None:
             self._look_after(self._child)
         elif held and (run_id := self._next()) is not None:
-            self._child = Child(self._command, run_id, self._lease.fence)
+            self._begin(run_id)
 
     def close(self) -> None:
         """Stop the run that is being written, which waits again, and let another server score."""
@@ -87,16 +87,29 @@ class Rescorer:
                 _log.warning("run %s of %s stays as it is: %s", child.run_id, self._journey, error.found)
         self._lease.release()
 
+    def _begin(self, run_id: int) -> None:
+        try:
+            self._child = Child(self._command, run_id, self._lease.fence)
+        except OSError as error:
+            self._failed(run_id, f"no process could be started for it: {error.strerror}")
+
     def _look_after(self, child: Child) -> None:
         ended = child.ended()
         if ended is None:
             return
-        if ended:
-            _log.warning("run %s of %s failed: %s", child.run_id, self._journey, ended)
+        if child.killed:
             with self._writing() as connection:
-                for fence in (None, child.fence):  # it may have ended before it began to write
-                    runs.fail(connection, child.run_id, fence, ended)
+                waits = runs.give_back(connection, runs.read(connection, self._journey, child.run_id), gone=True)
+            _log.warning("run %s of %s was killed%s", child.run_id, self._journey, ", and waits again" if waits else "")
+        elif ended:
+            self._failed(child.run_id, ended)
         self._child = None
+
+    def _failed(self, run_id: int, why: str) -> None:
+        _log.warning("run %s of %s failed: %s", run_id, self._journey, why)
+        with self._writing() as connection:
+            for fence in (None, self._lease.fence):  # it may have ended before it began to write
+                runs.fail(connection, run_id, fence, why)
 
     def _next(self) -> int | None:
         """The run to begin now; null: none."""

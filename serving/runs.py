@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 from features.errors import InputError
 from serving import leases
 from serving.clock import now
+from serving.database import one_at_a_time
 from serving.kept_out import beside_others
 from serving.tables import Run, runs, scores, stored_answers
 
@@ -49,6 +50,7 @@ def ask(connection: Connection, journey: str) -> tuple[int, bool]:
 
     A run that was asked for and has not begun yet is this one too: it will see what is known by then.
     """
+    one_at_a_time(connection, f"asking for runs of {journey}")
     waiting = [run for run in asked_for(connection, journey) if status(run) == "waiting"]
     if waiting:
         return waiting[0].id, False

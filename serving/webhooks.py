@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -207,6 +207,9 @@ def prune(connection: Connection, journey: str) -> int:
 
 def queue(connection: Connection, journey: str) -> dict[State, int]:
     """How many deliveries of a journey are in which state."""
-    counted = select(deliveries.c.state, func.count()).where(deliveries.c.journey == journey)
-    counted = counted.group_by(deliveries.c.state)
+    of_journey = select(webhooks.c.id).where(
+        webhooks.c.journey == journey
+    )  # by which an index counts, and no row is read
+    counted = select(deliveries.c.state, func.count()).where(deliveries.c.webhook_id.in_(of_journey))
+    counted = counted.where(deliveries.c.state.in_(get_args(State))).group_by(deliveries.c.state)
     return {cast(State, state): count for state, count in connection.execute(counted)}

@@ -109,6 +109,8 @@ def change_within(connection: Connection, journey: str, customer_id: str, change
     """`change` in a transaction of the caller's; a change that is refused has written nothing."""
     if barred(connection, journey, [customer_id]):
         raise erased_error("customer_id")
+    if change.get("status") == CONTACT:
+        events.in_order(connection, journey)  # before the customer, as whoever sends a campaign
     found = _row(connection, _of(journey, customer_id).with_for_update())
     if found is None and ("\x00" in customer_id or not change.get("opted_out")):
         _refuse_unknown(connection, journey, customer_id)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -103,6 +104,12 @@ def test_under_a_lease_that_is_lost_nothing_is_written(store, watch):
 
 
 # who writes a run
+
+
+def test_two_who_ask_at_once_ask_for_one_run(store):
+    store.latest_run("shop")
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(lambda _: ask(store), range(16)))) == 1
 
 
 def test_of_two_who_begin_the_same_run_one_does(store):
@@ -233,6 +240,22 @@ def test_a_server_that_ends_lets_its_run_wait_again(here, tmp_path):
     assert not alive(process)
     assert runs.status(read(here, run_id)) == "waiting"
     assert Lease(here, scoring("shop")).hold()
+
+
+def test_a_run_that_is_killed_waits_again_until_it_was_killed_too_often(here):
+    run_id, killing = ask(here), "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    with closing(rescorer(here, (sys.executable, "-c", killing))) as one:
+        while read(here, run_id).failed is None:
+            one.step()
+            time.sleep(0.02)
+    assert (read(here, run_id).failed, read(here, run_id).restarts) == (runs.STOPPED, runs.RESTARTS)
+
+
+def test_a_run_that_cannot_be_started_says_so(here):
+    run_id = ask(here)
+    with closing(rescorer(here, ("/no/such/command",))) as one:
+        one.step()
+    assert read(here, run_id).failed == "no process could be started for it: No such file or directory"
 
 
 def test_a_run_whose_failure_cannot_be_kept_is_told_of_later(here, monkeypatch):
