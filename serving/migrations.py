@@ -72,7 +72,8 @@ def _one_holder(connection: Connection) -> None:
     tables.leases.create(connection)
     for column in (runs.c.fence, runs.c.restarts, tables.deliveries.c.change_id, tables.deliveries.c.run_id):
         _add(connection, column)
-    for index in (tables.deliveries_of_change, tables.deliveries_of_run, tables.deliveries_over):
+    tables.deliveries_due.drop(connection, checkfirst=True)
+    for index in (tables.deliveries_due, tables.deliveries_of_change, tables.deliveries_of_run, tables.deliveries_over):
         index.create(connection, checkfirst=True)
 
 
