@@ -279,19 +279,19 @@ Index("changes_of_journey", changes.c.journey, changes.c.id)
 Index("changes_of_customer", changes.c.journey, changes.c.customer_id)
 Index("deliveries_of_webhook", deliveries.c.webhook_id, deliveries.c.id)
 # In the order in which those that wait are sent: those that are over, most of all, are not looked at.
-deliveries_due = Index("deliveries_due", deliveries.c.webhook_id, deliveries.c.state, deliveries.c.id)
+Index("deliveries_due", deliveries.c.webhook_id, deliveries.c.state, deliveries.c.id)
 Index("deliveries_of_customer", deliveries.c.journey, deliveries.c.customer_id)
 # What happened once is told to a webhook once.
 _CHANGE, _RUN = deliveries.c.change_id.is_not(None), deliveries.c.run_id.is_not(None)
-deliveries_of_change = Index(
+Index(
     "deliveries_of_change", *(deliveries.c.webhook_id, deliveries.c.change_id),
     unique=True, sqlite_where=_CHANGE, postgresql_where=_CHANGE,
 )  # fmt: skip
-deliveries_of_run = Index(
+Index(
     "deliveries_of_run", *(deliveries.c.webhook_id, deliveries.c.run_id),
     unique=True, sqlite_where=_RUN, postgresql_where=_RUN,
 )  # fmt: skip
-deliveries_over = Index("deliveries_over", deliveries.c.journey, deliveries.c.tried_at)
+Index("deliveries_over", deliveries.c.journey, deliveries.c.tried_at)
 Index("members_in_order", members.c.campaign_id, members.c.place, unique=True)
 
 
