@@ -13,7 +13,7 @@ from serving import runs
 from serving.child import Child
 from serving.clock import now
 from serving.leases import SECONDS, Lease, LeaseLostError, scoring
-from serving.runs import status
+from serving.runs import UnknownRunError, status
 from serving.store import Store
 
 _SECOND = 1_000_000
@@ -81,8 +81,7 @@ class Rescorer:
             child.stop()
             _log.info("run %s of %s is stopped, and waits again", child.run_id, self._journey)
             try:
-                with self._writing() as connection:
-                    runs.give_back(connection, runs.read(connection, self._journey, child.run_id), gone=False)
+                self._given_back(child.run_id, gone=False)
             except InputError as error:  # whoever scores next gives it back
                 _log.warning("run %s of %s stays as it is: %s", child.run_id, self._journey, error.found)
         self._lease.release()
@@ -98,12 +97,16 @@ class Rescorer:
         if ended is None:
             return
         if child.killed:
-            with self._writing() as connection:
-                waits = runs.give_back(connection, runs.read(connection, self._journey, child.run_id), gone=True)
+            waits = self._given_back(child.run_id, gone=True)
             _log.warning("run %s of %s was killed%s", child.run_id, self._journey, ", and waits again" if waits else "")
         elif ended:
             self._failed(child.run_id, ended)
         self._child = None
+
+    def _given_back(self, run_id: int, *, gone: bool) -> bool:
+        with suppress(UnknownRunError), self._writing() as connection:
+            return runs.give_back(connection, runs.read(connection, self._journey, run_id), gone=gone)
+        return False
 
     def _failed(self, run_id: int, why: str) -> None:
         _log.warning("run %s of %s failed: %s", run_id, self._journey, why)
