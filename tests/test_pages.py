@@ -668,8 +668,12 @@ def test_a_session_ends_with_its_key_and_with_signing_out(keyed):
     client, made, store = keyed
     sign_in(client, made, "admin")
     held = re.search(r'name="form_token" value="([^"]+)"', client.get("/").text)[1]
+    copied = dict(client.cookies)
     assert client.post("/sign-out", data={"form_token": held}).headers["location"] == "/sign-in"
     assert client.get("/").status_code == 303
+    copy = TestClient(client.app, follow_redirects=False, cookies=copied)
+    assert copy.get("/").status_code == 303
+    assert copy.post("/work", data={"form_token": held, "action": "assign"}).headers["location"].startswith("/sign-in")
     sign_in(client, made, "admin")
     assert client.get("/").status_code == 200
 
