@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from features.schema import CONTACTED
 
-SCHEMA = "0005"
+SCHEMA = "0006"
 
 metadata = MetaData()
 # Ids sort by code point on every database, so that a list has one order everywhere.
