@@ -121,11 +121,19 @@ def ordered(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def without_repeated_ids(rows: pl.DataFrame) -> pl.DataFrame:
-    """The first of rows that share an `event_id`; rows without one stay."""
+    """The first of a customer's rows that share an `event_id`; rows without one stay.
+
+    An id is its customer's: what is known of one customer does not hang on the ids of others, so that one
+    history, a part of a log and the whole of it agree.
+    """
     if EVENT_ID not in rows.columns:
         return rows
-    first = rows[EVENT_ID].is_null() | rows[EVENT_ID].is_first_distinct()
-    return rows if first.all() else rows.filter(first)
+    again = (rows[EVENT_ID].is_not_null() & ~rows[EVENT_ID].is_first_distinct()).any()
+    if not again:
+        return rows
+    shared = (rows[EVENT_ID].is_not_null() & rows[EVENT_ID].is_duplicated()).arg_true()
+    first = rows[shared].select(pl.struct(CUSTOMER, EVENT_ID).is_first_distinct()).to_series()
+    return rows.filter(pl.repeat(True, rows.height, dtype=pl.Boolean, eager=True).scatter(shared, first))
 
 
 def column_of_text(column: pl.Series, place: str) -> pl.Series:

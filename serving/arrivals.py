@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from features.errors import InputError
 from features.journey import Journey
-from features.records import read_columns
+from features.records import read_columns, unseen
 from features.schema import CHANNEL, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME, VALUE
 from serving.asked import Id, Property, PropertyName, Text, Time
 from serving.problems import Problem, of_input, of_validation
@@ -68,7 +68,9 @@ class Arrivals(NamedTuple):
     warnings: list[str]
 
 
-def read(items: Sequence[Any], journey: Journey, received_at: int, *, alone: bool = False) -> Arrivals:
+def read(
+    items: Sequence[Any], journey: Journey, received_at: int, *, types: Collection[str] = (), alone: bool = False
+) -> Arrivals:
     """Read some events, each on its own.
 
     Parameters
@@ -77,6 +79,8 @@ def read(items: Sequence[Any], journey: Journey, received_at: int, *, alone: boo
         Parsed JSON values.
     received_at
         Microseconds, for the rows.
+    types
+        The event types that the models know; others get a warning. Empty: nobody can tell.
     alone
         Whether the event is the whole request: faults are told with their place in it.
     """
@@ -85,6 +89,7 @@ def read(items: Sequence[Any], journey: Journey, received_at: int, *, alone: boo
     events = [one for one in found if isinstance(one, Event)]
     records = [event.record() for event in events]
     columns, warnings = read_columns(records, journey) if records else ({}, [])
+    warnings += unseen(columns[EVENT], types) if types and columns else []
     said = [event.known_at is not None for event in events]
     rows = iter(_rows(columns, journey, said, received_at))
     placed = [next(rows) if isinstance(one, Event) else None for one in found]

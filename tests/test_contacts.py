@@ -84,9 +84,17 @@ def test_a_contact_after_a_declared_end_waits_too(tmp_path):
     assert len(log.notes) == 1
 
 
-def test_another_stored_event_moves_the_end(tmp_path):
-    resolved, _ = read(shop(tmp_path), tmp_path, 1, contact("c", 30.0, event="purchase"))
-    assert resolved.observed_until_microseconds == START + 30 * DAY + 1
+def test_a_stored_event_does_not_make_the_log_complete_up_to_it(tmp_path):
+    bare, _ = read(shop(tmp_path), tmp_path, 1)
+    resolved, log = read(shop(tmp_path), tmp_path, 1, contact("c", 30.0, event="purchase"))
+    assert resolved == bare
+    assert "c" not in log.events["customer_id"]
+    assert log.notes == [
+        "1 events of the store lie after the log's end and count once it reaches them: observed_until says up to when"
+        " the log is complete"
+    ]
+    said = shop(tmp_path, observed_until="2024-02-01T00:00:00Z")
+    assert "c" in read(said, tmp_path, 1, contact("c", 30.0, event="purchase"))[1].events["customer_id"]
 
 
 def test_a_log_of_contacts_alone_ends_after_them(tmp_path):

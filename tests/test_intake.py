@@ -16,8 +16,11 @@ from test_events_http import row as row_of
 
 from features.schema import CUSTOMER, DAY, EVENT_ID, KNOWN_AT, TIME
 from serving import events
+from serving.beginning import begin
 from serving.clock import now
+from serving.database import StoreError
 from serving.intake import Intake
+from serving.store import Options
 from serving.tables import events as stored_events
 
 JOURNEY = "shop"
@@ -115,6 +118,17 @@ def test_the_limit_goes_with_the_runs(empty, store):
     ]
 
 
+def test_nor_do_they_by_the_runs_that_they_move(empty, store):
+    """Event, run, event, run: each run goes on to the moment after the newest event."""
+    ahead = now() + 23 * HOUR
+    for days, status in enumerate(["accepted", "rejected", "rejected"]):
+        assert statuses(send(empty, purchase("a", ahead + days * DAY))) == [status]
+        begun = begin(store, "shop", 9 * DAY)
+        store.write_run("shop", begun.cutoff, now(), {}, [answer_of("a")], options=Options(begun=begun))
+        run = store.latest_run("shop")
+        assert (run.cutoff, run.complete_until) == (ahead + 1, 9 * DAY)
+
+
 def test_what_comes_in_while_a_run_is_written_is_known_from_its_cutoff_on(store, url):
     outcomes = []
 
@@ -126,6 +140,26 @@ def test_what_comes_in_while_a_run_is_written_is_known_from_its_cutoff_on(store,
     store.write_run("shop", 10 * DAY, 11 * DAY, {}, answers())
     assert outcomes == ["a"]
     assert known(url, TIME, KNOWN_AT) == [(DAY, 10 * DAY)]
+
+
+# what waits
+
+
+def test_a_request_beyond_the_bytes_that_may_wait_is_told_to_come_again(store, monkeypatch):
+    monkeypatch.setattr("serving.intake.WAITING_BYTES", 100)
+    with closing(Intake(store, JOURNEY)) as intake:
+        with store.transaction(writes=True) as connection:
+            events.in_order(connection, JOURNEY)
+            large = intake.submit([row("large")], size=1_000)  # alone, it may
+            with pytest.raises(StoreError, match="wait to be written"):
+                intake.submit([row("more")], size=1)
+        assert large.result().outcomes == "a"
+        assert intake.submit([row("more")], size=100).result().outcomes == "a"
+
+
+def test_of_an_unknown_type_there_is_the_warning_that_predictions_give(empty):
+    told = send(empty, purchase("a", DAY, event="purchased"), purchase("a", DAY)).json()
+    assert told["warnings"] == ["event type 'purchased' was not seen in training"]
 
 
 # whose
