@@ -101,9 +101,9 @@ def add_contacts(connection: Connection, journey: str, of: Select[*tuple[Any, ..
 
 
 def contact(
-    journey: str, customer_id: str, time: int, channel: str | None, received_at: int, known_at: int
+    journey: str, customer_id: str, time: int, channel: str | None, received_at: int, known_at: int | None = None
 ) -> dict[str, Any]:
-    """A contact as a row; two contacts of one customer at one instant are the same."""
+    """A contact as a row, known at its time unless told; two contacts of one customer at one instant are the same."""
     return {
         "journey": journey,
         EVENT_ID: f"contacted {customer_id} at {time}",
@@ -112,7 +112,7 @@ def contact(
         EVENT: CONTACTED,
         VALUE: None,
         CHANNEL: channel,
-        KNOWN_AT: known_at,
+        KNOWN_AT: time if known_at is None else known_at,
         "properties": None,
         "received_at": received_at,
     }
