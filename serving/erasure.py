@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, update
 from features.erased import hash_of
 from features.errors import InputError
 from features.schema import to_text
-from serving import access_tables
+from serving import access_tables, documented
 from serving.clock import now
 from serving.kept_out import alone, secret
 from serving.store import Store
@@ -51,6 +51,7 @@ def erase(store: Store, journey: str, customer_id: str) -> Receipt:
     with store.transaction(writes=True) as connection:
         alone(connection)
         deleted = {table.name: _deleted(connection, table, journey, customer_id) for table in holders()}
+        documented.forget(connection, journey, customer_id)
         counts = {name: count for name, count in deleted.items() if count}
         hashed, moment, receipt_id = hash_of(secret(connection), customer_id), now(), token_hex(8)
         row = {"id": receipt_id, "journey": journey, "hash": hashed, "at": moment, "counts": counts}

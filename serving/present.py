@@ -25,9 +25,17 @@ def present(connection: Connection, journey: str) -> int | None:
     Microseconds; null: nothing was scored and nothing came in. The business's own contacts say nothing
     of how far it has come.
     """
+    return _latest(scored_until(connection, journey), acknowledged(connection, journey))
+
+
+def scored_until(connection: Connection, journey: str) -> int | None:
+    """The cutoff of the newest run, or of one that is being written: it does not see what comes in now.
+
+    Microseconds; null: there is none.
+    """
     run, (begun, _) = latest(connection, journey), connection.execute(_BEGUN, {"journey": journey}).one()
     # A run that was asked for and has not begun has the cutoff 0.
-    return _latest(run.cutoff if run else None, begun or None, acknowledged(connection, journey))
+    return _latest(run.cutoff if run else None, begun or None)
 
 
 def known_from(connection: Connection, journey: str, time: int) -> int:

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from spec import SHOP, at, changed, log
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from stores import answer_of
 
 from features.errors import InputError
 from features.event_counts import OTHERS, EventCounts
 from features.schema import DAY, to_datetime, to_text
 from serving import documented
+from serving.beginning import begin
 from serving.documented import REALISED, Document
 from serving.realised import Realised
 from serving.retention import APART, thinned
@@ -112,6 +113,19 @@ def test_what_daily_runs_expected_is_compared_though_ten_runs_are_kept(url):
     assert [run_id for run_id, _ in told] == [15, 8, 1]  # one a week; run 1 is gone, and what came of it is not
     assert kept == [8, 15, 22, 29, 36, 43, 44, 45]
     assert {content["bands"][0]["churned"] for _, content in told} == {1}
+
+
+def test_runs_wait_for_the_log_to_be_complete_however_far_events_over_http_have_come(url):
+    with closing(Store(url, keep=1)) as store:
+        for cutoff in (0, 60 * DAY, 120 * DAY):
+            options = Options(horizon=28 * DAY)
+            run_id = store.write_run("shop", cutoff, cutoff, {"churn": 1}, [answer_of("a")], options=options)
+            with store.transaction(writes=True) as connection:
+                connection.execute(update(runs).where(runs.c.id == run_id).values(observed_until=0))
+        begun = begin(store, "shop", DAY)
+        store.write_run("shop", DAY, 0, {"churn": 1}, [answer_of("a")], options=Options(horizon=28 * DAY, begun=begun))
+        with store.transaction() as connection:
+            assert connection.execute(select(func.count()).select_from(runs)).scalar() == 4
 
 
 @given(st.lists(st.integers(0, 100), max_size=60))

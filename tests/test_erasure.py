@@ -21,10 +21,11 @@ from features.errors import ErasedError, InputError
 from features.journey import Campaign
 from features.log import read
 from features.schema import CUSTOMER, DAY, EVENT, KNOWN_AT, TIME
-from serving import audit, campaigns, events, histories, worklist
+from serving import audit, campaigns, documented, events, histories, worklist
 from serving.access_tables import erasures
 from serving.audit import Entry
 from serving.clock import now
+from serving.documented import Document
 from serving.erasure import allow, erase, holders
 from serving.filters import Filters
 from serving.kept_out import alone, barred, kept_out
@@ -152,6 +153,20 @@ def test_a_campaign_says_how_many_of_its_members_are_gone(store):
     assert (found.plan.contacts, found.erased) == (3, 1)
     left = campaigns.page(store, "shop", made.id, arm=None, limit=10)
     assert [(one.customer_id, one.place) for one in left.items] == [("a", 1), ("c", 3)]
+
+
+def test_reports_on_the_data_forget_whom_they_name(store):
+    finding = {"level": "warning", "place": "customer_id", "found": "customer 'a' has 90% of all events"}
+    report = {"events": 1, "report": {"findings": [finding, finding | {"found": "customer 'aa' too"}]}}
+    documents = Options(documents=lambda: [Document("data", report)])
+    run_id = store.write_run("shop", 1, 1, {}, [answer_of("a"), answer_of("b")], options=documents)
+    erase(store, "shop", "a")
+    with store.transaction() as connection:
+        told = documented.read(connection, run_id, "data")
+    assert [one["found"] for one in told["report"]["findings"]] == [
+        "customer (erased) has 90% of all events",
+        "customer 'aa' too",
+    ]
 
 
 def test_what_cannot_be_an_id_is_refused(store):

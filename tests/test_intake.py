@@ -102,6 +102,14 @@ def test_what_the_store_does_not_take_is_rejected_and_the_rest_of_all_requests_i
 # the clock
 
 
+@pytest.mark.parametrize("name", ["time", "known_at"])
+def test_a_date_that_stands_for_unknown_is_rejected(empty, name):
+    bad = purchase("a", DAY) | {name: "0001-01-01T00:00:00Z"}
+    response = send(empty, bad, purchase("a", DAY))
+    assert statuses(response) == ["rejected", "accepted"]
+    assert response.json()["results"][0]["problem"]["detail"].startswith(f"events[0].{name}: before the year 1900")
+
+
 def test_events_do_not_push_the_limit_ahead_of_them(empty, url):
     ahead = now() + 23 * HOUR
     sent = [purchase("a", ahead + days * DAY) for days in range(4)]
@@ -140,6 +148,25 @@ def test_what_comes_in_while_a_run_is_written_is_known_from_its_cutoff_on(store,
     store.write_run("shop", 10 * DAY, 11 * DAY, {}, answers())
     assert outcomes == ["a"]
     assert known(url, TIME, KNOWN_AT) == [(DAY, 10 * DAY)]
+
+
+def test_events_of_a_file_do_not_make_each_other_late_but_runs_do(store, url):
+    def sent(*days):
+        rows = [row("a") | {TIME: day * DAY, EVENT_ID: f"{day}"} for day in days]
+        with closing(Intake(store, JOURNEY)) as intake:
+            for one in rows:
+                assert intake.submit([one], of_file=True).result().outcomes == "a"
+
+    sent(9, 3)
+    begun = begin(store, JOURNEY, 6 * DAY)
+    sent(4, 11)
+    assert begun.cutoff == 9 * DAY + 1
+    assert known(url, TIME, KNOWN_AT) == [
+        (9 * DAY, 9 * DAY),
+        (3 * DAY, 3 * DAY),
+        (4 * DAY, begun.cutoff),
+        (11 * DAY, 11 * DAY),
+    ]
 
 
 # what waits
