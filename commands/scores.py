@@ -137,8 +137,8 @@ def _score_parts(definition: Journey, base: Path, asked: int | None) -> None:
     profile = read_profile(definition, base, erased=erased)
     scorer = opened.scorer(definition, profile)
     with (
-        TemporaryDirectory(dir=current().home) as folder,
         opened.store() as store,
+        TemporaryDirectory(dir=current().home) as folder,
         beginning(store, definition.journey, asked) as begin,
         progress(None) as report,
     ):

@@ -24,7 +24,7 @@ _SETTINGS = (
     *(f"busy_timeout={_PATIENCE}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"),
     "secure_delete=ON",
 )
-_SWEEPS = 5_000  # milliseconds that are waited for those who still read what was deleted
+_SWEEPS = 2_000  # milliseconds that are waited for those who still read what was deleted
 
 
 class StoreError(InputError):

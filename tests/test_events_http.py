@@ -217,6 +217,19 @@ def test_an_event_that_comes_in_after_a_run_was_begun_is_known_from_its_cutoff_o
     assert answer(client, customer)["cutoff"] == to_text(begun.cutoff + 1)
 
 
+def test_an_event_that_was_known_before_it_happened_counts_once_it_has(client, scored, business, champions, few):
+    customer, at = first(few), end(business) + DAY
+    send(client, purchase(customer, at, known_at=to_text(end(business) - DAY)))
+    with closing(Store(scored)) as store:
+        begun = begin(store, JOURNEY, end(business))
+        batch.score(business.journey, few, champions.scorer, store, lambda done, of: None, begun)
+    before = answer(client, customer)
+    send(client, purchase(first(few, 1), at + DAY))
+    told = answer(client, customer)
+    assert (before["cutoff"], told["cutoff"]) == (to_text(end(business)), to_text(at + DAY + 1))
+    assert told["last_activity"] == to_text(at)
+
+
 def test_a_contact_by_the_wall_clock_leaves_an_answer_of_the_past_as_it_was(client, few):
     before = answer(client, first(few))
     changed = client.patch(f"/v1/worklist/{first(few)}", json={"status": "contacted"})
