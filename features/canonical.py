@@ -102,11 +102,23 @@ def shaped(frame: pl.DataFrame, journey: Journey) -> pl.DataFrame:
     kinds |= {TIME: pl.Int64, KNOWN_AT: pl.Int64, VALUE: pl.Float64}
     kinds |= {name: pl.Float64 if kind != "category" else pl.String for name, kind in journey.properties.items()}
     order = [CUSTOMER, TIME, EVENT, VALUE, CHANNEL, KNOWN_AT, EVENT_ID, *journey.properties]
+    frame = _as_declared(frame, journey)
     return frame.select(
         (pl.col(name) if name in frame.columns else pl.lit(None)).cast(kinds[name]).alias(name)
         for name in order
         if name in frame.columns or name != EVENT_ID
     )
+
+
+def _as_declared(frame: pl.DataFrame, journey: Journey) -> pl.DataFrame:
+    """Properties read anew that were stored when they were declared as another kind; what is no number is unknown."""
+    found = []
+    for name, kind in journey.properties.items():
+        if name in frame.columns and kind == "category" and frame[name].dtype.is_numeric():
+            found.append(column_of_text(frame[name], name).alias(name))
+        elif name in frame.columns and kind != "category" and frame[name].dtype == pl.String:
+            found.append(column_of_numbers(frame[name])[0].alias(name))
+    return frame.with_columns(found) if found else frame
 
 
 def ordered(rows: pl.DataFrame) -> pl.DataFrame:

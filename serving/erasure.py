@@ -16,6 +16,7 @@ from features.erased import hash_of
 from features.errors import InputError
 from features.schema import to_text
 from serving import access_tables, documented
+from serving.asked import storable
 from serving.clock import now
 from serving.kept_out import alone, secret
 from serving.store import Store
@@ -108,5 +109,5 @@ def _count_members(connection: Connection, journey: str, customer_id: str) -> No
 
 
 def _refuse(customer_id: str) -> None:
-    if not customer_id or "\x00" in customer_id:
-        raise InputError("customer_id", repr(customer_id), "an id without NUL", "check the id")
+    if not customer_id or not storable(customer_id):
+        raise InputError("customer_id", repr(customer_id), "an id without NUL and lone surrogates", "check the id")

@@ -68,6 +68,14 @@ def test_stored_properties_are_read_as_declared(tmp_path):
     assert "shelf" not in row
 
 
+def test_stored_properties_that_were_declared_as_another_kind_are_read_as_they_are_now(tmp_path):
+    extra = pl.concat([contact(day=n, event="purchase", size=size) for n, size in ((3.0, "4"), (4.0, "S"))])
+    numbers = read(shop(tmp_path, properties={"size": "number"}), tmp_path, 1, extra)[1].events
+    texts = read(shop(tmp_path, properties={"size": "category"}), tmp_path, 1, extra.head(1).cast({"size": pl.Float64}))
+    assert numbers["size"].drop_nulls().to_list() == [4.0]
+    assert texts[1].events["size"].drop_nulls().to_list() == ["4"]
+
+
 def test_a_contact_says_nothing_of_how_far_the_log_has_come(tmp_path):
     bare, _ = read(shop(tmp_path), tmp_path, 1)
     resolved, log = read(shop(tmp_path), tmp_path, 1, pl.concat([contact(day=19.0), contact("b", day=19.1)]))

@@ -170,7 +170,7 @@ def test_reports_on_the_data_forget_whom_they_name(store):
 
 
 def test_what_cannot_be_an_id_is_refused(store):
-    for wrong in ("", "a\x00b"):
+    for wrong in ("", "a\x00b", "\udcff"):
         with pytest.raises(InputError, match="an id without NUL"):
             erase(store, "shop", wrong)
 

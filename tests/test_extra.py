@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import count
@@ -41,11 +42,14 @@ def write(path: Path, rows: list[tuple]) -> None:
 
 def came_in(store: Store, rows: list[tuple], journey: str = "shop") -> None:
     """Events over HTTP, known at their time."""
-    columns = {"journey": journey, EVENT: "purchase", "channel": None, "properties": None, "received_at": 0}
-    told = [columns | dict(zip(KINDS, row, strict=True)) | {KNOWN_AT: row[1]} for row in rows]
     with store.transaction(writes=True) as connection:
-        for row in told:
-            events.add(connection, [row])
+        for row in rows:
+            events.add(connection, [row_of(row, journey)])
+
+
+def row_of(row: tuple, journey: str = "shop") -> dict:
+    columns = {"journey": journey, EVENT: "purchase", "channel": None, "properties": None, "received_at": 0}
+    return columns | dict(zip(KINDS, row, strict=True)) | {KNOWN_AT: row[1]}
 
 
 def rows_of(frame: pl.DataFrame) -> list[tuple]:
@@ -101,6 +105,17 @@ def test_a_run_begins_after_all_that_came_in_and_what_comes_later_is_not_in_its_
             assert (found.run.cutoff, found.run.event_id) == (20 * DAY + 1, 1)
         assert log.events[EVENT_ID].to_list().count("h1") == 1
         assert "h2" not in log.events[EVENT_ID]
+
+
+def test_a_run_begins_when_whoever_is_writing_events_is_done(url):
+    with closing(Store(url)) as store, ThreadPoolExecutor(1) as pool:
+        with store.transaction(writes=True) as connection:
+            events.in_order(connection, "shop")
+            waiting = pool.submit(begin, store, "shop", 9 * DAY)
+            events.add(connection, [row_of(("a", 20 * DAY, "h1", 1.0))])
+            assert not waiting.done()
+        begun = waiting.result()
+        assert (begun.cutoff, begun.event_id) == (20 * DAY + 1, 1)
 
 
 def test_a_run_whose_log_cannot_be_read_is_taken_back(url, folder):
