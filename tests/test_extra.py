@@ -154,7 +154,7 @@ def shared(tmp_path_factory):
 
 
 @given(st.lists(ROW, min_size=1, max_size=4), st.lists(ROW, max_size=4), st.lists(ROW, max_size=4), SAYS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_log_parts_and_histories_agree_on_which_row_of_an_id_stays(shared, one, two, over_http, said):
     first = [("z", 0, "0"), ("z", 7 * DAY, "9")]  # never too short for the journey's horizon
     numbers = iter(range(100))
