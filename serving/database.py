@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,13 @@ from serving.migrations import upgrade
 from serving.tables import SCHEMA, metadata, schema_version
 
 _LOCK = 0x6A6F7572  # PostgreSQL's, which knows locks by numbers
+_PATIENCE = 30_000  # milliseconds SQLite waits for others
+# What is deleted is written over, or an erased customer would be left in the file.
+_SETTINGS = (
+    *(f"busy_timeout={_PATIENCE}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"),
+    "secure_delete=ON",
+)
+_SWEEPS = 2_000  # milliseconds that are waited for those who still read what was deleted
 
 
 class StoreError(InputError):
@@ -61,7 +69,7 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _settings(connection, _record) -> None:  # type: ignore[no-untyped-def]
-        for setting in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for setting in _SETTINGS:
             connection.execute(f"PRAGMA {setting}")
 
     @event.listens_for(engine, "begin")
@@ -95,6 +103,27 @@ def transaction(engine: Engine, *, writes: bool = False) -> Iterator[Connection]
             "a database that can be reached, read and written",
             "see that it is running, its disk has room and this user may write to it",
         ) from error
+
+
+def sweep(engine: Engine) -> bool:
+    """Write what was deleted over in the file itself and empty SQLite's log of writes; whether that was possible.
+
+    It is not while somebody reads what was there before. PostgreSQL sees to it itself, in its own time.
+    """
+    if engine.name != "sqlite":
+        return True
+    raw = engine.raw_connection()
+    try:
+        cursor = raw.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={_SWEEPS}")
+        (busy, *_) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        cursor.execute(f"PRAGMA busy_timeout={_PATIENCE}")
+    except sqlite3.OperationalError:
+        raw.invalidate()
+        return False
+    finally:
+        raw.close()
+    return not busy
 
 
 def prepare(engine: Engine) -> None:

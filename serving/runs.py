@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -17,6 +17,19 @@ STOPPED = "it was stopped before its end; the server's log may say why"
 _OPEN = (~WHOLE, runs.c.failed.is_(None))
 
 
+class Begun(NamedTuple):
+    """A run that was begun and is to be written; nobody sees it, and what comes in is known from its cutoff on.
+
+    `event_id` is the number of the newest event of the store that it sees (null: not known), `before` the run
+    it is held against (null: none).
+    """
+
+    run_id: int
+    cutoff: int
+    event_id: int | None
+    before: Run | None
+
+
 class UnknownRunError(InputError):
     """The store holds no such run of this journey."""
 
@@ -27,7 +40,7 @@ def status(run: Run) -> Status:
         return "complete"
     if run.failed is not None:
         return "failed"
-    return "running" if run.versions else "waiting"
+    return "running" if run.versions or run.cutoff else "waiting"
 
 
 def ask(connection: Connection, journey: str) -> tuple[int, bool]:
@@ -84,6 +97,20 @@ def begin_run(connection: Connection, new: dict[str, Any], asked: int | None) ->
     if connection.execute(update(runs).where(*waiting).values(new)).rowcount != 1:
         raise UnknownRunError("run", str(asked), "a run that was asked for and is not written yet")
     return asked
+
+
+def go_on(connection: Connection, begun: Begun, new: dict[str, Any]) -> int:
+    """Say more of a run that was begun; its id.
+
+    Raises
+    ------
+    InputError
+        Where it was given up meanwhile.
+    """
+    of = (runs.c.id == begun.run_id, *_OPEN)
+    if connection.execute(update(runs).where(*of).values({**new, "cutoff": begun.cutoff})).rowcount != 1:
+        raise InputError(f"score {new['journey']}", f"run {begun.run_id} was given up meanwhile", do="score again")
+    return begun.run_id
 
 
 def undo(connection: Connection, run_id: int, error: BaseException, *, asked: bool) -> None:

@@ -17,14 +17,14 @@ from serving import changes, cursors, documented, retention, rows
 from serving.answers import Answer
 from serving.clock import now
 from serving.cursors import Cursor
-from serving.database import StoreError, connect, lock, prepare
+from serving.database import StoreError, connect, lock, prepare, sweep
 from serving.database import transaction as begin
 from serving.documented import Document
 from serving.filters import Wanted
 from serving.kept_out import beside_others
 from serving.listing import Page, page
 from serving.rows import CHUNK, Held, Written
-from serving.runs import WHOLE, begin_run, undo
+from serving.runs import WHOLE, Begun, begin_run, go_on, undo
 from serving.segments import Segments
 from serving.tables import Run, histories, runs, stored_answers
 
@@ -42,8 +42,9 @@ class Options(NamedTuple):
     """How a run is written.
 
     `bands`: each customer's band is held against that of the run before; null: it is as the answers say.
-    `asked`: the id of a run that was asked for (`serving.runs.ask`); null: it gets an id of its own.
-    `event_id`: `serving.events.newest` from before the log was read; null: not known.
+    `begun`: the run, begun before its log was read (`serving.beginning`); null: it is begun now, and what came
+    in while the log was read may count as known before its cutoff. `asked`: the id of a run that was asked for
+    (`serving.runs.ask`) and is begun now; null: it gets an id of its own.
     `documents` is called when all answers are written: what it gives is stored with the run.
     `horizon`: the longest of the journey's tasks, microseconds; until it is over, one run a week is kept
     beyond the newest.
@@ -51,9 +52,9 @@ class Options(NamedTuple):
 
     bands: RiskBands | None = None
     asked: int | None = None
-    event_id: int | None = None
     documents: Callable[[], Iterable[Document]] = tuple
     horizon: int = 0
+    begun: Begun | None = None
 
 
 _AS_TOLD = Options()
@@ -107,8 +108,7 @@ class Store:
 
         `answers` is read once, a part at a time, and each part is a transaction of its own: others
         write meanwhile. A run is stored as scored after the one before it, whatever the clock says.
-        `event_id` is `serving.events.newest` from before the run's log was read. Histories of customers
-        whom the run no longer has go with it.
+        Histories of customers whom the run no longer has go with it.
 
         Raises
         ------
@@ -117,8 +117,7 @@ class Store:
         """
         held = Held(segments or Segments(), options.bands)
         new = {"journey": journey, "cutoff": cutoff, "versions": versions, "segments": held.segments.names or None}
-        new["event_id"] = options.event_id
-        before, run_id, stamp = self._begin(new, scored_at, options.asked)
+        before, run_id, stamp = self._begin(new, scored_at, options)
         try:
             written = rows.write(self.transaction, journey, run_id, stamp, answers, before, held)
             if not written.customers:
@@ -136,12 +135,14 @@ class Store:
             raise
         return run_id
 
-    def _begin(self, new: dict[str, Any], scored_at: int, asked: int | None) -> tuple[Run | None, int, int]:
+    def _begin(self, new: dict[str, Any], scored_at: int, options: Options) -> tuple[Run | None, int, int]:
         """The run before, and the id and stamp of the new one, which nobody sees yet."""
+        begun = options.begun
         with self.transaction(writes=True) as connection:
-            before = latest(connection, new["journey"])
+            before = begun.before if begun else latest(connection, new["journey"])
             stamp = max(scored_at, before.scored_at + 1) if before else scored_at
-            run_id = begin_run(connection, {**new, "scored_at": stamp}, asked)
+            new = {**new, "scored_at": stamp}
+            run_id = go_on(connection, begun, new) if begun else begin_run(connection, new, options.asked)
         return before, run_id, stamp
 
     def _finish(self, connection: Connection, journey: str, run_id: int, before: Run | None, written: Written) -> None:
@@ -265,6 +266,10 @@ class Store:
         except StoreError:
             self._prepared = False  # the database that comes back may be another one
             raise
+
+    def sweep(self) -> bool:
+        """Leave nothing of what was deleted in the database's files, as far as that can be done now; whether it was."""
+        return sweep(self._engine)
 
 
 def _forget_histories(connection: Connection, journey: str, run_id: int) -> None:
