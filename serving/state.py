@@ -86,7 +86,7 @@ class State:
         self.journey = settings.journey
         self.campaign = settings.campaign
         self.outbound, self.scores = settings.outbound, bool(settings.score)
-        self.store = Store(settings.store_url)
+        self.store = Store(settings.store_url, hurried=True)
         self.keys = Keys(self.store)
         self.audit = Audit(self.store)
         self.rates = Rates(settings.rate)

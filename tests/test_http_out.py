@@ -482,7 +482,7 @@ def test_a_store_that_comes_back_is_used_again_by_itself(store, url):
         assert code(client.get("/readyz")) == (503, "store_unavailable")
         assert client.get("/healthz").status_code == 200
         replace_connections(admin, allow=True)
-        assert client.get("/v1/customers/a").status_code == 200
+        wait_for(lambda: client.get("/v1/customers/a").status_code == 200)
         assert client.get("/readyz").status_code == 200
 
 
