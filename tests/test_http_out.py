@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 import polars as pl
 import pytest
 from receiver import OWN, receiver
-from sqlalchemy import text
+from sqlalchemy import event, text
 from starlette.testclient import TestClient
 from stores import VERSIONS, answer_of, execute
 
@@ -377,6 +377,16 @@ def test_prometheus_reads_latencies_by_route_and_the_age_of_the_scores(client, s
     assert sample(client, 'journeycast_webhook_deliveries{state="waiting"}') == 0
     assert sample(client, "journeycast_store_up") == 1
     wait_for(lambda: 'journeycast_model_version{task="churn"} 1.0' in client.get("/metrics").text)
+
+
+def test_messages_are_not_counted_at_every_look(local):
+    with serving(local) as client:
+        client.get("/metrics")
+        engine, counted = client.app.state.journeycast.store._engine, []
+        event.listen(engine, "before_cursor_execute", lambda *told: counted.append("FROM deliveries" in told[2]))
+        for _ in range(3):
+            assert sample(client, 'journeycast_webhook_deliveries{state="dead"}') == 0
+    assert not any(counted)
 
 
 def test_a_store_that_is_away_is_a_metric_and_no_error(tmp_path):

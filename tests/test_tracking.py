@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -14,13 +15,18 @@ import mlflow
 import numpy as np
 import polars as pl
 import pytest
+from killing import Killing
 from mlflow.exceptions import MlflowException
+from starlette.testclient import TestClient
+from trained import tracking_at
 
 from features.errors import InputError, NoModelError
 from features.labels import TASKS
 from serving import registry
+from serving.app import create_app
 from serving.model_files import keep
 from serving.remembered import Remembered
+from serving.state import Settings
 from training.model import Model, digest
 from training.tracking import CHALLENGER, CHAMPION, PREVIOUS
 
@@ -289,6 +295,9 @@ def test_a_rollback_makes_the_champion_before_champion_again(business, trained, 
     empty.set_champion("simulated", "churn", 1)
     with pytest.raises(InputError, match="no champion came before"):
         empty.rollback("simulated", "churn")
+    empty.client.set_registered_model_alias("simulated.churn", PREVIOUS, "1")  # the promotion of 2, killed here
+    with pytest.raises(InputError, match="no champion came before"):
+        empty.rollback("simulated", "churn")
     empty.set_champion("simulated", "churn", 2)
     assert versions(empty)["simulated.churn"] == {CHALLENGER: 2, CHAMPION: 2, PREVIOUS: 1}
     assert empty.rollback("simulated", "churn") == 1
@@ -305,3 +314,36 @@ def test_a_models_digest_is_that_of_its_files(champions, tmp_path):
     tags = champions.tracking.version("simulated", "churn", CHAMPION).tags
     assert digest(folder) == tags["digest"]
     assert Model.load(folder, tags["digest"]).task == "churn"
+
+
+# kill -9
+
+
+def test_a_promotion_that_is_killed_leaves_one_champion_a_task_and_a_server_that_answers(champions, tmp_path, moments):
+    store = tracking_at(tmp_path, Path(champions.uri.removeprefix("sqlite:///")))
+    for task in TASKS:
+        first = store.version("simulated", task, CHAMPION)
+        store.client.create_model_version(first.name, first.source, first.run_id, tags=first.tags)
+    with closing(Killing("promote")) as killing:
+        for seconds in moments(0.4):
+            told = [line.split() for line in killing.once(store.uri, seconds, of_first=True)]
+            done = {task: int(number) for *before, task, number in told if not before}
+            begun = {task: int(number) for *before, task, number in told[-1:] if before}
+            found = registry.champions("simulated", store.uri)
+            assert set(found) == set(TASKS)
+            assert all(found[task] in (number, begun.get(task)) for task, number in done.items())
+            assert set(found.values()) <= {1, 2}
+            assert served(store.uri, tmp_path) == found
+
+
+def served(uri: str, folder: Path) -> dict[str, int]:
+    """The versions by which a server that starts now answers a prediction."""
+    load = partial(registry.load, "simulated", uri, folder / "models")
+    app = create_app(Settings("simulated", f"sqlite:///{folder}/scores.db"), load_scorer=load, list_models=list)
+    with TestClient(app) as client:
+        while (ready := client.get("/readyz")).status_code != 200:
+            time.sleep(0.05)
+        events = [{"time": "2024-02-01", "event": "purchase", "value": 9.5}]
+        told = client.post("/v1/predictions", json={"customers": [{"customer_id": "n", "events": events}]})
+        assert told.status_code == 200, told.text
+    return ready.json()["versions"]
