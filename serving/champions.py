@@ -121,7 +121,9 @@ class Champions:
         elif self._held is None:
             self._failure = unreadable(self._journey, error)
         else:
-            _log.error("new champions of %s cannot be loaded, those before stay", self._journey, exc_info=error)
+            known = isinstance(error, InputError)
+            text = "new champions of %s cannot be loaded, those before stay: %s"
+            _log.error(text, self._journey, error, exc_info=None if known else error)
 
     def _rest(self, wanted: dict[str, int], *, grows: bool) -> None:
         again = grows and wanted == self._refused
@@ -131,6 +133,8 @@ class Champions:
 
 def unreadable(journey: str, error: Exception) -> NotReadyError:
     """What requests are told of models that cannot be read; the log has the rest."""
-    _log.error("the models of %s cannot be read", journey, exc_info=error)
-    told = error.found if isinstance(error, InputError) else "the server's log says why"
-    return NotReadyError(journey, told, "", "see that the model registry can be reached")
+    known = isinstance(error, InputError)
+    _log.error("the models of %s cannot be read: %s", journey, error, exc_info=None if known else error)
+    if isinstance(error, InputError):
+        return NotReadyError(journey, error.found, error.accepted, error.do)
+    return NotReadyError(journey, "the server's log says why", "", "see that the model registry can be reached")

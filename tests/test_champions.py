@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from commands import server, settings
 from features.errors import InputError, NoModelError
 from serving.champions import Champions
 from serving.problems import NotReadyError
@@ -159,3 +160,12 @@ def test_while_the_registry_is_away_one_asks_it_and_the_others_are_told(tmp_path
                 state.model_file("churn", 1, "model_card.json")
     go_on.set()
     assert len(asked) == 1
+
+
+def test_a_decision_from_a_page_knows_the_settings_in_a_thread_of_its_own():
+    found = settings.Settings(*[None] * 8)
+    told = []
+    thread = threading.Thread(target=lambda: told.append(server._under(found, settings.current)()))
+    thread.start()
+    thread.join()
+    assert told == [found]

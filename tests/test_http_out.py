@@ -436,6 +436,8 @@ def test_a_log_line_is_one_json_object_that_names_its_request(capsys):
             500,
         )
         assert "ValueError: two" in told["error"]
+        logging.getLogger("serving.x").error("half a character: \ud800")
+        assert json.loads(capsys.readouterr().err)["message"].endswith("\ud800")
         install("text")
         logging.getLogger("serving.x").warning("plain")
         assert capsys.readouterr().err.endswith("WARNING plain\n")
