@@ -85,7 +85,8 @@ def serve(
 def run(journey: str, asked: Asked, example: str = "ID") -> None:
     """Serve until told to stop, then let requests in flight end; `example` is a customer to show an address of."""
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
+
+    from serving.workers import Workers
 
     definition, _ = opened.journey(journey)
     _rules(asked)
@@ -108,7 +109,7 @@ def run(journey: str, asked: Asked, example: str = "ID") -> None:
             timeout_worker_healthcheck=60,
         )
         if asked.workers > 1:
-            Multiprocess(config, sockets=[bound]).run()
+            Workers(config, sockets=[bound]).run()
         else:
             uvicorn.Server(config).run(sockets=[bound])
 
