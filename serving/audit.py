@@ -78,9 +78,10 @@ class Audit:
                 self._write_singly(entries)
 
     def _write(self, entries: list[Entry]) -> None:
-        with self._store.transaction(writes=True) as connection:
+        purges = time.monotonic() >= self._purge_at
+        with self._store.transaction(writes=True, long=purges) as connection:
             write(connection, entries)
-            if time.monotonic() >= self._purge_at:
+            if purges:
                 purge(connection)
                 self._purge_at = time.monotonic() + _PURGED_EVERY_SECONDS
 

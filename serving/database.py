@@ -91,7 +91,7 @@ def transaction(engine: Engine, *, writes: bool = False, long: bool = False) -> 
     Parameters
     ----------
     long
-        Its statements may take minutes. Others fail where PostgreSQL is silent for `serving.patience`.
+        Its statements may take minutes. Others fail where PostgreSQL takes longer than `serving.patience` says.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def transaction(engine: Engine, *, writes: bool = False, long: bool = False) -> 
     try:
         with (
             opened.execution_options(writes=writes, **options) as connection,
-            _patient(connection, writes=writes, long=long),
+            _patient(connection, long=long),
             connection.begin(),
         ):
             if long and engine.name == "postgresql":
@@ -133,7 +133,7 @@ def _told(kind: type[StoreError], engine: Engine, error: DBAPIError | PoolTimeou
 
 
 @contextmanager
-def _patient(connection: Connection, *, writes: bool, long: bool) -> Iterator[None]:
+def _patient(connection: Connection, *, long: bool) -> Iterator[None]:
     """Say for how long PostgreSQL may be silent."""
     if connection.dialect.name != "postgresql":
         yield
@@ -141,7 +141,7 @@ def _patient(connection: Connection, *, writes: bool, long: bool) -> Iterator[No
     from serving import patience
 
     driver: Any = connection.connection.driver_connection
-    driver.patience = patience.LONG if long else patience.WRITE if writes else patience.READ
+    driver.patience = patience.LONG if long else patience.USUAL
     try:
         yield
     finally:

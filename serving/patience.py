@@ -10,8 +10,9 @@ import psycopg
 
 _Found = TypeVar("_Found")
 
-# Seconds of silence until whoever waits is told; a statement that may go on for longer says so.
-SETUP, READ, WRITE, LONG = 5.0, 15.0, 30.0, 900.0
+# Seconds of silence until whoever waits is told: while a connection is made or looked at, in a transaction, and
+# in one that may be long.
+SETUP, USUAL, LONG = 5.0, 30.0, 900.0
 # The address of a store may say otherwise of each of these.
 _CLIENT = {
     "connect_timeout": 5,
@@ -22,7 +23,7 @@ _CLIENT = {
 }
 # What the server is asked for, so that nothing goes on there for a client that is gone.
 _SERVER = {
-    "statement_timeout": "60s",
+    "statement_timeout": "25s",  # a statement that is slow is told before a network that is silent
     "idle_in_transaction_session_timeout": "15min",
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",

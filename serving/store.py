@@ -258,11 +258,14 @@ class Store:
             wanted = of_run.where(stored_answers.c.customer_id > found[-1].customer_id)
 
     @contextmanager
-    def transaction(self, *, writes: bool = False) -> Iterator[Connection]:
-        """A transaction on the store's tables; one that only reads sees one state throughout."""
+    def transaction(self, *, writes: bool = False, long: bool = False) -> Iterator[Connection]:
+        """A transaction on the store's tables; one that only reads sees one state throughout.
+
+        A `long` one may take minutes though requests wait for the store: none of them waits for it.
+        """
         self._prepare()
         try:
-            with begin(self._engine, writes=writes, long=not self._hurried) as connection:
+            with begin(self._engine, writes=writes, long=long or not self._hurried) as connection:
                 self._outage.end()
                 yield connection
         except StoreError as error:

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import pytest
 from proxy import proxied
 from servers import serving
+from sqlalchemy import text
 from stores import VERSIONS, answer_of, write
 
+from serving import patience
 from serving.database import AwayError, StoreError
 from serving.outage import Outage
 from serving.store import Store
@@ -17,7 +19,7 @@ from serving.store import Store
 
 @pytest.fixture
 def hasty(monkeypatch):
-    for name in ("SETUP", "READ", "WRITE"):
+    for name in ("SETUP", "USUAL"):
         monkeypatch.setattr(f"serving.patience.{name}", 0.5)
     monkeypatch.setattr("serving.patience.Patient.patience", 0.5)
     monkeypatch.setattr("serving.outage._REST_SECONDS", 0.2)
@@ -56,7 +58,6 @@ def test_a_network_that_swallows_packets_holds_no_request(store, url):
         while client.get("/v1/customers/a").status_code != 200:
             assert time.monotonic() < until
             time.sleep(0.1)
-        assert set(ask_together(client, 20)) == {(200, "")}
 
 
 @pytest.mark.usefixtures("hasty")
@@ -112,3 +113,16 @@ def test_while_something_is_away_one_asks_and_the_others_are_told(monkeypatch):
     outage.check()
     outage.end()
     outage.check()
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_statement_that_is_slow_is_cancelled_and_is_no_outage(url, monkeypatch):
+    monkeypatch.setitem(patience._SERVER, "statement_timeout", "200ms")
+    slow = text("SELECT pg_sleep(1)")
+    with closing(Store(url, hurried=True)) as store:
+        with pytest.raises(StoreError, match="statement timeout") as caught, store.transaction() as connection:
+            connection.execute(slow)
+        assert not isinstance(caught.value, AwayError)
+        assert store.latest_run("shop") is None
+        with store.transaction(long=True) as connection:
+            connection.execute(slow)
