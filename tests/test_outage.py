@@ -51,6 +51,7 @@ def test_a_network_that_swallows_packets_holds_no_request(store, url):
         tried = proxy.opened
         assert set(ask_together(client, 60)) == {(503, "store_unavailable")}
         assert proxy.opened - tried < 5  # of 60 requests: whoever tries, tries for all
+        assert client.get("/v1/customers/a").headers["retry-after"] == "5"
         assert client.get("/healthz").status_code == 200
         assert "journeycast_store_up 0.0" in client.get("/metrics").text
         proxy.go_on()
