@@ -46,7 +46,7 @@ docs: install ## write the catalogue in docs/features.md anew
 serve: install ## serve the demo journey on loopback
 	$(BIN)/journeycast serve complete_journey
 
-harden: install ## kill -9 fifty times each, ten thousand malformed bodies (ten minutes)
+harden: install ## kill -9 fifty times each, ten thousand malformed bodies (twenty minutes)
 	$(BIN)/pytest -q tests/test_hardening.py tests/test_tracking.py -k "hardening or killed" --kills 50 --bodies 10000
 
 bench-features: install ## vectors timed against rivals, many cutoffs, 50 million events (hours)
