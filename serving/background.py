@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event, Thread
@@ -10,7 +11,7 @@ from threading import Event, Thread
 from serving.database import StoreError
 
 _log = logging.getLogger(__name__)
-_STOP_SECONDS = 20.0  # for what is being done to end
+_STOP_SECONDS = 20.0  # for all that is being done to end
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,9 @@ class Background:
     def stop(self) -> None:
         """Let what is being done end, then close every work."""
         self._stopping.set()
+        until = time.monotonic() + _STOP_SECONDS
         for thread in self._threads:
-            thread.join(_STOP_SECONDS)
+            thread.join(max(0.0, until - time.monotonic()))
         for work in self._works:
             work.close()
 

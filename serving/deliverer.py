@@ -61,7 +61,7 @@ class Deliverer:
 
     def tidy(self) -> bool:
         """Forget what is long over; there is no more of it then."""
-        with self._store.transaction(writes=True) as connection:
+        with self._store.transaction(writes=True, long=True) as connection:
             webhooks.prune(connection, self._journey)
         return False
 

@@ -17,12 +17,13 @@ from serving import changes, cursors, documented, retention, rows
 from serving.answers import Answer
 from serving.clock import now
 from serving.cursors import Cursor
-from serving.database import StoreError, connect, lock, prepare, sweep
+from serving.database import AwayError, StoreError, connect, lock, prepare, sweep
 from serving.database import transaction as begin
 from serving.documented import Document
 from serving.filters import Wanted
 from serving.kept_out import beside_others
 from serving.listing import Page, page
+from serving.outage import Outage
 from serving.rows import CHUNK, Held, Written
 from serving.runs import WHOLE, Begun, begin_run, go_on, undo
 from serving.segments import Segments
@@ -82,13 +83,17 @@ class Store:
         The newest runs kept per journey; older ones go as `serving.retention` says when a new one is written.
     keep_changes
         How long changes of risk bands are kept (microseconds), whatever becomes of their runs.
+    hurried
+        Whether requests wait for it: a database that does not answer is told after seconds, and to everyone
+        at once as long as it stays away. Otherwise statements may take as long as they need.
     """
 
-    def __init__(self, url: str, *, keep: int = 10, keep_changes: int = KEEP_CHANGES) -> None:
+    def __init__(self, url: str, *, keep: int = 10, keep_changes: int = KEEP_CHANGES, hurried: bool = False) -> None:
         if keep < 1:
             raise InputError("score store", f"{keep} runs to keep", "1 or more")
         self._engine, self._keep, self._keep_changes = connect(url), keep, keep_changes
         self._prepared, self._lock = False, Lock()
+        self._hurried, self._outage = hurried, Outage()
 
     def close(self) -> None:
         """Close the connections; the store may be used again."""
@@ -254,22 +259,44 @@ class Store:
             wanted = of_run.where(stored_answers.c.customer_id > found[-1].customer_id)
 
     @contextmanager
-    def transaction(self, *, writes: bool = False) -> Iterator[Connection]:
-        """A transaction on the store's tables; one that only reads sees one state throughout."""
-        with self._lock:
-            if not self._prepared:
-                prepare(self._engine)
-                self._prepared = True
+    def transaction(self, *, writes: bool = False, long: bool = False) -> Iterator[Connection]:
+        """A transaction on the store's tables; one that only reads sees one state throughout.
+
+        A `long` one may take minutes though requests wait for the store: none of them waits for it.
+        """
+        self._prepare()
         try:
-            with begin(self._engine, writes=writes) as connection:
+            with begin(self._engine, writes=writes, long=long or not self._hurried) as connection:
+                self._outage.end()
                 yield connection
-        except StoreError:
-            self._prepared = False  # the database that comes back may be another one
+        except StoreError as error:
+            self._fail(error)
             raise
 
     def sweep(self) -> bool:
         """Leave nothing of what was deleted in the database's files, as far as that can be done now; whether it was."""
         return sweep(self._engine)
+
+    def _prepare(self) -> None:
+        self._outage.check()
+        if self._prepared:
+            return
+        with self._lock:
+            self._outage.check()  # whoever had the lock may have learned it
+            self._prepared = self._prepared or self._made()
+
+    def _made(self) -> bool:
+        try:
+            prepare(self._engine)
+        except StoreError as error:
+            self._fail(error)
+            raise
+        return True
+
+    def _fail(self, error: StoreError) -> None:
+        self._prepared = False  # the database that comes back may be another one
+        if self._hurried and isinstance(error, AwayError):
+            self._outage.begin(error)
 
 
 def _forget_histories(connection: Connection, journey: str, run_id: int) -> None:
