@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -52,7 +51,7 @@ from serving.steering import Helm
 if TYPE_CHECKING:
     from serving.scorer import Scorer
 
-_log = logging.getLogger(__name__)
+_START_SECONDS = 2.0  # models that are loaded by then are there for the first request
 _ABOUT = (
     "Scores of customers from the history of their events: churn, next stage and CLTV, each with its reasons. "
     "Errors are problem documents (RFC 9457) with a stable `code`."
@@ -155,10 +154,11 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Load the models in the background: the server answers at once, with 503 where it needs them."""
+    """Load the models in the background: a server whose models take long answers, with 503 where it needs them."""
     state: State = app.state.journeycast
     background = Background(_works(app.state.settings, state, app.state.metrics))
     background.start()
+    await asyncio.to_thread(state.champions.wait, _START_SECONDS)
     yield
     await asyncio.to_thread(background.stop)
     app.state.metrics.close(os.getpid())
@@ -170,11 +170,8 @@ def _works(settings: Settings, state: State, metrics: Metrics) -> list[Work]:
     """What is done beside requests."""
 
     def watch() -> bool:
-        try:
-            if state.renew():
-                metrics.swapped()
-        except Exception as error:
-            _log.warning("the champions of %s cannot be looked up: %s", state.journey, error)
+        if state.champions.renew():
+            metrics.swapped()
         return False
 
     def ready() -> bool:

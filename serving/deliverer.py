@@ -66,7 +66,7 @@ class Deliverer:
 
     def tidy(self) -> bool:
         """Forget what is long over; whether there is more of it."""
-        with self._store.transaction(writes=True) as connection:
+        with self._store.transaction(writes=True, long=True) as connection:
             return bool(webhooks.prune(connection, self._journey))
 
     def close(self) -> None:

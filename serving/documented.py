@@ -53,6 +53,21 @@ def read(connection: Connection, run_id: int, kind: Kind, grouping: str = "", na
     return None if found is None else orjson.loads(zlib.decompress(found))
 
 
+def forget(connection: Connection, journey: str, customer_id: str) -> None:
+    """Take a customer's id out of what reports on the data found, which name whoever stands out."""
+    columns, named = run_documents.c, repr(customer_id)
+    wanted = select(columns.run_id, columns.grouping, columns.name).join(runs, runs.c.id == columns.run_id)
+    for run_id, grouping, name in connection.execute(
+        wanted.where(runs.c.journey == journey, columns.kind == DATA)
+    ).all():
+        content = read(connection, run_id, DATA, grouping, name) or {}
+        found = [one for one in (content.get("report") or {}).get("findings", []) if named in one["found"]]
+        for one in found:
+            one["found"] = one["found"].replace(named, "(erased)")
+        if found:
+            write(connection, run_id, [Document(DATA, content, grouping, name)])
+
+
 def groups(connection: Connection, run_id: int, kind: Kind) -> list[tuple[str, str]]:
     """Grouping and name of a run's documents of a kind, in order."""
     columns = run_documents.c

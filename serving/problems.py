@@ -31,6 +31,8 @@ from serving.webhooks import UnknownWebhookError
 
 MEDIA_TYPE = "application/problem+json"
 _SHOWN = 200  # characters of what was given that are told back
+_PASSING = ("store_unavailable", "models_unavailable")  # what mends itself
+_SOON = "5"  # seconds
 _FAULTS = 50  # places told back of a body with many
 
 
@@ -111,7 +113,8 @@ _STATUSES: dict[int, tuple[str, str, str]] = {
 def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """The problem as a response; fields that say nothing are left out."""
     content = problem.model_dump_json(exclude_none=True, exclude_defaults=True)
-    return Response(content, problem.status, headers, MEDIA_TYPE)
+    told = {"Retry-After": _SOON, **(headers or {})} if problem.code in _PASSING else headers
+    return Response(content, problem.status, told, MEDIA_TYPE)
 
 
 def of_status(status: int, detail: str) -> Problem:

@@ -151,7 +151,7 @@ class Rescorer:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         """A transaction in which no other server can take over."""
-        with self._store.transaction(writes=True) as connection:
+        with self._store.transaction(writes=True, long=True) as connection:  # a run's rows may go
             self._lease.check(connection)
             yield connection
 

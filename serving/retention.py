@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from features.schema import DAY
 from serving.clock import now
@@ -47,10 +47,11 @@ def forget(connection: Connection, journey: str, run_id: int, keep: int, horizon
     horizon
         The longest of the journey's, microseconds; 0: nothing is ever realised.
     """
-    of_journey = select(runs.c.id, runs.c.cutoff).where(runs.c.journey == journey)
+    complete = func.coalesce(runs.c.observed_until, runs.c.cutoff)  # not the cutoff: what came true is told up to there
+    of_journey = select(runs.c.id, runs.c.cutoff, complete.label("complete")).where(runs.c.journey == journey)
     whole = connection.execute(of_journey.where(WHOLE).order_by(runs.c.scored_at.desc(), runs.c.id.desc())).all()
-    older = [(found, cutoff) for found, cutoff in reversed(whole[keep:])]
-    kept = thinned(older, whole[0].cutoff - horizon - GRACE) if horizon and whole else set()
+    older = [(found.id, found.cutoff) for found in reversed(whole[keep:])]
+    kept = thinned(older, whole[0].complete - horizon - GRACE) if horizon and whole else set()
     old = [found for found, _ in older if found not in kept]
     abandoned = select(runs.c.id).where(runs.c.journey == journey, ~WHOLE, runs.c.scored_at < now() - _ABANDONED)
     old += connection.execute(abandoned).scalars()

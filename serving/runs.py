@@ -18,7 +18,14 @@ WHOLE = runs.c.customers > 0  # a run that is still being written, or never was 
 STOPPED = "it was stopped before its end; the server's log may say why"
 RESTARTS = 2  # how often a run is begun anew after whoever wrote it was gone
 _OPEN = (~WHOLE, runs.c.failed.is_(None))
-_NOT_BEGUN: dict[str, Any] = {"versions": {}, "cutoff": 0, "event_id": None, "segments": None, "fence": None}
+_NOT_BEGUN: dict[str, Any] = {
+    "versions": {},
+    "cutoff": 0,
+    "event_id": None,
+    "segments": None,
+    "observed_until": None,
+    "fence": None,
+}
 
 
 class Asked(NamedTuple):
@@ -26,6 +33,20 @@ class Asked(NamedTuple):
 
     run_id: int
     fence: int = 0
+
+
+class Begun(NamedTuple):
+    """A run that was begun and is to be written; nobody sees it, and what comes in is known from its cutoff on.
+
+    `event_id` is the number of the newest event of the store that it sees (null: not known), `before` the run
+    it is held against (null: none), `fence` the number of the lease it is written under (null: nobody asked for it).
+    """
+
+    run_id: int
+    cutoff: int
+    event_id: int | None
+    before: Run | None
+    fence: int | None = None
 
 
 class UnknownRunError(InputError):
@@ -42,7 +63,7 @@ def status(run: Run) -> Status:
         return "complete"
     if run.failed is not None:
         return "failed"
-    return "running" if run.versions else "waiting"
+    return "running" if run.versions or run.cutoff else "waiting"
 
 
 def ask(connection: Connection, journey: str) -> tuple[int, bool]:
@@ -135,17 +156,30 @@ def given_up(journey: str, run_id: int) -> GivenUpError:
     return GivenUpError(f"score {journey}", f"run {run_id} was given up meanwhile", do="score again")
 
 
-def undo(connection: Connection, run_id: int, error: BaseException, asked: Asked | None) -> None:
-    """Take back what was written of a run; one that was asked for stays, with the reason.
+def go_on(connection: Connection, begun: Begun, new: dict[str, Any]) -> int:
+    """Say more of a run that was begun; its id.
+
+    Raises
+    ------
+    GivenUpError
+        Where it was given up meanwhile.
+    """
+    known = update(runs).where(*mine(begun.run_id, begun.fence)).values({**new, "cutoff": begun.cutoff})
+    if connection.execute(known).rowcount != 1:
+        raise given_up(new["journey"], begun.run_id)
+    return begun.run_id
+
+
+def undo(connection: Connection, run_id: int, error: BaseException, fence: int | None) -> None:
+    """Take back what was written of a run under this number; one that was asked for stays, with the reason.
 
     One that a server began and that was only stopped is left to that server, or to the one that follows it.
     """
-    if asked is None:
+    if fence is None:
         beside_others(connection)
         connection.execute(delete(runs).where(*mine(run_id, None)))  # one that is seen already stays
-    elif isinstance(error, Exception) or not asked.fence:
-        why = f"{error.place}: {error.found}" if isinstance(error, InputError) else STOPPED
-        fail(connection, run_id, asked.fence, why)
+    elif isinstance(error, Exception) or not fence:
+        fail(connection, run_id, fence, f"{error.place}: {error.found}" if isinstance(error, InputError) else STOPPED)
 
 
 def fail(connection: Connection, run_id: int, fence: int | None, why: str) -> None:

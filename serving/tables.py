@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from features.schema import CONTACTED
 
-SCHEMA = "0007"
+SCHEMA = "0008"
 
 metadata = MetaData()
 # Ids sort by code point on every database, so that a list has one order everywhere.
@@ -46,13 +46,16 @@ class _Runs(TypedColumns):
     customers: Named[int]
     horizon = Column(BigInteger)  # of churn, microseconds; null: no churn
     segments = Column(_JSON)  # the names of the journey's segments; null: none
-    # The newest stored event when the run's log was read; null: an earlier version did not say.
+    # The newest stored event that the run sees; null: an earlier version did not say.
     event_id = Column(BigInteger)
     asked_at = Column(BigInteger)  # microseconds; null: a command began it, nobody asked a server for it
     finished_at = Column(BigInteger)  # microseconds; null: not yet, or before this was kept
     failed: Named[str | None]  # why it came to nothing
     fence = Column(BigInteger)  # the number of the lease it is written under; 0: none; null: not begun or not asked for
     restarts: Named[int | None]  # how often it was begun anew because whoever wrote it was gone; null: never
+    # Up to where the run's log was complete, microseconds, apart from its cutoff, which events over HTTP
+    # move on; null: an earlier version, whose cutoff they did not move.
+    observed_until = Column(BigInteger)
 
 
 class _Changes(TypedColumns):
@@ -168,7 +171,7 @@ class _Worklist(TypedColumns):
 class _Events(TypedColumns):
     id = Column(COUNTER, primary_key=True)  # in the order of arrival
     journey: Named[str]
-    event_id = Column(ID, nullable=False)  # the same id is the same event, in files too
+    event_id = Column(ID, nullable=False)  # the same id of the same customer is the same event, in files too
     customer_id = Column(ID, nullable=False)
     time = Column(BigInteger, nullable=False)  # microseconds
     event: Named[str]
@@ -308,8 +311,9 @@ class Run:
     `cutoff` and `scored_at` are microseconds since the epoch; `versions` maps tasks to model
     versions; `currency` is null without a CLTV task; `horizon` is that of churn in microseconds
     (null: no churn), `segments` the names of the journey's segments, `event_id` the number of the
-    newest event of the store when the log was read (null: not known). Of a run that a server was asked
-    for, `asked_at` says when, `fence` under which lease it is written (`serving.leases`), `restarts` how often it
+    newest event of the store that the run sees (null: not known), `observed_until` up to where its log was
+    complete (microseconds; null: not said, and then its cutoff). Of a run that a server was asked for,
+    `asked_at` says when, `fence` under which lease it is written (`serving.leases`), `restarts` how often it
     was begun anew; `failed` says why it came to nothing.
     """
 
@@ -328,3 +332,9 @@ class Run:
     failed: str | None = None
     fence: int | None = None
     restarts: int | None = None
+    observed_until: int | None = None
+
+    @property
+    def complete_until(self) -> int:
+        """Up to where the run's log was complete, microseconds: what is counted goes so far."""
+        return self.cutoff if self.observed_until is None else self.observed_until

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from spec import SHOP, at, changed, log
 from sqlalchemy import select
 from stores import answer_of
+from test_stored_histories import came_in
 
 from features.errors import InputError
 from features.event_counts import OTHERS, EventCounts
 from features.schema import DAY, to_datetime, to_text
-from serving import documented
+from serving import documented, events
+from serving.beginning import begin
 from serving.documented import REALISED, Document
 from serving.realised import Realised
 from serving.retention import APART, thinned
@@ -112,6 +114,18 @@ def test_what_daily_runs_expected_is_compared_though_ten_runs_are_kept(url):
     assert [run_id for run_id, _ in told] == [15, 8, 1]  # one a week; run 1 is gone, and what came of it is not
     assert kept == [8, 15, 22, 29, 36, 43, 44, 45]
     assert {content["bands"][0]["churned"] for _, content in told} == {1}
+
+
+def test_runs_wait_for_the_log_to_be_complete_however_far_events_over_http_have_come(url):
+    with closing(Store(url, keep=1)) as store:
+        for day in (60, 120, 180):
+            with store.transaction(writes=True) as connection:
+                events.add(connection, [came_in("a", day * DAY - 1, f"{day}")])
+            options = Options(horizon=28 * DAY, begun=begin(store, "shop", DAY))
+            store.write_run("shop", day * DAY, 0, {"churn": 1}, [answer_of("a")], options=options)
+        with store.transaction() as connection:
+            kept = connection.execute(select(runs.c.cutoff, runs.c.observed_until).order_by(runs.c.id)).all()
+    assert [tuple(row) for row in kept] == [(60 * DAY, DAY), (120 * DAY, DAY), (180 * DAY, DAY)]
 
 
 @given(st.lists(st.integers(0, 100), max_size=60))

@@ -4,19 +4,14 @@
 """
 
 import json
-import os
 import random
-import subprocess
-import sys
 import threading
-import time
 from contextlib import closing, contextmanager
 from pathlib import Path
-from queue import Queue
-from signal import SIGKILL
 
 import pytest
 from killed import CUSTOMERS
+from killing import Killing
 from servers import untrained
 from shop import read_shop
 from sqlalchemy import event, func, select, text
@@ -36,46 +31,6 @@ from serving.store import Options, Store
 from serving.tables import SCHEMA, scores, stored_answers
 from serving.tables import events as stored_events
 from serving.tables import runs as stored_runs
-
-
-class Killing:
-    """A work that begins when asked and is killed when told."""
-
-    def __init__(self, work: str) -> None:
-        script = Path(__file__).with_name("killed.py")
-        self._parent = subprocess.Popen(
-            [sys.executable, script, work], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def once(self, url: str, seconds: float) -> list[str]:
-        """Begin the work, kill it so much later, and give what it acknowledged."""
-        self._parent.stdin.write(f"{url}\n")
-        self._parent.stdin.flush()
-        process = int(self._parent.stdout.readline())
-        told: Queue[list[str]] = Queue()
-        threading.Thread(target=lambda: told.put(self._read()), daemon=True).start()
-        time.sleep(seconds)
-        os.kill(process, SIGKILL)
-        return told.get(timeout=60)
-
-    def _read(self) -> list[str]:
-        found = []
-        while (line := self._parent.stdout.readline().strip()) != "killed":
-            found.append(line)
-        return found
-
-    def close(self) -> None:
-        self._parent.stdin.close()
-        self._parent.wait(60)
-        self._parent.stdout.close()
-
-
-@pytest.fixture
-def moments(pytestconfig):
-    """Random moments at which to kill, in seconds after the beginning; the same in every session."""
-    chance = random.Random(7)  # noqa: S311
-    return lambda longest: [chance.uniform(0, longest) for _ in range(pytestconfig.getoption("--kills"))]
-
 
 # kill -9
 

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 import polars as pl
 import pytest
 from receiver import OWN, receiver
-from sqlalchemy import text
+from sqlalchemy import event, text
 from starlette.testclient import TestClient
 from stores import VERSIONS, answer_of, execute
 
@@ -367,6 +367,16 @@ def test_prometheus_reads_latencies_by_route_and_the_age_of_the_scores(client, s
     wait_for(lambda: 'journeycast_model_version{task="churn"} 1.0' in client.get("/metrics").text)
 
 
+def test_messages_are_not_counted_at_every_look(local):
+    with serving(local) as client:
+        client.get("/metrics")
+        engine, counted = client.app.state.journeycast.store._engine, []
+        event.listen(engine, "before_cursor_execute", lambda *told: counted.append("FROM deliveries" in told[2]))
+        for _ in range(3):
+            assert sample(client, 'journeycast_webhook_deliveries{state="dead"}') == 0
+    assert not any(counted)
+
+
 def test_a_store_that_is_away_is_a_metric_and_no_error(tmp_path):
     (tmp_path / "scores.db").write_text("no database " * 100)
     with serving(f"sqlite:///{tmp_path}/scores.db") as client:
@@ -414,6 +424,8 @@ def test_a_log_line_is_one_json_object_that_names_its_request(capsys):
             500,
         )
         assert "ValueError: two" in told["error"]
+        logging.getLogger("serving.x").error("half a character: \ud800")
+        assert json.loads(capsys.readouterr().err)["message"].endswith("\ud800")
         install("text")
         logging.getLogger("serving.x").warning("plain")
         assert capsys.readouterr().err.endswith("WARNING plain\n")
@@ -514,7 +526,7 @@ def test_a_store_that_comes_back_is_used_again_by_itself(store, url):
         assert code(client.get("/readyz")) == (503, "store_unavailable")
         assert client.get("/healthz").status_code == 200
         replace_connections(admin, allow=True)
-        assert client.get("/v1/customers/a").status_code == 200
+        wait_for(lambda: client.get("/v1/customers/a").status_code == 200)
         assert client.get("/readyz").status_code == 200
 
 

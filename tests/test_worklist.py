@@ -54,6 +54,16 @@ def test_a_snooze_ends_by_itself(listed):
     assert worklist.change(listed, "shop", "a", {"note": "awake"}, later).snoozed_until is None
 
 
+def test_a_contact_told_late_is_known_from_the_present_on(listed):
+    """The newest run, at its cutoff of ten days, did not see it."""
+    change(listed, status="contacted", contacted_at=8 * DAY)
+    change(listed, "b", status="contacted", contacted_at=12 * DAY)
+    assert [(time, known_at) for _, time, _, _, known_at in contacts(listed)] == [
+        (8 * DAY, 10 * DAY),
+        (12 * DAY, 12 * DAY),
+    ]
+
+
 def test_another_status_ends_a_snooze(listed):
     change(listed, snoozed_until=NOW + DAY)
     found = change(listed, status="won")
