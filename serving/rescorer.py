@@ -79,9 +79,9 @@ class Rescorer:
         child, self._child = self._child, None
         if child is not None:
             child.stop()
-            _log.info("run %s of %s is stopped, and waits again", child.run_id, self._journey)
             try:
-                self._given_back(child.run_id, gone=False)
+                if self._given_back(child.run_id, gone=False):
+                    _log.info("run %s of %s is stopped, and waits again", child.run_id, self._journey)
             except InputError as error:  # whoever scores next gives it back
                 _log.warning("run %s of %s stays as it is: %s", child.run_id, self._journey, error.found)
         self._lease.release()
