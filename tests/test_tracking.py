@@ -319,8 +319,12 @@ def test_a_models_digest_is_that_of_its_files(champions, tmp_path):
 # kill -9
 
 
-def test_a_promotion_that_is_killed_leaves_one_champion_a_task_and_a_server_that_answers(champions, tmp_path, moments):
+def test_a_promotion_that_is_killed_leaves_one_champion_a_task_and_a_server_that_answers(
+    champions, tmp_path, moments, monkeypatch
+):
     store = tracking_at(tmp_path, Path(champions.uri.removeprefix("sqlite:///")))
+    # MLflow looks for the model of a new version where this process looks, whatever the client was told.
+    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", store.uri)
     for task in TASKS:
         first = store.version("simulated", task, CHAMPION)
         store.client.create_model_version(first.name, first.source, first.run_id, tags=first.tags)

@@ -32,11 +32,16 @@ def workers():
             process.join()
 
 
+def until_replaced(workers, number):
+    while workers.processes[0].pid == number:  # an answer to an earlier question may still lie in the pipe
+        workers.keep_subprocess_alive()
+
+
 def test_a_worker_that_is_killed_while_it_is_asked_is_replaced_at_once(workers):
     workers.keep_subprocess_alive()
     first = workers.processes[0].pid
     os.kill(first, signal.SIGSTOP)  # it does not answer
-    asking = threading.Thread(target=workers.keep_subprocess_alive)
+    asking = threading.Thread(target=until_replaced, args=(workers, first))
     asking.start()
     time.sleep(0.2)
     os.kill(first, signal.SIGKILL)
