@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from forked import share
 
 ROOT = Path(__file__).parent.parent
 NEAR = ("churn.probability", ".expected", ".at_stake", ".expected_loss", ".base")
@@ -78,6 +79,7 @@ def shell(text: str, folder: Path) -> str:
         ["bash", "-euo", "pipefail", "-c", text],
         cwd=folder,
         env=environment(),
+        preexec_fn=share,
         capture_output=True,
         text=True,
         check=False,
