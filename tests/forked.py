@@ -27,7 +27,7 @@ def run(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) 
 
 
 def share() -> None:
-    """Let this process use one CPU, as long as others use them all: threads that wait for each other make little way."""
+    """Use one CPU: where three processes share two, threads that wait for each other make little way."""
     if hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {allowed[os.getpid() % len(allowed)]})
