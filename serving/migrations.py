@@ -66,9 +66,15 @@ def _what_runs_tell(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
+def _what_became_of_runs(connection: Connection) -> None:
+    """What runs expected, and what happened."""
+    metadata.create_all(connection, tables=[tables.outcomes, tables.expectations])
+
+
 _STEPS: dict[str, tuple[str, Callable[[Connection], None]]] = {
     "0001": ("0002", _lists_that_pay),
     "0002": ("0003", _events_over_http),
     "0003": ("0004", _changes_out),
     "0004": ("0005", _what_runs_tell),
+    "0005": ("0006", _what_became_of_runs),
 }

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mlflow
+from mlflow.entities import Metric, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
@@ -76,10 +79,12 @@ class Tracking:
         MLflow's tracking URI, such as `sqlite:///mlflow.db` or a server's address.
     artifacts
         Folder for the artifacts of experiments made here; a server keeps its own.
+    figures
+        Whether models get their card and plots: without, for many models that nobody looks at.
     """
 
-    def __init__(self, uri: str, artifacts: Path) -> None:
-        self.uri, self.artifacts = uri, artifacts
+    def __init__(self, uri: str, artifacts: Path, *, figures: bool = True) -> None:
+        self.uri, self.artifacts, self._figures = uri, artifacts, figures
         try:
             self.client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
             self.client.search_experiments(max_results=1)
@@ -182,11 +187,12 @@ class Tracking:
             mlflow.log_dict(trained.study.to_json(), "tuning.json")
             for step, trial in enumerate(trained.study.trials):
                 mlflow.log_metrics(finite_only({"tuning/loss": trial.loss}), step=step)
-        parts = importances(trained)
-        mlflow.log_text(card(trained, parts), "model_card.md")
-        mlflow.log_dict(card_json(trained, parts), "model_card.json")
-        for file, figure in figures(trained, parts).items():
-            mlflow.log_figure(figure, file)
+        if self._figures:
+            parts = importances(trained)
+            mlflow.log_text(card(trained, parts), "model_card.md")
+            mlflow.log_dict(card_json(trained, parts), "model_card.json")
+            for file, figure in figures(trained, parts).items():
+                mlflow.log_figure(figure, file)
         info, digest = self._log_model(trained)
         tags = {"digest": digest, "grade": about["grade"]["letter"], "words": about["grade"]["words"]}
         return _Logged(name, str(info.model_uri), str(info.run_id), str(info.model_id), tags)
@@ -208,6 +214,44 @@ class Tracking:
                 signature=_signature(trained.model),
             )
         return info, digest
+
+    def log_realised(self, journey: str, report: dict[str, Any], digest: str) -> int:
+        """Log what came of a scoring run beside the training of each model that made it; how many it was logged to.
+
+        Metrics are `realised/NAME`, their step the day of the cutoff, and the report is
+        `realised/CUTOFF.json`. What stands already is not logged again.
+        """
+        logged, tag = 0, f"realised_{report['run_id']}"
+        for task, told in report["tasks"].items():
+            version = self.version(journey, task, int(told["version"]))
+            if version is None or self.client.get_run(version.run_id).data.tags.get(tag) == digest:
+                continue
+            part = report | {"tasks": {task: told}}
+            self.client.log_dict(version.run_id, part, f"realised/{report['cutoff'][:10]}.json")
+            step, stamp = datetime.fromisoformat(report["cutoff"]).toordinal(), int(time.time() * 1000)
+            metrics = [
+                Metric(f"realised/{name}", value, stamp, step) for name, value in finite_only(_realised(told)).items()
+            ]
+            # At once: killed in between, the next attempt would log the numbers a second time.
+            self.client.log_batch(version.run_id, metrics, tags=[RunTag(tag, digest)])
+            logged += 1
+        return logged
+
+    def begin_story(self, journey: str) -> str:
+        """Begin the run that tells of a retraining, and give its id; those left open by a kill are closed as such."""
+        experiment = self._experiment(journey)
+        left = "tags.story = 'retrain' and attributes.status = 'RUNNING'"
+        for run in self.client.search_runs([experiment], left):
+            self.client.set_terminated(run.info.run_id, "KILLED")
+        run = self.client.create_run(experiment, run_name="retrain", tags={"story": "retrain"})
+        return str(run.info.run_id)
+
+    def end_story(self, run_id: str, story: dict[str, Any], failed: bool = False) -> None:
+        """Close the run with what was done and why: `story.json`, and its words as tags."""
+        self.client.log_dict(run_id, story, "story.json")
+        for name, words in story.items():
+            self.client.set_tag(run_id, name, words if isinstance(words, str) else "; ".join(map(str, words)) or "-")
+        self.client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
 
     @contextmanager
     def _run(self, journey: str, parent_run: str | None, name: str = "train") -> Iterator[Any]:
@@ -284,6 +328,16 @@ class Tracking:
             tags = {"decision": "rolled back", "decision_words": words, ROLLED_BACK: str(number)}
             self._tag(journey, task, int(left.version), tags)
         return number
+
+
+def _realised(told: dict[str, Any]) -> dict[str, float]:
+    """The metrics of a task's part of a report on what happened, of customers who were not contacted."""
+    found = {name: value for name, value in told["metrics"].items() if value is not None}
+    if every := told["not_contacted"].get("all"):
+        found |= {"expected": every["expected"], "happened": every["realised"], "customers": every["customers"]}
+    if grade := told["grade"]:
+        found |= {"ahead": grade["ahead"], "ahead_low": grade["low"], "ahead_high": grade["high"]}
+    return found
 
 
 def model_name(journey: str, task: str) -> str:

@@ -19,6 +19,9 @@ router = APIRouter(tags=["models"])
 class ModelEntry(BaseModel):
     """One registered version of a task's model, with its metrics beside those of the simple rules.
 
+    `realised` are the metrics of its newest scoring run whose horizon is over, on what happened to the
+    customers who were not contacted (empty: none is over, or `journeycast outcomes` was not run since).
+
     `grade_words` say how far it is ahead of the best rule, `decision_words` why it was promoted or not;
     null: nothing was decided yet.
     """
@@ -33,6 +36,7 @@ class ModelEntry(BaseModel):
     decision: str | None = None
     decision_words: str | None = None
     warnings: str | None = None
+    realised: dict[str, float | None] = {}
 
 
 class Models(BaseModel):

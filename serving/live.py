@@ -1,0 +1,218 @@
+"""A simulated business run by its models month by month: scored, acted upon, judged, and trained anew when due.
+
+Everything is done by what a real business uses: the journey's definition, the store, the registry, campaigns
+with a hold-out. Only the customers are simulated, and respond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.definition import SHIPPED
+from features.definition import read as read_journey
+from features.errors import InputError
+from features.journey import Journey
+from features.log import EventLog, read
+from features.schema import HOUR
+from features.simulator.live import World
+from serving import batch, campaigns, events, outcomes, proposals, registry, retraining, sending
+from serving.campaigns import CONTACT
+from serving.filters import Filters
+from serving.planning import Cut
+from serving.proposals import Proposal
+from serving.retraining import Tools
+from serving.rule_list import rule_list
+from serving.store import Store
+from training.recipe import Recipe
+from training.tracking import Tracking
+
+MONTH = 28
+HISTORY = 392  # days before the first list
+# The shipped definition over another log, with a horizon and a history that the first training can afford.
+_CHANGED = (
+    ("../.journeycast/simulated.parquet", "simulated.parquet"),
+    ("within: 84d", "within: 56d"),
+    ("history: 112d", "history: 84d"),
+)
+_UNTIL = "2024-06-24T00:00:00Z"
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a live simulation keeps its log, its store and its models; `recipe` is what it trains by."""
+
+    folder: Path
+    store: Store
+    tracking: Tracking
+    models: Path
+    threads: int
+    recipe: Recipe
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+
+def place_at(folder: Path, threads: int, recipe: Recipe, *, figures: bool = True) -> Place:
+    """A folder as a home of its own: log, store, registry, models; `figures` are drawn of each, which takes time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tracking = Tracking(f"sqlite:///{(folder / 'mlflow.db').resolve()}", folder / "artifacts", figures=figures)
+    store = Store(f"sqlite:///{(folder / 'scores.db').resolve()}")
+    return Place(folder, store, tracking, folder / "models", threads, recipe)
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """What happened in a month.
+
+    `value` is what customers were expected to spend in it, `contacted`, `accepted` and `cost` what the list
+    meant, `saved` what the newest campaign whose horizon is over saved against its hold-out (null: there
+    is none), `why` and `decisions` what the retraining said.
+    """
+
+    day: str
+    versions: dict[str, int]
+    contacted: int
+    accepted: int
+    cost: float
+    value: float
+    saved: dict[str, Any] | None
+    why: list[str]
+    rolled_back: list[str]
+    decisions: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self)
+
+
+class Business:
+    """A simulated business with its definition, its log and its store.
+
+    Parameters
+    ----------
+    capacity
+        How many customers can be contacted in a month.
+    holdout
+        Share of the list that is not contacted, to compare with.
+    """
+
+    def __init__(self, world: World, place: Place, capacity: int, holdout: float = 0.1) -> None:
+        self.world, self.place, self._capacity, self._holdout = world, place, capacity, holdout
+        self.file = place.folder / "simulated.yml"
+
+    def live(self, months: int, report: Report) -> Iterator[Month]:
+        """Let a year's history pass, train the first models, and go on month by month."""
+        self.world.advance(HISTORY - self.world.day)
+        sent: list[int] = []
+        for _ in range(months):
+            journey, log = self.read()
+            report(f"{self.world.today}: outcomes, drift, retraining")
+            story = retraining.retrain(journey, log, self.tools(journey, log), lambda _: None)
+            if not story.scored:
+                self._score(journey, log)
+            saved = self._measured(sent, journey, log)
+            report(f"{self.world.today}: the list")
+            campaign, contacted, accepted, cost = self._act(journey)
+            sent += [] if campaign is None else [campaign]
+            versions = self._scorer(journey, log).versions
+            day, before = self.world.today.isoformat(), len(self.world.value)
+            self.world.advance(MONTH)
+            value = float(np.sum(self.world.value[before:]))
+            yield Month(
+                day, versions, contacted, accepted, cost, value, saved, story.why, story.rolled_back, story.decisions
+            )
+
+    def read(self) -> tuple[Journey, EventLog]:
+        """The journey and its log as they stand this morning, from the files a user would have."""
+        self.place.folder.mkdir(parents=True, exist_ok=True)
+        # Contacts are not in the file: the store has them, as of any business.
+        self.world.log(contacts=False).write_parquet(self.place.folder / "simulated.parquet")
+        text = (SHIPPED / "simulated.yml").read_text(encoding="utf-8")
+        until = datetime.combine(self.world.today, time(), UTC).isoformat().replace("+00:00", "Z")
+        for before, after in (*_CHANGED, (_UNTIL, until)):
+            if before not in text:
+                raise InputError("journeys/simulated.yml", f"has no {before} any more")
+            text = text.replace(before, after)
+        self.file.write_text(text, encoding="utf-8")
+        definition, base = read_journey(self.file)
+        return read(definition, base, self.place.threads, events.stored(self.place.store, definition.journey))
+
+    def tools(self, journey: Journey, log: EventLog) -> Tools:
+        """What a retraining of today works with."""
+        place = self.place
+        return Tools(
+            store=place.store,
+            tracking=place.tracking,
+            load=partial(self._scorer, journey, log),
+            score=partial(self._score, journey, log),
+            threads=place.threads,
+            recipe=place.recipe,
+        )
+
+    def _scorer(self, journey: Journey, log: EventLog) -> Any:
+        place = self.place
+        return registry.load(journey.journey, place.tracking.uri, place.models, log.profile, place.threads)
+
+    def _score(self, journey: Journey, log: EventLog) -> None:
+        scorer, newest = self._scorer(journey, log), events.newest(self.place.store, journey.journey)
+        batch.score(journey, log, scorer, self.place.store, lambda done, of: None, newest)
+
+    def _act(self, journey: Journey) -> tuple[int | None, int, int, float]:
+        """Cut the list, hold some out, contact the others; the campaign, how many, who accepted, the cost."""
+        now, costs = journey.observed_until_microseconds + 8 * HOUR, journey.campaign
+        drawn = round(self._capacity / (1 - self._holdout))
+        asked = Proposal(f"month {self.world.today}", Filters(), costs, Cut(None, drawn), self._holdout, 1)
+        try:
+            made = proposals.create(self.place.store, journey.journey, asked, now)
+            done = sending.send(self.place.store, journey.journey, made.id, now + HOUR, "email", now + HOUR)
+        except InputError:  # nobody is worth a contact
+            return None, 0, 0, 0.0
+        with self.place.store.transaction() as connection:
+            arm = [row.customer_id for row in connection.execute(campaigns.of_campaign(done.id, CONTACT))]
+        taken = self.world.contact(arm)
+        cost = len(arm) * costs.contact_cost + int(taken.sum()) * costs.incentive_cost
+        return done.id, len(arm), int(taken.sum()), cost
+
+    def _measured(self, sent: list[int], journey: Journey, log: EventLog) -> dict[str, Any] | None:
+        """The outcome of the oldest campaign not measured yet, which leaves the list; null: none is due."""
+        found = self._measure(sent[0], journey, log) if sent else None
+        if found is not None:
+            sent.pop(0)
+        return found
+
+    def _measure(self, campaign_id: int, journey: Journey, log: EventLog) -> dict[str, Any] | None:
+        """What the campaign saved, as soon as its horizon is over."""
+        stored = campaigns.read(self.place.store, journey.journey, campaign_id)
+        try:
+            found = outcomes.measure(self.place.store, stored, journey, log, journey.observed_until_microseconds)
+        except InputError:
+            return None
+        campaigns.write_outcome(self.place.store, campaign_id, found.model_dump())
+        return found.model_dump(include={"verdict", "why", "difference", "saved_value", "more_value", "net"})
+
+
+def by_rule(world: World, folder: Path, capacity: int, months: int) -> Iterator[tuple[int, float]]:
+    """The same year by a list of the best simple rules, without a hold-out: accepted and cost of each month."""
+    world.advance(HISTORY - world.day)
+    for _ in range(months):
+        file = folder / "rule.parquet"
+        folder.mkdir(parents=True, exist_ok=True)
+        world.log().write_parquet(file)
+        definition, base = read_journey(SHIPPED / "simulated.yml")
+        until = datetime.combine(world.today, time(), UTC)
+        source = definition.events[0].model_copy(update={"file": str(file.resolve())})
+        journey, log = read(definition.model_copy(update={"events": [source], "observed_until": until}), base, 1)
+        chosen = rule_list(journey, log, capacity)
+        taken = world.contact(chosen)
+        costs = journey.campaign
+        world.advance(MONTH)
+        yield int(taken.sum()), len(chosen) * costs.contact_cost + int(taken.sum()) * costs.incentive_cost

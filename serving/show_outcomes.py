@@ -1,0 +1,70 @@
+"""What came of runs as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+_ARMS = (("not_contacted", "not contacted"), ("contacted", "contacted"))
+_PARTS = (("bands", "risk"), ("stages", "stage"), ("reached", "reached"), ("segments", "segment"), ("deciles", "tenth"))
+
+
+def outcomes_tables(report: dict[str, Any]) -> RenderableType:
+    """A run: per task its grade on what happened, and expected beside realised by group."""
+    head = f"Run {report['run_id']}, known before {report['cutoff'][:10]}: {report['followed']:,} customers followed up"
+    parts: list[RenderableType] = [Text(head, style="bold")]
+    for name, task in report["tasks"].items():
+        grade = task["grade"]["words"] if task["grade"] else "not graded: too few customers or no earlier outcomes"
+        parts.append(Text(f"{name}, version {task['version']}, next {task['horizon_days']:g} days: {grade}"))
+        parts.append(_table(name, task))
+    if any(task["contacted"]["customers"] for task in report["tasks"].values()):
+        parts.append(Text(f"Contacted customers stand apart: {report['why_apart']}."))
+    return Group(*parts)
+
+
+def estimated_lines(found: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """What open runs may be expected to reach."""
+    for one in found:
+        for name, metrics in one["tasks"].items():
+            told = [f"{metric} {v['value']:.3f} ({v['low']:.3f} to {v['high']:.3f})" for metric, v in metrics.items()]
+            if told:
+                yield f"Run {one['run_id']}, {one['cutoff'][:10]}, {name}, to be expected: {', '.join(told)}"
+    if found:
+        yield f"That holds as long as {next(iter(found))['conditions']}."
+
+
+def _table(name: str, task: dict[str, Any]) -> Table:
+    table = Table(header_style="bold")
+    for title in ("group", "", "customers", "expected", "realised", "95 %", ""):
+        table.add_column(title, justify="right" if title in ("customers", "expected", "realised", "95 %") else "left")
+    for arm, words in _ARMS:
+        found = task[arm]
+        if not found["customers"]:
+            continue
+        rows = [("all", found["all"])]
+        rows += [(kind, row) for part, kind in _PARTS for row in found.get(part, [])]
+        for kind, row in rows:
+            low, high = _number(name, row["low"]), _number(name, row["high"])
+            table.add_row(
+                escape(_named(kind, row)),
+                words,
+                f"{row['customers']:,}",
+                _number(name, row["expected"]),
+                _number(name, row["realised"]),
+                f"{low} to {high}",
+                "" if row["verdict"] == "as expected" else row["verdict"],
+            )
+    return table
+
+
+def _named(kind: str, row: dict[str, Any]) -> str:
+    return "everyone" if kind == "all" else f"{row.get('segment', kind)} {row['group']}"
+
+
+def _number(name: str, value: float) -> str:
+    return f"{value:,.2f}" if name == "cltv" else f"{100 * value:.1f} %"

@@ -1,0 +1,192 @@
+"""Models renewed by rule: when it is due, what is rolled back, who may do it, what a kill leaves."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from test_realised import EIGHT, SHOP, expect, log
+from trained import tracking_at
+
+from features.journey import Retrain
+from features.log import EventLog
+from features.schema import DAY
+from serving import batch, registry, retraining
+from serving.judging import judge_all
+from serving.leases import Lease
+from serving.realised import reports
+from serving.retraining import BusyError, Tools, retrain
+from serving.store import Store
+from training.calibration import PlattCalibrator
+from training.due import rules_of
+from training.links import Probability
+
+NEVER = Retrain(age=None, new_data=None, drift=False, grade=None)
+
+
+@pytest.fixture
+def place(tmp_path, champions):
+    """A store, and a tracking store with the champions, that a test may change."""
+    tracking = tracking_at(tmp_path, champions.cache.parent / "mlflow.db")
+    with closing(Store(f"sqlite:///{tmp_path}/scores.db")) as store:
+        yield store, tracking, champions.cache
+
+
+def tools(place, business, scored=None) -> Tools:
+    store, tracking, cache = place
+    load = partial(registry.load, "simulated", tracking.uri, cache, business.log.profile)
+    return Tools(store, tracking, load, scored or (lambda: None), threads=1)
+
+
+def under(business, rules: Retrain, later: timedelta = timedelta(0)):
+    until = business.journey.observed_until + later
+    return business.journey.model_copy(update={"retrain": rules, "observed_until": until})
+
+
+def said(business, trained, rules: Retrain, later: timedelta = timedelta(0), found=()) -> dict[bool, list[str]]:
+    models = {name: one.model for name, one in trained.items()}
+    journey = under(business, rules, later)
+    judged = rules_of(journey, business.log, models, None, found, dict.fromkeys(models, 1))
+    return {due: [rule.words for rule in judged if rule.due is due] for due in (True, False)}
+
+
+def test_age_is_told_in_days(business, trained):
+    rules = NEVER.model_copy(update={"age": timedelta(days=90)})
+    words = "age: the oldest champion knows the log up to {} days ago, 90d are allowed"
+    assert said(business, trained, rules, timedelta(days=89)) == {True: [], False: [words.format(89)]}
+    assert said(business, trained, rules, timedelta(days=90)) == {True: [words.format(90)], False: []}
+
+
+def test_new_data_is_told_as_a_share(business, trained):
+    found = said(business, trained, NEVER.model_copy(update={"new_data": 0.1}))
+    assert found == {True: [], False: ["new data: 0 % more events than were trained on, 10 % are allowed"]}
+
+
+def test_a_grade_below_the_one_asked_for_is_due_and_only_of_the_version_that_answers(business, trained):
+    rules = NEVER.model_copy(update={"grade": "B"})
+
+    def report(version: int, letter: str) -> dict:
+        grade = {"letter": letter, "words": f"{letter}: told"}
+        return {"cutoff": "2024-01-01T00:00:00Z", "tasks": {"churn": {"grade": grade, "version": version}}}
+
+    assert said(business, trained, rules, found=[report(2, "D"), report(1, "B")])[True] == []
+    [words] = said(business, trained, rules, found=[report(1, "C"), report(1, "A")])[True]
+    assert words == "grade of churn on what happened after 2024-01-01: C: told; B is asked for"
+
+
+def test_a_task_without_a_champion_is_due(business, trained):
+    journey = under(business, NEVER)
+    found = rules_of(journey, business.log, {"churn": trained["churn"].model}, None, [], {"churn": 1})
+    assert [rule.words for rule in found if rule.due] == ["next_stage has no champion", "cltv has no champion"]
+
+
+def test_what_the_gate_has_just_refused_is_not_trained_again_at_once(business, trained):
+    about = trained["cltv"].model.about
+    models = {name: one.model for name, one in trained.items() if name != "cltv"}
+    grade = {"cutoff": "2024-01-01", "tasks": {"churn": {"version": 1, "grade": {"letter": "D", "words": "D: told"}}}}
+    rules = NEVER.model_copy(update={"age": timedelta(days=90), "grade": "B"})
+    found = {}
+    for days in (27, 28, 90):
+        journey = under(business, rules, timedelta(days=days))
+        judged = rules_of(journey, business.log, models, None, [grade], dict.fromkeys(models, 1), {"cltv": about})
+        found[days] = [rule.words.partition(" ")[0] for rule in judged if rule.due]
+    assert found == {27: [], 28: ["grade"], 90: ["cltv", "age:", "grade"]}
+
+
+def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, trained):
+    store, tracking, _ = place
+    good = trained["churn"].model
+    calibrator = good.link.calibrator
+    # What a world that changed does to a model: its chances are no longer those that come true.
+    off = replace(good, link=Probability(PlattCalibrator(calibrator.slope, calibrator.intercept + 2.5)))
+    tracking.register(business.journey, [replace(trained["churn"], model=off)])
+    tracking.set_champion("simulated", "churn", 2)
+    at = tools(place, business)
+    early = under(business, NEVER, -timedelta(days=28))
+    batch.score(early, business.log, at.load(), store, lambda done, of: None)
+    scored = []
+    story = retrain(under(business, NEVER), business.log, replace(at, score=lambda: scored.append(1)), lambda _: None)
+    assert int(tracking.version("simulated", "churn", "champion").version) == 1
+    assert not story.due
+    [words] = story.rolled_back
+    assert "churn: version 2 was" in words
+    assert "behind version 1 on what happened" in words
+    assert story.scored is bool(scored) is True
+    assert tracking.version("simulated", "churn", 1).tags["decision_words"] == words
+    [run] = told(tracking)
+    assert run.data.tags["rolled_back"] == words
+    again = retrain(under(business, NEVER), business.log, replace(at, score=lambda: None), lambda _: None)
+    assert again.rolled_back == []
+
+
+def test_where_nothing_is_due_nothing_is_left_behind(place, business):
+    at = tools(place, business)
+    batch.score(under(business, NEVER), business.log, at.load(), at.store, lambda done, of: None)
+    story = retrain(under(business, NEVER), business.log, at, lambda _: None)
+    assert (story.due, story.scored, story.decisions) == (False, False, [])
+    assert told(at.tracking) == []
+
+
+def test_a_training_killed_half_way_is_found_undone_and_done_again(place, business, trained, monkeypatch):
+    at = tools(place, business)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(retraining, "train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        retrain(under(business, NEVER), business.log, at, lambda _: None, always=True)
+    assert at.tracking.version("simulated", "churn", 2) is None
+    monkeypatch.setattr(retraining, "train", lambda *_: [trained["churn"]])  # as trained before: it takes long
+    story = retrain(under(business, NEVER), business.log, at, lambda _: None, always=True)
+    [words] = story.decisions
+    assert words.startswith("simulated.churn version 2: kept the champion: ")
+    assert sorted(run.info.status for run in told(at.tracking)) == ["FAILED", "FINISHED"]
+
+
+def test_of_two_at_once_one_is_told_to_wait(place, business):
+    at = tools(place, business)
+    lease = Lease(at.store, "retraining of simulated")
+    assert lease.hold()
+    with pytest.raises(BusyError, match="is under way elsewhere"):
+        retrain(under(business, NEVER), business.log, at, lambda _: None)
+    lease.release()
+
+
+def test_judging_stopped_anywhere_and_begun_again_tells_the_same_once(tmp_path):
+    events = EventLog(log(*[(name, 5, "buy") for name in EIGHT], ("c1", 20, "buy")))
+    found = []
+    for stop in (1, 2, 3, 4, None):
+        with closing(Store(f"sqlite:///{tmp_path}/{stop}.db")) as store:
+            expect(store, EIGHT)
+            expect(store, EIGHT, 20 * DAY)
+            if stop:
+                with pytest.raises(KeyboardInterrupt):
+                    list(judge_all(Stopped(store, stop), SHOP, events, None, lambda _: None))
+            list(judge_all(store, SHOP, events, None, lambda _: None))
+            with store.transaction() as connection:
+                found.append(reports(connection, "shop"))
+    assert len(found[0]) == 2
+    assert all(one == found[0] for one in found)
+
+
+class Stopped:
+    """A store whose user is killed as they begin a transaction."""
+
+    def __init__(self, store: Store, after: int) -> None:
+        self._store, self._left = store, after
+
+    def transaction(self, **options):
+        self._left -= 1
+        if not self._left:
+            raise KeyboardInterrupt
+        return self._store.transaction(**options)
+
+
+def told(tracking) -> list:
+    """The runs that tell of retrainings."""
+    experiment = tracking.client.get_experiment_by_name("simulated")
+    return tracking.client.search_runs([experiment.experiment_id], "tags.story = 'retrain'")
