@@ -1,7 +1,8 @@
 """What feedback and friction add: each task judged with all features, and without those of the two families.
 
-`python -m benchmarks.feedback simulated --seeds 3`, or the name or file of a journey. Both fits see the same rows
-and blocks; the lead of all features over the fewer ones is drawn over customers.
+`python -m benchmarks.feedback simulated --seeds 3`, or the file of a journey, `benchmarks/quality/loans.yml --logs
+FOLDER`. All fits see the same rows and blocks; the lead of all features over fewer is drawn over customers. The
+last line of a task leaves out the events themselves: what other families tell of them (how many, when) is gone, too.
 """
 
 from __future__ import annotations
@@ -10,17 +11,23 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 
 from benchmarks.drift import business
 from features.catalogue import catalogue
 from features.definition import read as read_journey
+from features.instants import KEYS
 from features.journey import Journey
 from features.labels import tasks
 from features.log import EventLog, read
+from features.schema import EVENT
+from training.assess import Assessment
 from training.blocks import split
-from training.examples import examples
+from training.examples import Examples, examples
 from training.grades import lead
 from training.judgement import Prepared, ground, judge, prepare
 from training.recipe import Recipe
@@ -30,6 +37,16 @@ FAMILIES = {
     "friction": ("FRICTION",),
     "feedback and friction": ("FEEDBACK", "FRICTION"),
 }
+EVENTS = "their events"
+
+
+class Fit(NamedTuple):
+    """A task judged with all features, and without some."""
+
+    task: str
+    left_out: str
+    full: Assessment
+    fewer: Assessment
 
 
 def without(prepared: Prepared, codes: tuple[str, ...]) -> Prepared:
@@ -40,21 +57,44 @@ def without(prepared: Prepared, codes: tuple[str, ...]) -> Prepared:
     return replace(prepared, encoding=replace(prepared.encoding, names=names), matrix=prepared.matrix[:, kept])
 
 
-def ablated(journey: Journey, log: EventLog, recipe: Recipe, threads: int) -> Iterator[dict[str, object]]:
-    """Per task and family the lead of all features, with the rows to pool."""
-    for name, data in examples(journey, log, list(tasks(journey))).items():
-        blocks = split(data.cutoffs, tasks(journey)[name].within, journey.cutoffs.held_out)
-        prepared = prepare(ground(journey, log, data), blocks)
+def silent(journey: Journey, log: EventLog) -> EventLog:
+    """The log without friction and without events that carry an answer."""
+    answers = [name for name, kind in journey.properties.items() if kind in ("rating", "nps")]
+    said = pl.any_horizontal(pl.col(EVENT).is_in(journey.friction), *(pl.col(name).is_not_null() for name in answers))
+    return replace(log, events=log.events.filter(~said))
+
+
+def ablated(journey: Journey, log: EventLog, recipe: Recipe, threads: int) -> Iterator[Fit]:
+    """Per task and family both fits."""
+    quiet = silent(journey, log)
+    every, fewer = (examples(journey, one, list(tasks(journey))) for one in (log, quiet))
+    has = {feature.reason for feature in catalogue(journey)}
+    for name, data in every.items():
+        prepared = _prepared(journey, log, data)
         full = judge(prepared, recipe, threads).assessment
         for family, codes in FAMILIES.items():
-            fewer = judge(without(prepared, codes), recipe, threads).assessment
-            yield {"task": name, "family": family, "full": full, "fewer": fewer}
+            if set(codes) <= has:
+                yield Fit(name, family, full, judge(without(prepared, codes), recipe, threads).assessment)
+        there = _prepared(journey, quiet, _same_rows(fewer[name], data))
+        yield Fit(name, EVENTS, full, judge(there, recipe, threads).assessment)
+
+
+def _prepared(journey: Journey, log: EventLog, data: Examples) -> Prepared:
+    blocks = split(data.cutoffs, tasks(journey)[data.task].within, journey.cutoffs.held_out)
+    return prepare(ground(journey, log, data), blocks)
+
+
+def _same_rows(fewer: Examples, data: Examples) -> Examples:
+    """Of the fewer events' examples the rows of the others, with their labels."""
+    rows = data.rows.select(KEYS).join(fewer.rows, on=KEYS, how="left", maintain_order="left")
+    return Examples(data.task, rows, data.labels, data.churned)
 
 
 def main() -> None:
     """Print one line of JSON per task and family, over all seeds together."""
     parser = argparse.ArgumentParser()
     parser.add_argument("journey")
+    parser.add_argument("--logs", type=Path, help="the folder of the journey's files; default: the journey's own")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--customers", type=int, default=2500)
     parser.add_argument("--days", type=int, default=540)
@@ -62,20 +102,24 @@ def main() -> None:
     if asked.journey == "simulated":
         logs = [business(seed, asked.customers, asked.days) for seed in range(200, 200 + asked.seeds)]
     else:
-        logs = [read(*read_journey(asked.journey), threads=2)]
-    pooled: dict[tuple[str, str], list[tuple[object, object, object]]] = {}
+        definition, base = read_journey(asked.journey)
+        logs = [read(definition, asked.logs or base, threads=2)]
+    pooled: dict[tuple[str, str], list[tuple[Assessment, Assessment, np.ndarray]]] = {}
     for number, (journey, log) in enumerate(logs):
         for one in ablated(journey, log, Recipe(), 1):
-            full, fewer = one["full"], one["fewer"]
-            customers = np.char.add(full.customers.astype(str), f"-{number}")
-            pooled.setdefault((one["task"], one["family"]), []).append((full.losses, fewer.losses, customers))
-            print(json.dumps({"seed": number, "task": one["task"], "family": one["family"]}), flush=True)
+            customers = np.char.add(one.full.customers.astype(str), f"-{number}")
+            pooled.setdefault((one.task, one.left_out), []).append((one.full, one.fewer, customers))
     for (task, family), parts in pooled.items():
-        ours, theirs, customers = (np.concatenate(part) for part in zip(*parts, strict=True))
-        found = lead(ours, theirs, customers)
-        told = {"journey": asked.journey, "task": task, "family": family, "loss": float(ours.mean())}
-        told |= {"loss_without": float(theirs.mean()), "ahead": found.ahead, "low": found.low, "high": found.high}
-        print(json.dumps(told), flush=True)
+        print(json.dumps({"journey": asked.journey, "task": task, "left out": family, **_told(parts)}), flush=True)
+
+
+def _told(parts: list[tuple[Assessment, Assessment, np.ndarray]]) -> dict[str, object]:
+    ours, theirs = (np.concatenate([part[n].losses for part in parts]) for n in (0, 1))
+    customers = np.concatenate([part[2] for part in parts])
+    found = lead(ours, theirs, customers)
+    told = {"rows": len(ours), "customers": len(np.unique(customers)), "loss": round(float(ours.mean()), 5)}
+    told |= {"loss without": round(float(theirs.mean()), 5)}
+    return told | {f"{name} %": round(100 * getattr(found, name), 2) for name in ("ahead", "low", "high")}
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from commands.options import JourneyArgument
 from commands.terminal import out, progress
 from features.errors import InputError
 
+_AGAIN = 75.0  # seconds after which what could not be done is tried again: the lease of a killed retraining is over
 AtOption = Annotated[
     str | None,
     typer.Option("--at", help="As of an instant (ISO 8601): only what was known before it; nothing is kept."),
@@ -31,24 +32,28 @@ def outcomes(
 ) -> None:
     """Compare what scoring runs expected with what happened, once their horizons are over.
 
-    Reports are kept, logged to MLflow beside the training of the models, and shown by GET /v1/models and
-    on the models page. Of runs whose horizon is open, what their own probabilities lead to expect.
+    By run and by model version; by risk band, tenth, stage and segment; with intervals, and with customers who were
+    contacted apart. Reports are kept, logged to MLflow beside the training of the models, and shown by GET
+    /v1/models and on the models page. Of runs whose horizon is open, what their own probabilities lead to expect.
 
     Example: journeycast outcomes complete_journey
     """
     from serving.judging import expected_of, judge_all
-    from serving.show_outcomes import estimated_lines, outcomes_tables
+    from serving.show_outcomes import estimated_lines, outcomes_tables, versions_table
 
     resolved, log = opened.log(journey)
     with opened.store() as store, progress(None) as report:
         tracking = None if at else opened.tracking()
-        found = list(judge_all(store, resolved, log, tracking, report, instant(at)))
+        found, versions = judge_all(store, resolved, log, tracking, report, instant(at))
         open_runs = [] if at else [one for one in expected_of(store, resolved) if not _all_judged(one, found)]
     if as_json:
-        print(json.dumps({"realised": found, "estimated": open_runs}, indent=2, ensure_ascii=False))
+        told = {"realised": found, "versions": versions, "estimated": open_runs}
+        print(json.dumps(told, indent=2, ensure_ascii=False))
         return
     for one in found:
         out.print(outcomes_tables(one))
+    if versions:
+        out.print(versions_table(versions))
     for line in estimated_lines(open_runs):
         print(line)
     if not found:
@@ -110,17 +115,19 @@ def retrain(
     """
     from features.journey import duration
 
-    pause = None if every is None else duration(every, "--every")
+    if every is None:
+        _retrain(journey, always=when is When.always)
+        return
+    pause, wait = duration(every, "--every").total_seconds(), _AGAIN
     while True:
         try:
             _retrain(journey, always=when is When.always)
-        except InputError as problem:
-            if pause is None:
-                raise
-            print(problem, file=sys.stderr)  # the next time may be better
-        if pause is None:
-            return
-        sleep(pause.total_seconds())
+            wait = _AGAIN
+            sleep(pause)
+        except InputError as problem:  # one under way or killed elsewhere, a store that is away: soon again
+            print(problem, file=sys.stderr, flush=True)
+            sleep(min(wait, pause))
+            wait *= 2
 
 
 def _retrain(name: str, *, always: bool) -> None:

@@ -397,13 +397,15 @@ class Retrain(_Model):
     """When `journeycast retrain --when due` trains anew: any of these is enough; null: that is no reason.
 
     `age` of the champion's data, `new_data` as a share of the events it was trained on, `drift` by more
-    than chance, or a `grade` on what happened that is worse than this one.
+    than chance, or a `grade` on what happened that is worse than this one. `roll_back`: whether a champion
+    that was behind the one before it on what happened gives way to it.
     """
 
     age: Duration | None = timedelta(days=90)
     new_data: float | None = Field(default=0.25, gt=0)
     drift: bool = True
     grade: Literal["A", "B", "C"] | None = "C"
+    roll_back: bool = True
 
 
 class Journey(_Model):

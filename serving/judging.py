@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -14,6 +14,8 @@ from features.journey import Journey
 from features.log import EventLog
 from features.schema import CUSTOMER, to_text
 from serving import expectations, performance
+from serving.by_version import by_version
+from serving.compared import part
 from serving.performance import happened_digest
 from serving.realised import Grades, Lookout, Realised, reports
 from serving.store import Store
@@ -24,28 +26,54 @@ from training.tracking import Tracking
 Report = Callable[[str], None]
 
 
+class Judged(NamedTuple):
+    """What came of runs: a report of each, oldest first, and of each model version over all of its runs."""
+
+    reports: list[dict[str, Any]]
+    versions: list[dict[str, Any]]
+
+
 def judge_all(
     store: Store, journey: Journey, log: EventLog, tracking: Tracking | None, told: Report, at: int | None = None
-) -> Iterator[dict[str, Any]]:
-    """The report of every run that is due, oldest first, by what was known before `at` (default: all that is).
+) -> Judged:
+    """What came of every run that is due, by what was known before `at` (default: all that is).
 
     Without `at` reports are stored, where what happened is not what the stored one says, and logged
     beside the training of the models. Doing it again, or after being stopped on the way, changes nothing.
     """
     lookout = Lookout(store, journey, at, anew=True)
     lookout.add(log.events)
-    stored = {} if at is not None else _stored(store, journey)
-    for found in lookout.found():
+    every = list(lookout.found())
+    reports = list(_judged(every, store, journey, log, None if at is not None else tracking, told, keep=at is None))
+    versions = by_version(every, journey)
+    if at is None and tracking is not None:
+        for one in versions:
+            tracking.log_realised_version(journey.journey, one)
+    return Judged(reports, versions)
+
+
+def _judged(
+    every: Iterable[Realised],
+    store: Store,
+    journey: Journey,
+    log: EventLog,
+    tracking: Tracking | None,
+    told: Report,
+    *,
+    keep: bool,
+) -> Iterator[dict[str, Any]]:
+    stored = _stored(store, journey) if keep else {}
+    for found in every:
         digest = happened_digest(found.found)
         report = stored.get(found.run.run_id) if digest == found.run.digest else None
         if report is None or not all("grade" in task and task["grade"] for task in report["tasks"].values()):
             told(f"run {found.run.run_id} of {to_text(found.run.cutoff)[:10]}")
             report = found.report(journey, grades(found, journey, log))
-            if at is None:
+            if keep:
                 with store.transaction(writes=True) as connection:
                     found.keep(connection, report)
-        if at is None and tracking is not None:
-            tracking.log_realised(journey.journey, report, digest)
+        if tracking is not None:
+            tracking.log_realised(journey.journey, report)
         yield report
 
 
@@ -69,7 +97,7 @@ def grades(found: Realised, journey: Journey, log: EventLog) -> Grades:
 def answered(found: Realised, name: str, journey: Journey) -> Answered:
     """What a task said of those who were not contacted, and what came of it."""
     every = performance.asked(name, found.found, journey)
-    judged = performance.part(every, ~every.rows["contacted"].to_numpy())
+    judged = part(every, ~every.rows["contacted"].to_numpy())
     return Answered(name, found.run.cutoff, judged.rows[CUSTOMER], judged.predicted, judged.labels)
 
 

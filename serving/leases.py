@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import delete, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from features.errors import InputError
 from serving.clock import now
 from serving.database import StoreError
 from serving.store import Store
 from serving.tables import leases
 
 _SECOND = 1_000_000
+_RENEW_SECONDS = 15.0
+
+
+class BusyError(InputError):
+    """Somebody else is at it."""
 
 
 class Lease:
@@ -65,3 +73,40 @@ class Lease:
             connection.execute(new.on_conflict_do_nothing(index_elements=["name"]))
             taken = update(leases).where(leases.c.name == self._name, free)
             return bool(connection.execute(taken.values(holder=self._holder, until=until)).rowcount)
+
+
+@contextmanager
+def alone(store: Store, what: str) -> Iterator[Callable[[], None]]:
+    """Hold the lease of some work, renewed while it goes on; yields a check that it is still ours.
+
+    Raises
+    ------
+    BusyError
+        Where somebody else holds it; from the check, where somebody else took it over.
+    """
+    lease, over, lost = Lease(store, what), threading.Event(), threading.Event()
+    if not lease.hold():
+        raise BusyError(what, "is under way elsewhere", do="wait for it; nothing was done here")
+
+    def renew() -> None:
+        while not over.wait(_RENEW_SECONDS):
+            try:
+                held = lease.hold()
+            except InputError:
+                continue  # the store is away; the lease holds for a while yet
+            if not held:
+                lost.set()
+                return
+
+    def check() -> None:
+        if lost.is_set():
+            raise BusyError(what, "was taken over elsewhere", do="nothing was registered here")
+
+    keeper = threading.Thread(target=renew, daemon=True)
+    keeper.start()
+    try:
+        yield check
+    finally:
+        over.set()
+        keeper.join()
+        lease.release()

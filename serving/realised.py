@@ -111,12 +111,18 @@ class Lookout:
                 columns.append(came.cast(_KINDS[column]).alias(column))
             else:
                 columns.append(pl.Series(column, [None] * len(rows), dtype=_KINDS[column]))
-        until = run.cutoff + max((microseconds(task.within) for task in over.values()), default=0)
-        return rows.with_columns(*columns, contacted=_contacted(events, rows, run.cutoff, until))
+        contacts = {
+            performance.contacted(name): _contacted(events, rows, run.cutoff, run.cutoff + microseconds(task.within))
+            for name, task in tasks(self._journey).items()
+        }
+        return rows.with_columns(*columns, **contacts)
 
 
 def _contacted(events: pl.DataFrame, rows: pl.DataFrame, begins: int, ends: int) -> pl.Series:
-    """Who was contacted within the horizons."""
+    """Who was contacted within a horizon.
+
+    Of each task its own: to leave out whoever was contacted after it would leave out by what came of them.
+    """
     within = (pl.col(EVENT) == CONTACTED) & (pl.col(TIME) >= begins) & (pl.col(TIME) < ends)
     return rows[CUSTOMER].is_in(events.filter(within)[CUSTOMER].unique().implode())
 

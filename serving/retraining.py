@@ -6,35 +6,28 @@ undone by the next attempt, which begins by looking.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from features.errors import InputError
+from features.errors import NoModelError
 from features.journey import Journey
 from features.labels import tasks
 from features.log import EventLog
-from serving import judging, performance, watched
-from serving.leases import Lease
-from serving.realised import Realised
+from serving import judging, watched
+from serving.leases import alone
+from serving.rolling_back import roll_back
 from serving.scorer import Scorer
 from serving.store import Store
 from training.drift_report import drift_report
 from training.due import Rule, rules_of
-from training.hindsight import against
 from training.promote import promote
 from training.recipe import Recipe
-from training.tracking import CHALLENGER, CHAMPION, PREVIOUS, Tracking
+from training.tracking import CHALLENGER, CHAMPION, Tracking
 from training.train import train
 
 Report = Callable[[str], None]
-_RENEW_SECONDS = 15.0
-
-
-class BusyError(InputError):
-    """Another retraining of the journey is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +48,20 @@ class Tools:
 
 @dataclass(slots=True)
 class Story:
-    """What a retraining found and did, in words."""
+    """What a retraining found and did, in words; `asked`: whatever the rules say."""
 
     rules: list[Rule] = field(default_factory=list)
     rolled_back: list[str] = field(default_factory=list)
     decisions: list[str] = field(default_factory=list)
     scored: bool = False
     due: bool = False
+    asked: bool = False
 
     @property
     def why(self) -> list[str]:
         """The rules that make it due; where none does, all of them."""
+        if self.asked:
+            return ["asked for, whatever the rules say"]
         return [rule.words for rule in self.rules if rule.due] or [rule.words for rule in self.rules]
 
     def to_json(self) -> dict[str, Any]:
@@ -87,86 +83,67 @@ def retrain(journey: Journey, log: EventLog, tools: Tools, report: Report, *, al
     BusyError
         Where another one holds the lease.
     """
-    with _alone(tools.store, journey.journey) as still_alone:
-        story = Story()
+    with alone(tools.store, f"retraining of {journey.journey}") as still_alone:
+        story = Story(decisions=_taken_up(journey, log, tools))
         report("judging outcomes")
-        reports = list(judging.judge_all(tools.store, journey, log, tools.tracking, lambda _: None))
+        reports = judging.judge_all(tools.store, journey, log, tools.tracking, lambda _: None).reports
         champions = _champions(tools)
-        story.rolled_back = _roll_back(journey, log, tools, champions)
+        story.rolled_back = roll_back(journey, log, tools.store, tools.tracking, champions)
         champions = _champions(tools) if story.rolled_back else champions
         report("looking for drift")
         models = {name: served.model for name, served in champions.items()}
         drift = drift_report(journey, log, models) if models and journey.retrain.drift else None
         versions = {name: served.version for name, served in champions.items()}
         story.rules = rules_of(journey, log, models, drift, reversed(reports), versions, _tried(journey, tools))
-        story.due = always or any(rule.due for rule in story.rules)
-        if story.due:
-            _train(journey, log, tools, story, report, still_alone)
-        elif story.rolled_back:
-            tools.tracking.end_story(tools.tracking.begin_story(journey.journey), story.to_json())
-        if _stale(tools, journey):
-            report("scoring")
-            tools.score()
-            story.scored = True
+        story.asked, story.due = always, always or any(rule.due for rule in story.rules)
+        with _told(tools.tracking, journey.journey, story) as run_id:
+            if story.due:
+                report("training")
+                trained = train(journey, log, list(tasks(journey)), tools.recipe, tools.threads, report)
+                still_alone()
+                tools.tracking.register(journey, trained, run_id)
+                story.decisions += [_decided(journey, log, tools, one.task) for one in trained]
+            if _stale(tools, journey, story.due):
+                report("scoring")
+                tools.score()
+                story.scored = True
         if drift is not None:
             watched.keep(tools.store, journey.journey, drift.to_json())
         return story
 
 
-def _train(
-    journey: Journey, log: EventLog, tools: Tools, story: Story, report: Report, still_alone: Callable[[], None]
-) -> None:
-    """Train, register, let the gate decide; one run tells of it, also where it fails."""
-    run_id = tools.tracking.begin_story(journey.journey)
+@contextmanager
+def _told(tracking: Tracking, journey: str, story: Story) -> Iterator[str | None]:
+    """One run that tells the story, also where it fails; None: there is nothing to tell."""
+    if not (story.due or story.rolled_back):
+        yield None
+        return
+    run_id = tracking.begin_story(journey)
     try:
-        trained = train(journey, log, list(tasks(journey)), tools.recipe, tools.threads, report)
-        still_alone()
-        tools.tracking.register(journey, trained, run_id)
-        for one in trained:
-            decision = promote(tools.tracking, journey.journey, lambda: (journey, log), one.task, threads=tools.threads)
-            verb = "promoted" if decision.promoted else "kept the champion"
-            story.decisions.append(f"{decision.name} version {decision.version}: {verb}: {decision.words}")
+        yield run_id
     except BaseException as error:
-        tools.tracking.end_story(run_id, story.to_json() | {"failed": str(error) or type(error).__name__}, failed=True)
+        tracking.end_story(run_id, story.to_json() | {"failed": str(error) or type(error).__name__}, "FAILED")
         raise
-    tools.tracking.end_story(run_id, story.to_json())
+    tracking.end_story(run_id, story.to_json())
 
 
-def _roll_back(journey: Journey, log: EventLog, tools: Tools, champions: Mapping[str, Any]) -> list[str]:
-    """Make the champion before champion again where, on what happened, it would have been clearly ahead."""
-    told = []
-    newest = _newest_of(journey, log, tools, champions)
-    for name, found in newest.items():
-        before = tools.tracking.version(journey.journey, name, PREVIOUS)
-        if before is None or int(before.version) == champions[name].version:
-            continue
-        said = judging.answered(found, name, journey)
-        lead = against(journey, log, said, tools.tracking.model(before))
-        if lead is None or lead.high >= 0:
-            continue
-        tools.tracking.rollback(journey.journey, name)
-        words = (
-            f"{name}: version {champions[name].version} was {-100 * lead.ahead:.1f} % behind version {before.version} "
-            f"on what happened (95 %: {-100 * lead.high:.1f} to {-100 * lead.low:.1f}), which is champion again"
-        )
-        tools.tracking.tell(journey.journey, name, int(before.version), True, words)
-        told.append(words)
-    return told
+def _decided(journey: Journey, log: EventLog, tools: Tools, task: str) -> str:
+    """What the gate says of a task's challenger."""
+    decision = promote(tools.tracking, journey.journey, lambda: (journey, log), task, threads=tools.threads)
+    verb = "promoted" if decision.promoted else "kept the champion"
+    return f"{decision.name} version {decision.version}: {verb}: {decision.words}"
 
 
-def _newest_of(journey: Journey, log: EventLog, tools: Tools, champions: Mapping[str, Any]) -> dict[str, Realised]:
-    """Per task the newest run of the champion of which the outcome is known."""
-    found = {}
-    for one in judging.realised_of(tools.store, journey, log):
-        for name, version in one.run.versions.items():
-            served = champions.get(name)
-            if (
-                served is not None
-                and served.version == version
-                and len(performance.asked(name, one.found, journey).rows)
-            ):
-                found[name] = one
-    return found
+def _taken_up(journey: Journey, log: EventLog, tools: Tools) -> list[str]:
+    """Go on where a retraining was killed: challengers that it registered come before the gate, its story is closed."""
+    every = []
+    for run_id in tools.tracking.open_stories(journey.journey):
+        left = [name for name in tasks(journey) if tools.tracking.undecided(journey.journey, name, run_id)]
+        decisions = [_decided(journey, log, tools, name) for name in left]
+        told = {"failed": "killed; what it had registered was decided by the next", "decisions": decisions}
+        tools.tracking.end_story(run_id, told, "KILLED")
+        every += decisions
+    return every
 
 
 def _tried(journey: Journey, tools: Tools) -> dict[str, dict[str, Any]]:
@@ -180,52 +157,19 @@ def _tried(journey: Journey, tools: Tools) -> dict[str, dict[str, Any]]:
 
 
 def _champions(tools: Tools) -> dict[str, Any]:
-    from features.errors import NoModelError
-
     try:
         return dict(tools.load().models)
     except NoModelError:
         return {}
 
 
-def _stale(tools: Tools, journey: Journey) -> bool:
-    """Whether the newest scores are not those of the champions."""
+def _stale(tools: Tools, journey: Journey, due: bool) -> bool:
+    """Whether the newest scores are not those of the champions, or older than the log that was trained on."""
     versions = {}
     for name in tasks(journey):
         found = tools.tracking.version(journey.journey, name, CHAMPION)
         if found is not None:
             versions[name] = int(found.version)
     run = tools.store.latest_run(journey.journey)
-    return bool(versions) and (run is None or run.versions != versions)
-
-
-@contextmanager
-def _alone(store: Store, journey: str) -> Iterator[Callable[[], None]]:
-    """Hold the lease, renewed while the work goes on; yields a check that it is still ours."""
-    lease, over = Lease(store, f"retraining of {journey}"), threading.Event()
-    lost = threading.Event()
-    if not lease.hold():
-        raise BusyError(f"retraining of {journey}", "is under way elsewhere", do="wait for it; nothing was done here")
-
-    def renew() -> None:
-        while not over.wait(_RENEW_SECONDS):
-            try:
-                held = lease.hold()
-            except InputError:
-                continue  # the store is away; the lease holds for a while yet
-            if not held:
-                lost.set()
-                return
-
-    def check() -> None:
-        if lost.is_set():
-            raise BusyError(f"retraining of {journey}", "was taken over elsewhere", do="nothing was registered here")
-
-    keeper = threading.Thread(target=renew, daemon=True)
-    keeper.start()
-    try:
-        yield check
-    finally:
-        over.set()
-        keeper.join()
-        lease.release()
+    older = run is None or run.versions != versions or (due and run.cutoff < journey.observed_until_microseconds)
+    return bool(versions) and older

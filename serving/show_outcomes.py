@@ -27,6 +27,23 @@ def outcomes_tables(report: dict[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
+def versions_table(versions: Iterable[dict[str, Any]]) -> Table:
+    """Each model version over all of its runs."""
+    table = Table(title="Versions over all of their runs, customers who were not contacted", title_justify="left")
+    for title in ("task", "version", "runs", "cutoffs", "customers", "expected", "realised", "95 %", ""):
+        table.add_column(title, justify="left" if title in ("task", "cutoffs", "") else "right")
+    for one in versions:
+        first, last = one["first_cutoff"][:10], one["last_cutoff"][:10]
+        table.add_row(
+            one["task"],
+            str(one["version"]),
+            str(one["runs"]),
+            first if first == last else f"{first} to {last}",
+            *_numbers(one["task"], one),
+        )
+    return table
+
+
 def estimated_lines(found: Iterable[dict[str, Any]]) -> Iterator[str]:
     """What open runs may be expected to reach."""
     for one in found:
@@ -49,17 +66,15 @@ def _table(name: str, task: dict[str, Any]) -> Table:
         rows = [("all", found["all"])]
         rows += [(kind, row) for part, kind in _PARTS for row in found.get(part, [])]
         for kind, row in rows:
-            low, high = _number(name, row["low"]), _number(name, row["high"])
-            table.add_row(
-                escape(_named(kind, row)),
-                words,
-                f"{row['customers']:,}",
-                _number(name, row["expected"]),
-                _number(name, row["realised"]),
-                f"{low} to {high}",
-                "" if row["verdict"] == "as expected" else row["verdict"],
-            )
+            table.add_row(escape(_named(kind, row)), words, *_numbers(name, row))
     return table
+
+
+def _numbers(name: str, row: dict[str, Any]) -> list[str]:
+    """Customers, expected, realised, its interval, and what that says."""
+    low, high = _number(name, row["low"]), _number(name, row["high"])
+    told = [f"{row['customers']:,}", _number(name, row["expected"]), _number(name, row["realised"])]
+    return [*told, f"{low} to {high}", "" if row["verdict"] == "as expected" else row["verdict"]]
 
 
 def _named(kind: str, row: dict[str, Any]) -> str:

@@ -55,11 +55,22 @@ def migrate(url: str) -> Iterator[str]:
     signal.pause()
 
 
-WORKS = {work.__name__: work for work in (score, ingest, migrate)}
+def renew(url: str) -> Iterator[str]:
+    """Months of a shop: outcomes, a retraining, scores."""
+    from renewing import renewed
+
+    while True:
+        story = renewed(url, lambda words: print(words, flush=True))
+        yield f"renewed with {len(story.decisions)} decisions"
+
+
+WORKS = {work.__name__: work for work in (score, ingest, migrate, renew)}
 
 
 def main() -> None:
     work = WORKS[sys.argv[1]]
+    if work is renew:
+        import renewing  # noqa: F401 -- what is heavy is imported before the forks
     for url in sys.stdin:
         child = os.fork()
         if child == 0:

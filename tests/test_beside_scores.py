@@ -13,7 +13,7 @@ from stores import answer_of
 
 from features.errors import InputError
 from features.event_counts import OTHERS, EventCounts
-from features.schema import DAY, to_datetime, to_text
+from features.schema import CONTACTED, DAY, to_datetime, to_text
 from serving import documented
 from serving.beside import Beside
 from serving.documented import Document
@@ -84,6 +84,14 @@ def test_value_is_told_only_when_its_own_longer_horizon_is_over_and_then_anew(st
     later = JOURNEY.model_copy(update={"observed_until": to_datetime(at(0) + 20 * DAY)})
     ((_, report),) = realise(store, events, journey=later).values()
     assert report["tasks"].keys() == {"churn", "cltv"}
+
+
+def test_each_task_leaves_out_those_who_were_contacted_within_its_own_horizon(store):
+    """Were they left out of churn for a contact after its horizon, who stayed to be contacted would be missing."""
+    run_at(store, at(-56), answer_of("a", probability=0.9))
+    [(_, report)] = realise(store, log(BOUGHT + f"-20 | {CONTACTED} | \n", JOURNEY, customer="a")).values()
+    told = {name: task["contacted"]["customers"] for name, task in report["tasks"].items()}
+    assert told == {"churn": 0, "cltv": 1}
 
 
 def test_documents_go_with_their_run(tmp_path):

@@ -15,11 +15,13 @@ from stores import VERSIONS, answer_of, execute
 
 from features.instants import microseconds
 from features.journey import Journey
-from features.schema import CONTACTED, DAY, to_text
+from features.log import EventLog
+from features.schema import CONTACTED, DAY, to_datetime, to_text
 from serving.beside import Beside
+from serving.compared import mean
 from serving.expectations import drawn
 from serving.judging import judge_all
-from serving.performance import mean
+from serving.proportions import share
 from serving.realised import Lookout, reports
 from serving.registry import models
 from serving.store import Options, Store
@@ -100,6 +102,18 @@ def test_who_was_contacted_within_the_horizon_stands_apart(store):
     assert "a contact is made to change" in report["why_apart"]
 
 
+def test_a_version_is_told_over_all_of_its_runs_and_a_customer_in_two_of_them_counts_once(store):
+    for cutoff in (CUTOFF, 20 * DAY):
+        expect(store, EIGHT, cutoff)
+    stayed = [(f"c{n}", day, "buy") for n in range(2, 8) for day in (20, 40)]
+    [one] = judge_all(store, SHOP, EventLog(log(*BEFORE, *stayed)), None, lambda _: None).versions
+    assert (one["task"], one["version"], one["runs"], one["customers"], one["rows"]) == ("churn", 3, 2, 8, 16)
+    assert (one["expected"], one["realised"]) == (pytest.approx(0.4), 2 / 8)
+    alone = share(2, 8)
+    assert one["high"] - one["low"] == pytest.approx(alone.high - alone.low, rel=0.15)
+    assert [(row["group"], row["customers"]) for row in one["bands"]] == [("high", 3), ("low", 5)]
+
+
 def test_nothing_is_told_before_the_horizon_is_over(store):
     expect(store, EIGHT)
     assert told(store, log(*BEFORE), at=37.9) == []
@@ -141,6 +155,41 @@ def test_a_report_of_any_past_date_is_what_was_told_on_that_date(followed, rows,
     assert told(followed, everything, at) == told(followed, then, at)
 
 
+LONG = SHOP.model_copy(
+    update={
+        "observed_until": to_datetime(130 * DAY),
+        "cutoffs": SHOP.cutoffs.model_copy(update={"every": timedelta(days=7), "history": timedelta(days=14)}),
+    }
+)
+FORTY = {f"c{n:02}": (n + 0.5) / 40 for n in range(40)}
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """A store in which two runs of forty are followed up, and what the forty are known to have done."""
+    rng = np.random.default_rng(4)
+    rows = [(name, day, "buy") for n, name in enumerate(FORTY) for day in rng.uniform(0, 130, int(2 + n % 7))]
+    with closing(Store(f"sqlite:///{tmp_path_factory.mktemp('graded')}/scores.db")) as opened:
+        for day in (70, 80):
+            expect(opened, FORTY, day * DAY)
+        yield opened, rows
+
+
+@settings(max_examples=12)
+@given(
+    late=st.lists(st.tuples(st.sampled_from(list(FORTY)), st.floats(0, 130), st.floats(0, 130))), at=st.floats(98, 130)
+)
+def test_grades_and_versions_replayed_at_a_past_date_use_what_was_known_then(graded, late, at):
+    store, rows = graded
+    everything = log(*rows, *((name, day, "buy", known) for name, day, known in late))
+    instant = int(at * DAY)
+    then = everything.filter((pl.col("time") < instant) & (pl.col("known_at") < instant))
+    that_day = LONG.model_copy(update={"observed_until": to_datetime(instant)})
+    replayed = judge_all(store, LONG, EventLog(everything), None, lambda _: None, instant)
+    assert replayed == judge_all(store, that_day, EventLog(then), None, lambda _: None, instant)
+    assert replayed.reports[0]["tasks"]["churn"]["grade"]["letter"] in "ABCD"
+
+
 def test_expectations_outlive_their_run(url):
     with closing(Store(url, keep=1)) as store:
         expect(store, EIGHT)
@@ -179,7 +228,8 @@ def judged(business, champions, tmp_path_factory):
     with closing(Store(f"sqlite:///{tmp_path_factory.mktemp('judged')}/scores.db")) as store:
         score(early, business.log, champions.scorer, store, lambda done, of: None)
         runs = [
-            list(judge_all(store, business.journey, business.log, champions.tracking, lambda _: None)) for _ in range(2)
+            judge_all(store, business.journey, business.log, champions.tracking, lambda _: None).reports
+            for _ in range(2)
         ]
         with store.transaction() as connection:
             yield runs, reports(connection, "simulated"), microseconds(timedelta(days=56))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+import polars as pl
 import pytest
 from test_realised import EIGHT, SHOP, expect, log
 from trained import tracking_at
@@ -16,13 +17,15 @@ from features.log import EventLog
 from features.schema import DAY
 from serving import batch, registry, retraining
 from serving.judging import judge_all
-from serving.leases import Lease
+from serving.leases import BusyError, Lease
 from serving.realised import reports
-from serving.retraining import BusyError, Tools, retrain
+from serving.retraining import Tools, retrain
+from serving.rolling_back import roll_back
 from serving.store import Store
 from training.calibration import PlattCalibrator
 from training.due import rules_of
 from training.links import Probability
+from training.model import Model
 
 NEVER = Retrain(age=None, new_data=None, drift=False, grade=None)
 
@@ -97,29 +100,47 @@ def test_what_the_gate_has_just_refused_is_not_trained_again_at_once(business, t
 
 
 def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, trained):
+    """A competitor opens on the day of the run, and half of the customers buy there from then on."""
     store, tracking, _ = place
-    good = trained["churn"].model
-    calibrator = good.link.calibrator
-    # What a world that changed does to a model: its chances are no longer those that come true.
-    off = replace(good, link=Probability(PlattCalibrator(calibrator.slope, calibrator.intercept + 2.5)))
-    tracking.register(business.journey, [replace(trained["churn"], model=off)])
-    tracking.set_champion("simulated", "churn", 2)
-    at = tools(place, business)
-    early = under(business, NEVER, -timedelta(days=28))
-    batch.score(early, business.log, at.load(), store, lambda done, of: None)
+    now, then = under(business, NEVER), under(business, NEVER, -timedelta(days=28))
+    # The champion before is of harder times: its chances lie higher.
+    tracking.register(
+        business.journey, [replace(trained["churn"], model=of_harder_times(trained["churn"].model, then))]
+    )
+    tracking.register(business.journey, [trained["churn"]])
+    for number in (2, 3):
+        tracking.set_champion("simulated", "churn", number)
     scored = []
-    story = retrain(under(business, NEVER), business.log, replace(at, score=lambda: scored.append(1)), lambda _: None)
-    assert int(tracking.version("simulated", "churn", "champion").version) == 1
-    assert not story.due
+    at = tools(place, business, lambda: scored.append(1))
+    batch.score(then, business.log, at.load(), store, lambda done, of: None)
+
+    champions = at.load().models
+    assert roll_back(now, business.log, store, tracking, champions) == []  # the world is as ever
+    refused = under(business, NEVER.model_copy(update={"roll_back": False}))
+    assert roll_back(refused, with_competitor(business.log, then), store, tracking, champions) == []
+    story = retrain(now, with_competitor(business.log, then), at, lambda _: None)
     [words] = story.rolled_back
-    assert "churn: version 2 was" in words
-    assert "behind version 1 on what happened" in words
-    assert story.scored is bool(scored) is True
-    assert tracking.version("simulated", "churn", 1).tags["decision_words"] == words
+    assert words.startswith("churn: version 3 was")
+    assert "behind version 2 on what happened" in words
+    assert int(tracking.version("simulated", "churn", "champion").version) == 2
+    assert tracking.version("simulated", "churn", 2).tags["decision_words"] == words
+    assert (story.due, story.scored, scored) == (False, True, [1])
     [run] = told(tracking)
     assert run.data.tags["rolled_back"] == words
-    again = retrain(under(business, NEVER), business.log, replace(at, score=lambda: None), lambda _: None)
-    assert again.rolled_back == []
+    # The version that was left does not come back, whatever it would have said of that month.
+    assert roll_back(now, with_competitor(business.log, then), store, tracking, at.load().models) == []
+
+
+def of_harder_times(model: Model, then) -> Model:
+    calibrator, about = model.link.calibrator, dict(model.about)
+    about["journey"] = about["journey"] | {"observed_until": then.observed_until.isoformat()}
+    return replace(model, link=Probability(PlattCalibrator(calibrator.slope, calibrator.intercept + 1.5)), about=about)
+
+
+def with_competitor(log: EventLog, opens) -> EventLog:
+    lost = pl.col("customer_id").str.slice(-1).is_in(["0", "2", "4", "6", "8"])
+    gone = lost & (pl.col("event") == "purchase") & (pl.col("time") >= opens.observed_until_microseconds)
+    return replace(log, events=log.events.filter(~gone))
 
 
 def test_where_nothing_is_due_nothing_is_left_behind(place, business):
@@ -147,6 +168,19 @@ def test_a_training_killed_half_way_is_found_undone_and_done_again(place, busine
     assert sorted(run.info.status for run in told(at.tracking)) == ["FAILED", "FINISHED"]
 
 
+def test_what_a_killed_retraining_had_registered_is_decided_by_the_next(place, business, trained):
+    at = tools(place, business)
+    story = at.tracking.begin_story("simulated")
+    at.tracking.register(business.journey, [trained["churn"]], story)  # and then the machine was gone
+    assert at.tracking.undecided("simulated", "churn", story) == 2
+    [words] = retrain(under(business, NEVER), business.log, at, lambda _: None).decisions
+    assert words.startswith("simulated.churn version 2: kept the champion: ")
+    assert at.tracking.open_stories("simulated") == []
+    [run] = told(at.tracking)
+    assert (run.info.status, run.data.tags["decisions"]) == ("KILLED", words)
+    assert retrain(under(business, NEVER), business.log, at, lambda _: None).decisions == []
+
+
 def test_of_two_at_once_one_is_told_to_wait(place, business):
     at = tools(place, business)
     lease = Lease(at.store, "retraining of simulated")
@@ -165,8 +199,8 @@ def test_judging_stopped_anywhere_and_begun_again_tells_the_same_once(tmp_path):
             expect(store, EIGHT, 20 * DAY)
             if stop:
                 with pytest.raises(KeyboardInterrupt):
-                    list(judge_all(Stopped(store, stop), SHOP, events, None, lambda _: None))
-            list(judge_all(store, SHOP, events, None, lambda _: None))
+                    judge_all(Stopped(store, stop), SHOP, events, None, lambda _: None)
+            judge_all(store, SHOP, events, None, lambda _: None)
             with store.transaction() as connection:
                 found.append(reports(connection, "shop"))
     assert len(found[0]) == 2

@@ -78,10 +78,14 @@ def _missing(journey: Journey, name: str, refused: Mapping[str, Any] | None) -> 
     return Rule(limit is not None and days >= limit / timedelta(days=1), told)
 
 
+def knows_until(about: Mapping[str, Any]) -> int:
+    """The instant up to which a model knows the log, in microseconds, by what it says of itself."""
+    return to_microseconds(datetime.fromisoformat(about["journey"]["observed_until"]))
+
+
 def _days_since(journey: Journey, about: Mapping[str, Any]) -> float:
     """How far the log has come since a model was trained."""
-    trained = to_microseconds(datetime.fromisoformat(about["journey"]["observed_until"]))
-    return (journey.observed_until_microseconds - trained) / DAY
+    return (journey.observed_until_microseconds - knows_until(about)) / DAY
 
 
 def _age(journey: Journey, abouts: list[dict[str, Any]], limit: timedelta) -> Rule:

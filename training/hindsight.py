@@ -10,14 +10,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.catalogue import catalogue
-from features.cutoffs import grid
+from features.cutoffs import usable
 from features.engine import build
 from features.errors import InputError
-from features.instants import KEYS, mature, microseconds
+from features.instants import KEYS
 from features.journey import Journey
 from features.labels import LABEL, eligible, label, population, tasks
 from features.log import EventLog
-from features.schema import CUSTOMER, CUTOFF, TIME
+from features.schema import CUSTOMER, CUTOFF, TIME, to_datetime
 from training.assess import LOSS, losses
 from training.contenders import columns, rules
 from training.examples import known, labels_as_numbers
@@ -104,17 +104,17 @@ def rule_answers(journey: Journey, log: EventLog, task_name: str, asked: pl.Data
 
 def _examples(journey: Journey, log: EventLog, said: Answered) -> tuple[pl.DataFrame, NDArray[Any]] | None:
     """Customers and cutoffs with the labels somebody at that cutoff could know; None: no horizon was over."""
-    task, first, origin = tasks(journey)[said.task], int(str(log.events[TIME].min())), said.cutoff
-    end = journey.observed_until_microseconds
-    step = microseconds(journey.cutoffs.every)
-    # The grid of that day: counted back from the origin, not from today.
-    then = [cutoff + (origin - end) % step for cutoff in grid(journey, first)]
-    cutoffs = [cutoff for cutoff in then if mature(cutoff, task.within, origin)][-_CUTOFFS:]
+    task, origin = tasks(journey)[said.task], said.cutoff
+    seen = known(log.events, origin)
+    if seen.is_empty():
+        return None
+    then = journey.model_copy(update={"observed_until": to_datetime(origin)})
+    cutoffs = usable(then, task, int(str(seen[TIME].min())))[-_CUTOFFS:]
     if not cutoffs:
         return None
     everyone = population(log.events, cutoffs)
     asked = eligible(task, log.events, everyone).filter("eligible").select(KEYS).sort(CUTOFF, CUSTOMER)
-    told = asked.join(label(task, journey, known(log.events, origin), asked), on=list(KEYS), how="left")
+    told = asked.join(label(task, journey, seen, asked), on=list(KEYS), how="left")
     told = told.sort(CUTOFF, CUSTOMER)
     values = labels_as_numbers(said.task, journey, told[LABEL])
     return told.select(KEYS), np.maximum(values, 0.0) if said.task == "cltv" else values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 import warnings
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,8 @@ from training.train import Trained
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous_champion"
 ROLLED_BACK = "rolled_back"  # the tag of a version that was left by a roll-back: to which version
+_OPEN = "story_open"  # the tag of a retraining's run until it is told to the end: register() ends runs by itself
+_TAG_AT_MOST = 4_000  # letters
 _REQUIREMENTS = (
     "mlflow",
     "lightgbm",
@@ -215,7 +219,7 @@ class Tracking:
             )
         return info, digest
 
-    def log_realised(self, journey: str, report: dict[str, Any], digest: str) -> int:
+    def log_realised(self, journey: str, report: dict[str, Any]) -> int:
         """Log what came of a scoring run beside the training of each model that made it; how many it was logged to.
 
         Metrics are `realised/NAME`, their step the day of the cutoff, and the report is
@@ -223,7 +227,7 @@ class Tracking:
         """
         logged, tag = 0, f"realised_{report['run_id']}"
         for task, told in report["tasks"].items():
-            version = self.version(journey, task, int(told["version"]))
+            version, digest = self.version(journey, task, int(told["version"])), _digest(told)
             if version is None or self.client.get_run(version.run_id).data.tags.get(tag) == digest:
                 continue
             part = report | {"tasks": {task: told}}
@@ -237,21 +241,50 @@ class Tracking:
             logged += 1
         return logged
 
+    def log_realised_version(self, journey: str, told: dict[str, Any]) -> None:
+        """Log what came of a version over all of its runs beside its training, unless it stands there already.
+
+        The metrics are `realised/all_runs_NAME`, the whole is `realised/version.json`.
+        """
+        version, digest = self.version(journey, told["task"], int(told["version"])), _digest(told)
+        if version is None or self.client.get_run(version.run_id).data.tags.get("realised_version") == digest:
+            return
+        self.client.log_dict(version.run_id, told, "realised/version.json")
+        step, stamp = datetime.fromisoformat(told["last_cutoff"]).toordinal(), int(time.time() * 1000)
+        numbers = {name: float(told[name]) for name in ("runs", "customers", "expected", "realised", "low", "high")}
+        metrics = [Metric(f"realised/all_runs_{name}", value, stamp, step) for name, value in numbers.items()]
+        self.client.log_batch(version.run_id, metrics, tags=[RunTag("realised_version", digest)])
+
     def begin_story(self, journey: str) -> str:
-        """Begin the run that tells of a retraining, and give its id; those left open by a kill are closed as such."""
-        experiment = self._experiment(journey)
-        left = "tags.story = 'retrain' and attributes.status = 'RUNNING'"
-        for run in self.client.search_runs([experiment], left):
-            self.client.set_terminated(run.info.run_id, "KILLED")
-        run = self.client.create_run(experiment, run_name="retrain", tags={"story": "retrain"})
+        """Begin the run that tells of a retraining, and give its id."""
+        tags = {"story": "retrain", _OPEN: "yes"}
+        run = self.client.create_run(self._experiment(journey), run_name="retrain", tags=tags)
         return str(run.info.run_id)
 
-    def end_story(self, run_id: str, story: dict[str, Any], failed: bool = False) -> None:
-        """Close the run with what was done and why: `story.json`, and its words as tags."""
+    def open_stories(self, journey: str) -> list[str]:
+        """The runs of retrainings that were begun and never ended."""
+        asked = f"tags.story = 'retrain' and tags.{_OPEN} = 'yes'"
+        return [str(run.info.run_id) for run in self.client.search_runs([self._experiment(journey)], asked)]
+
+    def end_story(self, run_id: str, story: dict[str, Any], status: str = "FINISHED") -> None:
+        """Close the run with what was done and why: `story.json`, and its words as tags; what it left open, too."""
+        run = self.client.get_run(run_id)
+        below = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"
+        for child in self.client.search_runs([run.info.experiment_id], below):
+            self.client.set_terminated(child.info.run_id, "KILLED")
         self.client.log_dict(run_id, story, "story.json")
-        for name, words in story.items():
-            self.client.set_tag(run_id, name, words if isinstance(words, str) else "; ".join(map(str, words)) or "-")
-        self.client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
+        words = {name: told if isinstance(told, str) else "; ".join(map(str, told)) for name, told in story.items()}
+        tags = [RunTag(name, told[:_TAG_AT_MOST] or "-") for name, told in words.items()]
+        self.client.set_terminated(run_id, status)
+        self.client.log_batch(run_id, tags=[*tags, RunTag(_OPEN, "no")])
+
+    def undecided(self, journey: str, task: str, story: str) -> int | None:
+        """The challenger that a retraining registered and no gate has judged yet; None: there is none."""
+        version = self.version(journey, task, CHALLENGER)
+        if version is None or "decision" in version.tags:
+            return None
+        parent = self.client.get_run(version.run_id).data.tags.get("mlflow.parentRunId")
+        return int(version.version) if parent == story else None
 
     @contextmanager
     def _run(self, journey: str, parent_run: str | None, name: str = "train") -> Iterator[Any]:
@@ -321,12 +354,13 @@ class Tracking:
                 f"{journey}.{task}", "no champion came before the present one", "a task promoted at least twice"
             )
         left, number = self.version(journey, task, CHAMPION), int(before.version)
-        self.set_champion(journey, task, number)
-        self.tell(journey, task, number, True, f"rolled back to from version {left.version if left else '-'}")
+        # The mark first: killed in between, the next attempt finds the champion still there.
         if left is not None and int(left.version) != number:
             words = f"rolled back: version {number} is champion again"
             tags = {"decision": "rolled back", "decision_words": words, ROLLED_BACK: str(number)}
             self._tag(journey, task, int(left.version), tags)
+        self.set_champion(journey, task, number)
+        self.tell(journey, task, number, True, f"rolled back to from version {left.version if left else '-'}")
         return number
 
 
@@ -338,6 +372,13 @@ def _realised(told: dict[str, Any]) -> dict[str, float]:
     if grade := told["grade"]:
         found |= {"ahead": grade["ahead"], "ahead_low": grade["low"], "ahead_high": grade["high"]}
     return found
+
+
+def _digest(told: dict[str, Any]) -> str:
+    """A report in a few letters, to see whether it changed; numbers to six digits."""
+    text = json.dumps(told, sort_keys=True, default=str)
+    rounded = json.loads(text, parse_float=lambda number: f"{float(number):.6g}")
+    return sha256(json.dumps(rounded, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def model_name(journey: str, task: str) -> str:
