@@ -285,6 +285,12 @@ scores_ranked = Index(
     *(scores.c.risk, scores.c.stage, scores.c.cltv_expected, scores.c.at_stake),
     *(scores.c.reason_code, scores.c.risk_since),
 )
+scores_by_churn = Index(
+    "scores_by_churn",
+    *(scores.c.run_id, scores.c.churn_probability.desc(), scores.c.customer_id),
+    *(scores.c.rank_value, scores.c.risk, scores.c.stage, scores.c.cltv_expected, scores.c.at_stake),
+    *(scores.c.reason_code, scores.c.risk_since),
+)
 scores_of_stage = Index(
     "scores_of_stage",
     *(scores.c.run_id, scores.c.risk, scores.c.stage, *_ORDER),
