@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from features.schema import CONTACTED
 
-SCHEMA = "0006"
+SCHEMA = "0007"
 
 metadata = MetaData()
 # Ids sort by code point on every database, so that a list has one order everywhere.
