@@ -46,8 +46,8 @@ docs: install ## write the catalogue in docs/features.md anew
 serve: install ## serve the demo journey on loopback
 	$(BIN)/journeycast serve complete_journey
 
-harden: install ## kill -9 fifty times each, ten thousand malformed bodies (ten minutes)
-	$(BIN)/pytest -q tests/test_hardening.py --kills 50 --bodies 10000
+harden: install ## kill -9 fifty times each, two servers, ten thousand malformed bodies (twenty minutes)
+	$(BIN)/pytest -q tests/test_hardening.py tests/test_tracking.py tests/test_two_servers.py -k "hardening or killed" --kills 50 --bodies 10000
 
 bench-features: install ## vectors timed against rivals, many cutoffs, 50 million events (hours)
 	$(BIN)/python -m benchmarks.bench_features

@@ -20,11 +20,20 @@ START_SECONDS = 120
 @contextmanager
 def ours(journey: str, home: Path, settings: dict[str, str] | None = None, *options: str) -> Iterator[str]:
     """`journeycast serve JOURNEY` with this home, these settings and options; yields its address."""
+    with watched(journey, home, settings, *options) as (address, _):
+        yield address
+
+
+@contextmanager
+def watched(
+    journey: str, home: Path, settings: dict[str, str] | None = None, *options: str
+) -> Iterator[tuple[str, int]]:
+    """The same; yields the process's number too."""
     port = _free_port()
     command = [sys.executable, "-m", "journeycast", "serve", journey, "--port", str(port), *options]
     told = {"JOURNEYCAST_HOME": str(home), **(settings or {})}
-    with _running(command, told, home / "ours.log", f"http://127.0.0.1:{port}", "/healthz"):
-        yield f"http://127.0.0.1:{port}"
+    with _running(command, told, home / "ours.log", f"http://127.0.0.1:{port}", "/healthz") as number:
+        yield f"http://127.0.0.1:{port}", number
 
 
 @contextmanager
@@ -44,13 +53,13 @@ def environment(settings: dict[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def _running(command: list[str], settings: dict[str, str], log: Path, address: str, ready: str) -> Iterator[None]:
-    """The process and those it starts, in a group of their own that is ended as a whole."""
+def _running(command: list[str], settings: dict[str, str], log: Path, address: str, ready: str) -> Iterator[int]:
+    """The process and those it starts, in a group of their own that is ended as a whole; yields its number."""
     with log.open("w", encoding="utf-8") as told:
         process = subprocess.Popen(command, env=environment(settings), stdout=told, stderr=told, start_new_session=True)
         try:
             _wait(process, address + ready, log)
-            yield
+            yield process.pid
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(timeout=30)

@@ -17,9 +17,8 @@ from commands.terminal import out
 from features.errors import InputError
 
 if TYPE_CHECKING:
-    from polars import DataFrame
-
     from features.erased import Erased
+    from features.extra import Extra
     from features.journey import Journey
 
 
@@ -83,7 +82,7 @@ def features(
     if output is None:
         raise InputError("features", "no output", "-o FILE.parquet, or --catalogue")
     definition, base = opened.journey(journey)
-    stored, erased = opened.stored_events(definition), opened.erased(definition)
+    stored, erased = opened.so_far(definition), opened.erased(definition)
     if engine is Engine.spark:
         rows = _on_spark(definition, base, output, cutoffs, master, stored, erased)
     else:
@@ -130,7 +129,7 @@ def _on_spark(
     output: str,
     cutoffs: str | None,
     master: str | None,
-    stored: DataFrame | None,
+    stored: Extra | None,
     erased: Erased | None,
 ) -> int:
     from features import spark

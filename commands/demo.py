@@ -23,13 +23,13 @@ def demo(
     from serving.show import at_risk_table, explanation, metrics_table
 
     name = "complete_journey"
-    upto = opened.newest_event(opened.journey(name)[0])
     resolved, log = opened.log(name)
     print(report_text(found_in(resolved, log), resolved, log))
     for task, about in models.train_tasks(resolved, log, None):
         out.print(metrics_table(task, about))
     models.promote_tasks(name, "all", None, False)
-    scores.score_log(resolved, log, upto)
+    del log
+    scores.score(name)
     with opened.store() as store:
         worst = store.at_risk(resolved.journey, limit=10).items
         first = store.answer(resolved.journey, worst[0].customer_id)

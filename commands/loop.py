@@ -18,7 +18,7 @@ from commands.options import JourneyArgument
 from commands.terminal import out, progress
 from features.errors import InputError
 
-_AGAIN = 75.0  # seconds after which what could not be done is tried again: the lease of a killed retraining is over
+_AGAIN = 75.0  # seconds after which what could not be done is tried again
 AtOption = Annotated[
     str | None,
     typer.Option("--at", help="As of an instant (ISO 8601): only what was known before it; nothing is kept."),
@@ -135,15 +135,14 @@ def _retrain(name: str, *, always: bool) -> None:
     from serving.show_retraining import story_lines
     from training.cpus import usable_cpus
 
-    definition, _ = opened.journey(name)
-    upto = opened.newest_event(definition)
+    definition, base = opened.journey(name)
     resolved, log = opened.log(name)
     with opened.store() as store, progress(None) as report:
         tools = retraining.Tools(
             store,
             opened.tracking(),
             load=partial(opened.scorer, resolved, log.profile),
-            score=partial(scores.score_log, resolved, log, upto),
+            score=partial(scores.score_all, definition, base),  # with what came in while models were trained
             threads=usable_cpus(),
         )
         story = retraining.retrain(resolved, log, tools, report, always=always)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from polars import DataFrame
 
     from features.erased import Erased
+    from features.extra import Arrived, Extra
     from features.journey import Journey
     from features.log import EventLog
     from serving.scorer import Scorer
@@ -29,12 +30,25 @@ def journey(name: str) -> tuple[Journey, Path]:
 
 
 def log(name: str) -> tuple[Journey, EventLog]:
-    """The journey resolved against its event log, and the log: the sources and what the store knows besides."""
+    """The journey resolved against its event log, and the log: the sources and what the store knows besides.
+
+    It ends where it is complete: what came in since counts once `observed_until` reaches it.
+    """
+    definition, base = journey(name)
+    return _read(definition, base, stored_events(definition))
+
+
+def log_so_far(name: str) -> tuple[Journey, EventLog]:
+    """The same with all that came in since: what vectors at cutoffs beyond `observed_until` see."""
+    definition, base = journey(name)
+    return _read(definition, base, so_far(definition))
+
+
+def _read(definition: Journey, base: Path, extra: Extra | None) -> tuple[Journey, EventLog]:
     from features.log import read
     from training.cpus import usable_cpus
 
-    definition, base = journey(name)
-    return read(definition, base, usable_cpus(), stored_events(definition), erased(definition))
+    return read(definition, base, usable_cpus(), extra, erased(definition))
 
 
 def stored_events(definition: Journey) -> DataFrame | None:
@@ -48,6 +62,18 @@ def stored_events(definition: Journey) -> DataFrame | None:
         return stored(opened, definition.journey)
 
 
+def so_far(definition: Journey) -> Extra | None:
+    """The same, and how far it reaches by now."""
+    from serving.beginning import so_far as of_store
+    from serving.database import exists
+
+    def known(end: int | None) -> Arrived:
+        with store() as opened:
+            return of_store(opened, definition.journey, end)
+
+    return known if exists(current().store_url) else None
+
+
 def erased(definition: Journey) -> Erased | None:
     """Who is left out of the journey's sources; null: nobody."""
     from serving.database import exists
@@ -57,14 +83,6 @@ def erased(definition: Journey) -> Erased | None:
         return None
     with store() as opened, opened.transaction() as connection:
         return kept_out(connection, definition.journey)
-
-
-def newest_event(definition: Journey) -> int:
-    """How far the store's events have come; asked before the log is read, so that what comes meanwhile is newer."""
-    from serving.events import newest
-
-    with store() as opened:
-        return newest(opened, definition.journey)
 
 
 def tasks(definition: Journey, wanted: list[str] | None) -> list[str]:

@@ -19,28 +19,43 @@ from features.errors import UnknownCustomerError
 
 if TYPE_CHECKING:
     from features.journey import Journey
-    from features.log import EventLog
     from serving.batch import Scored
+    from serving.runs import Asked
+
+_QUIET_DAYS = 7  # by which a cutoff may lie after the end of the log before it is told
 
 
 def score(
     journey: JourneyArgument,
     run: Annotated[int | None, typer.Option(hidden=True, help="The run that a server was asked for.")] = None,
+    fence: Annotated[int, typer.Option(hidden=True, help="The number of that server's lease.")] = 0,
 ) -> None:
     """Score every customer with the champions and store the run.
 
     Example: journeycast score complete_journey
     """
+    asked = None if run is None else _begun_by_server(run, fence)
+    score_all(*opened.journey(journey), asked)
+
+
+def score_all(definition: Journey, base: Path, asked: Asked | None = None) -> None:
+    """Score every customer of a log as it is by now; `asked` is the run that was asked for (null: none was)."""
     from features import parts
 
-    if run is not None and hasattr(os, "nice"):
-        os.nice(10)  # the server's requests come first
-    definition, base = opened.journey(journey)
-    upto = opened.newest_event(definition)
-    if parts.size(definition, base) <= parts.ROWS:
-        score_log(*opened.log(journey), upto, run)
-    else:
-        _score_parts(definition, base, upto, run)
+    whole = parts.size(definition, base) <= parts.ROWS
+    (_score_log if whole else _score_parts)(definition, base, asked)
+
+
+def _begun_by_server(run_id: int, fence: int) -> Asked:
+    """The run to write, after the server's requests and no longer than it lives."""
+    from serving.child import end_with_parent
+    from serving.runs import Asked
+
+    if hasattr(os, "nice"):
+        os.nice(10)
+    if fence:
+        end_with_parent()
+    return Asked(run_id, fence)
 
 
 def explain(
@@ -97,7 +112,7 @@ def parity(
     """
     from serving.parity import parity as compare
 
-    resolved, log = opened.log(journey)
+    resolved, log = opened.log_so_far(journey)
     with opened.store() as store:
         found = compare(resolved, log, store, sample)
     print(f"{found.vectors:,} served vectors, {found.values:,} values: {found.mismatches.total():,} differ")
@@ -110,44 +125,58 @@ def parity(
         raise typer.Exit(1)
 
 
-def score_log(resolved: Journey, log: EventLog, upto: int, asked: int | None = None) -> None:
-    """Score everyone of a log that fits in memory.
-
-    `upto` is `opened.newest_event` from before it was read, `asked` the run that was asked for (null: none was).
-    """
+def _score_log(definition: Journey, base: Path, asked: Asked | None) -> None:
+    """Score everyone of a log that fits in memory."""
+    from features.log import read
     from serving import batch
+    from serving.beginning import beginning
+    from training.cpus import usable_cpus
 
-    scorer = opened.scorer(resolved, log.profile)
-    with progress(None) as report, opened.store() as store:
-        told = partial(report, "scoring and explaining")
-        _scored(resolved, batch.score(resolved, log, scorer, store, told, upto, asked=asked))
+    erased = opened.erased(definition)
+    with opened.store() as store, beginning(store, definition.journey, asked) as begin:
+        resolved, log = read(definition, base, usable_cpus(), begin, erased)
+        scorer = opened.scorer(resolved, log.profile)
+        with progress(None) as report:
+            told = partial(report, "scoring and explaining")
+            scored = batch.score(resolved, log, scorer, store, told, begin.run)
+    _tell(resolved, scored)
 
 
-def _score_parts(definition: Journey, base: Path, upto: int, asked: int | None) -> None:
+def _score_parts(definition: Journey, base: Path, asked: Asked | None) -> None:
     """Score a log of many events, some of the customers at a time."""
     from features import parts
     from features.profile import read_profile
     from serving import batch
+    from serving.beginning import beginning
     from training.cpus import usable_cpus
 
-    extra, erased = opened.stored_events(definition), opened.erased(definition)
+    erased = opened.erased(definition)
     profile = read_profile(definition, base, erased=erased)
     scorer = opened.scorer(definition, profile)
-    home = current().home
-    with TemporaryDirectory(dir=home) as folder, progress(None) as report, opened.store() as store:
+    with (
+        opened.store() as store,
+        TemporaryDirectory(dir=current().home) as folder,
+        beginning(store, definition.journey, asked) as begin,
+        progress(None) as report,
+    ):
         report("reading events by part", 0, 1)
-        resolved, paths = parts.split(definition, base, Path(folder), usable_cpus(), extra, erased)
-        customers = parts.customers(paths, resolved.observed_until_microseconds)
+        resolved, paths = parts.split(definition, base, Path(folder), usable_cpus(), begin, erased)
+        customers = parts.customers(paths, begin.run.cutoff)
         events = (parts.read_part(resolved, path) for path in paths)
         told = partial(report, "scoring and explaining")
         first = parts.first_time(paths)
-        run = batch.score_parts(
-            resolved, events, customers, profile, scorer, store, told, upto, first=first, asked=asked
-        )
-        _scored(resolved, run)
+        scored = batch.score_parts(resolved, events, customers, profile, scorer, store, told, begin.run, first=first)
+    _tell(resolved, scored)
 
 
-def _scored(resolved: Journey, run: Scored) -> None:
-    from features.schema import to_text
+def _tell(resolved: Journey, run: Scored) -> None:
+    from features.schema import DAY, to_text
 
     print(f"scored {run.customers:,} customers of {resolved.journey} at {to_text(run.cutoff)} as run {run.run_id}")
+    ahead = (run.cutoff - resolved.observed_until_microseconds) / DAY
+    if ahead > _QUIET_DAYS:
+        until = to_text(resolved.observed_until_microseconds)
+        print(
+            f"the newest event that came in lies {ahead:,.0f} days after {until}, up to where the log is complete:"
+            " whoever nothing came in of since seems to have been away as long"
+        )

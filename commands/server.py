@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from threading import Timer
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
@@ -20,7 +23,13 @@ from commands.options import JourneyArgument
 from commands.settings import Settings, current, use
 from features.errors import InputError
 
+if TYPE_CHECKING:
+    from polars import DataFrame
+
+_Given = ParamSpec("_Given")
+_Told = TypeVar("_Told")
 GRACE_SECONDS = 30  # for requests in flight when the server is told to stop
+_LEAVE_SECONDS = 5.0  # for the process to end once everything is closed
 
 
 class LogFormat(StrEnum):
@@ -79,7 +88,8 @@ def serve(
 def run(journey: str, asked: Asked, example: str = "ID") -> None:
     """Serve until told to stop, then let requests in flight end; `example` is a customer to show an address of."""
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
+
+    from serving.workers import Workers
 
     definition, _ = opened.journey(journey)
     _rules(asked)
@@ -102,7 +112,7 @@ def run(journey: str, asked: Asked, example: str = "ID") -> None:
             timeout_worker_healthcheck=60,
         )
         if asked.workers > 1:
-            Multiprocess(config, sockets=[bound]).run()
+            Workers(config, sockets=[bound]).run()
         else:
             uvicorn.Server(config).run(sockets=[bound])
 
@@ -112,14 +122,26 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
     from features.profile import read_profile
     from serving import logs, registry
     from serving.app import create_app
+    from serving.database import StoreError
+    from serving.scorer import Scorer
     from serving.state import Settings as ServerSettings
     from serving.steering import Helm
 
     use(found)
     logs.install("json" if asked.log_format == "json" else "text")
     definition, base = opened.journey(journey)
-    profile = read_profile(definition, base, erased=opened.erased(definition))
     name, uri = definition.journey, found.tracking_uri
+
+    def read() -> DataFrame | None:
+        return read_profile(definition, base, erased=opened.erased(definition))
+
+    profile = cache(_under(found, read))
+    with suppress(StoreError):  # then it is read with the models, once the store says who was erased
+        profile()
+
+    def load() -> Scorer:
+        return registry.load(name, uri, found.models, profile(), own=definition.own)
+
     told = ServerSettings(
         name,
         found.store_url,
@@ -137,12 +159,30 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
     )
     return create_app(
         told,
-        load_scorer=partial(registry.load, name, uri, found.models, profile, own=definition.own),
+        load_scorer=load,
         list_models=partial(registry.models, name, uri),
         read_file=partial(registry.file_of, name, uri),
         champions=partial(registry.champions, name, uri),
-        helm=Helm(partial(_promoted, journey), partial(models.roll_back, journey)),
+        helm=Helm(_under(found, partial(_promoted, journey)), _under(found, partial(models.roll_back, journey))),
+        ended=_leave,
     )
+
+
+def _leave() -> None:
+    """End this process soon, even if a thread of a request waits for a store that hangs: Python would wait for it."""
+    timer = Timer(_LEAVE_SECONDS, os._exit, args=[0])
+    timer.daemon = True  # where nothing hangs, it never comes to that
+    timer.start()
+
+
+def _under(found: Settings, do: Callable[_Given, _Told]) -> Callable[_Given, _Told]:
+    """The same in whatever thread it is called: a new one knows no settings."""
+
+    def done(*args: _Given.args, **named: _Given.kwargs) -> _Told:
+        use(found)
+        return do(*args, **named)
+
+    return done
 
 
 def is_loopback(host: str) -> bool:
@@ -154,12 +194,17 @@ def is_loopback(host: str) -> bool:
 
 
 def _refuse_without_keys(host: str) -> None:
+    from serving.database import StoreError
     from serving.keys import Keys
 
-    with opened.store() as store:
-        if not Keys(store).required:
-            do = "make a key first: journeycast keys create NAME --scope read"
-            raise InputError("--host", f"{host}, but there are no keys", "127.0.0.1, localhost or ::1", do)
+    try:
+        with opened.store() as store:
+            required = Keys(store).required
+    except StoreError:
+        return  # whoever asks is told so until it is back; without a key nobody gets in
+    if not required:
+        do = "make a key first: journeycast keys create NAME --scope read"
+        raise InputError("--host", f"{host}, but there are no keys", "127.0.0.1, localhost or ::1", do)
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -102,11 +102,23 @@ def shaped(frame: pl.DataFrame, journey: Journey) -> pl.DataFrame:
     kinds |= {TIME: pl.Int64, KNOWN_AT: pl.Int64, VALUE: pl.Float64}
     kinds |= {name: pl.Float64 if kind != "category" else pl.String for name, kind in journey.properties.items()}
     order = [CUSTOMER, TIME, EVENT, VALUE, CHANNEL, KNOWN_AT, EVENT_ID, *journey.properties]
+    frame = _as_declared(frame, journey)
     return frame.select(
         (pl.col(name) if name in frame.columns else pl.lit(None)).cast(kinds[name]).alias(name)
         for name in order
         if name in frame.columns or name != EVENT_ID
     )
+
+
+def _as_declared(frame: pl.DataFrame, journey: Journey) -> pl.DataFrame:
+    """Properties read anew that were stored when they were declared as another kind; what is no number is unknown."""
+    found = []
+    for name, kind in journey.properties.items():
+        if name in frame.columns and kind == "category" and frame[name].dtype.is_numeric():
+            found.append(column_of_text(frame[name], name).alias(name))
+        elif name in frame.columns and kind != "category" and frame[name].dtype == pl.String:
+            found.append(column_of_numbers(frame[name])[0].alias(name))
+    return frame.with_columns(found) if found else frame
 
 
 def ordered(rows: pl.DataFrame) -> pl.DataFrame:
@@ -121,11 +133,19 @@ def ordered(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def without_repeated_ids(rows: pl.DataFrame) -> pl.DataFrame:
-    """The first of rows that share an `event_id`; rows without one stay."""
+    """The first of a customer's rows that share an `event_id`; rows without one stay.
+
+    An id is its customer's: what is known of one customer does not hang on the ids of others, so that one
+    history, a part of a log and the whole of it agree.
+    """
     if EVENT_ID not in rows.columns:
         return rows
-    first = rows[EVENT_ID].is_null() | rows[EVENT_ID].is_first_distinct()
-    return rows if first.all() else rows.filter(first)
+    again = (rows[EVENT_ID].is_not_null() & ~rows[EVENT_ID].is_first_distinct()).any()
+    if not again:
+        return rows
+    shared = (rows[EVENT_ID].is_not_null() & rows[EVENT_ID].is_duplicated()).arg_true()
+    first = rows[shared].select(pl.struct(CUSTOMER, EVENT_ID).is_first_distinct()).to_series()
+    return rows.filter(pl.repeat(True, rows.height, dtype=pl.Boolean, eager=True).scatter(shared, first))
 
 
 def column_of_text(column: pl.Series, place: str) -> pl.Series:

@@ -9,7 +9,7 @@ import polars as pl
 
 from features.findings import Finding, listed, share
 from features.journey import Journey
-from features.schema import CHANNEL, CONTACTED, CUSTOMER, DAY, EVENT, KNOWN_AT, TIME, VALUE, to_text
+from features.schema import CHANNEL, CONTACTED, CUSTOMER, DAY, EVENT, EVENT_ID, KNOWN_AT, TIME, VALUE, to_text
 
 if TYPE_CHECKING:
     from features.log import EventLog
@@ -156,7 +156,8 @@ def types(journey: Journey, log: EventLog) -> Iterator[Finding]:
 
 
 def customers(journey: Journey, log: EventLog) -> Iterator[Finding]:
-    """One customer, or one with most of the events."""
+    """One customer, or one with most of the events; ids that several share."""
+    yield from _shared_ids(log)
     counted = log.events[CUSTOMER].value_counts(sort=True, name="rows")
     busiest, most = counted.row(0)
     if counted.height == 1:
@@ -174,6 +175,22 @@ def customers(journey: Journey, log: EventLog) -> Iterator[Finding]:
             f"customer {busiest!r} has {share(most, log.events.height)} of all events",
             "ids that stand for one customer",
             "leave out test accounts and ids that stand for unknown",
+        )
+
+
+def _shared_ids(log: EventLog) -> Iterator[Finding]:
+    """Ids of several customers: a customer's own are single already."""
+    if EVENT_ID not in log.events.columns:
+        return
+    ids = log.events[EVENT_ID].drop_nulls()
+    shared = ids.filter(ids.is_duplicated()).n_unique()
+    if shared:
+        yield Finding(
+            "warning",
+            "event_id",
+            f"{shared:,} event_id are of several customers, and count for each of them",
+            "an id that no two events share",
+            "look whether the ids start anew somewhere, or customers were merged",
         )
 
 

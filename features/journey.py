@@ -497,6 +497,11 @@ class Journey(_Model):
         return [name for name in self.types if name not in self.business]
 
     @property
+    def said_until(self) -> int | None:
+        """What the definition says of `observed_until`, microseconds; null: the log's sources tell."""
+        return None if self.observed_until is None else to_microseconds(self.observed_until)
+
+    @property
     def observed_until_microseconds(self) -> int:
         """`observed_until` as an instant; only after the journey met its log."""
         assert self.observed_until is not None, "resolve the journey with its log first"

@@ -19,11 +19,12 @@ from features.canonical import (
 )
 from features.erased import Erased
 from features.errors import InputError
+from features.extra import Extra, arrived, before, end_of
 from features.journey import Journey
 from features.profile import read_profile
 from features.records import from_records
-from features.resolution import end_of, resolve
-from features.schema import CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, POSITION, TIME, to_microseconds
+from features.resolution import resolve
+from features.schema import CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, POSITION, TIME, to_datetime
 from features.sources import origin, read_table
 
 __all__ = ["EventLog", "Origin", "from_records", "read", "write"]
@@ -58,7 +59,8 @@ class EventLog:
     sorted by customer_id and position. `profile` has one row per customer; null: the journey has
     none. `read` counts the rows read, `left_out` those not used by reason, `duplicates` those
     equal to another in all columns (dropped only where the source says `drop_duplicates`),
-    `notes` tell what was converted.
+    `notes` tell what was converted. Events at or after the journey's `observed_until` are there only where
+    they were asked for (`features.extra`).
     """
 
     events: pl.DataFrame
@@ -74,7 +76,7 @@ def read(
     journey: Journey,
     base: Path,
     threads: int | None = None,
-    extra: pl.DataFrame | None = None,
+    extra: Extra | None = None,
     erased: Erased | None = None,
 ) -> tuple[Journey, EventLog]:
     """Read every source and resolve the journey with what is found.
@@ -87,9 +89,10 @@ def read(
         The folder relative paths start at.
     threads : int, optional
         DuckDB's threads; default: all.
-    extra : polars.DataFrame, optional
+    extra : polars.DataFrame or callable, optional
         Events that stand in no source, in canonical columns (times as int64 microseconds) and, where
-        it has them, declared properties. A row whose `event_id` a source has is that source's event.
+        it has them, declared properties. A row whose `event_id` a source has of the same customer is that
+        source's event. `features.extra` tells what a callable is asked.
     erased : Erased, optional
         Who is left out of every source, the profile too.
 
@@ -105,11 +108,16 @@ def read(
         than the log.
     """
     tables = [_read_source(journey, number, base, threads) for number in range(len(journey.events))]
-    if erased is not None:
-        for _, table, _ in tables:
+    notes = [note for _, table, _ in tables for note in table.notes]
+    said = journey.said_until
+    for _, table, _ in tables:
+        if erased is not None:
             table.rows = _counted(table.rows, erased.left(table.rows), ERASED, table.left_out)
-    if extra is not None and extra.height:
-        tables.append(_stored(extra, journey))
+        if said is not None:
+            table.rows = _before_end(table, said, notes)
+    rows, end, cutoff = arrived(extra, said if said is not None else end_of(table.rows for _, table, _ in tables))
+    if rows is not None:
+        tables.append(_stored(rows, journey, cutoff, notes))
     rows = pl.concat([table.rows for _, table, _ in tables], how="diagonal")
     for _, table, _ in tables:
         table.rows = rows.clear()  # a log may fill half the memory: nothing is held twice
@@ -119,8 +127,6 @@ def read(
             left_out[reason] = left_out.get(reason, 0) + count
     duplicates = rows.height - rows.hash_rows().n_unique() + left_out.get(EQUAL, 0)
     rows = _counted(rows, without_repeated_ids(rows), REASONS[EVENT_ID], left_out)
-    notes = [note for _, table, _ in tables for note in table.notes]
-    rows = _before_end(rows, journey, left_out, notes)
     _refuse_empty(rows, left_out)
     rows = ordered(rows)
     log = EventLog(
@@ -132,7 +138,10 @@ def read(
         notes=notes,
         origins=[where for _, _, where in tables],
     )
-    return resolve(journey, rows), log
+    journey = journey.model_copy(update={"observed_until": journey.observed_until or to_datetime(end)})
+    complete = rows if cutoff == end else rows.filter(pl.col(TIME) < end)
+    _refuse_empty(complete, left_out)
+    return resolve(journey, complete), log
 
 
 def write(events: pl.DataFrame, path: Path) -> None:
@@ -164,10 +173,10 @@ def _read_source(journey: Journey, number: int, base: Path, threads: int | None)
     return frame.height, table, _origin(table.rows, origin(source))
 
 
-def _stored(extra: pl.DataFrame, journey: Journey) -> tuple[int, Table, Origin]:
+def _stored(rows: pl.DataFrame, journey: Journey, cutoff: int, notes: list[str]) -> tuple[int, Table, Origin]:
     """Events from elsewhere as one more source."""
-    table = Table(shaped(extra, journey).with_columns(pl.col(KNOWN_AT).fill_null(pl.col(TIME))))
-    return extra.height, table, _origin(table.rows, STORED)
+    table = Table(before(shaped(rows, journey), cutoff, notes))
+    return rows.height, table, _origin(table.rows, STORED)
 
 
 def _origin(rows: pl.DataFrame, name: str) -> Origin:
@@ -184,17 +193,13 @@ def _counted(before: pl.DataFrame, after: pl.DataFrame, reason: str, left_out: d
     return after
 
 
-def _before_end(rows: pl.DataFrame, journey: Journey, left_out: dict[str, int], notes: list[str]) -> pl.DataFrame:
-    """Rows before the end of the log; contacts that it has not reached yet are told in a note, since they are right."""
-    if rows.is_empty():
-        return rows
-    end = to_microseconds(journey.observed_until) if journey.observed_until else end_of(rows)
-    if (rows[TIME] < end).all():
-        return rows
-    early = rows.filter((pl.col(TIME) < end) | (pl.col(EVENT) != CONTACTED))
-    if early.height < rows.height:
-        notes.append(f"{rows.height - early.height:,} contacts lie after the log's end and count once it reaches them")
-    return _counted(early, early.filter(pl.col(TIME) < end), LATE, left_out)
+def _before_end(table: Table, end: int, notes: list[str]) -> pl.DataFrame:
+    """A source's rows before the end of the log; contacts after it are told in a note, since nothing is wrong."""
+    if (table.rows[TIME] < end).all():
+        return table.rows
+    contacts = before(table.rows.filter((pl.col(TIME) < end) | (pl.col(EVENT) == CONTACTED)), end, notes)
+    theirs = table.rows.filter((pl.col(TIME) < end) | (pl.col(EVENT) != CONTACTED))
+    return _counted(theirs, contacts, LATE, table.left_out)
 
 
 def _refuse_empty(rows: pl.DataFrame, left_out: dict[str, int]) -> None:

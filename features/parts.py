@@ -19,10 +19,11 @@ from pyarrow.parquet import ParquetFile, ParquetWriter
 from features.canonical import canonical, columns_of, ordered, shaped, without_repeated_ids
 from features.erased import Erased
 from features.errors import InputError
+from features.extra import Extra, arrived, before
 from features.files import is_parquet, locate
 from features.journey import Journey
 from features.resolution import resolve_counted
-from features.schema import CHANNEL, CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME, to_microseconds
+from features.schema import CHANNEL, CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME
 from features.sources import table_batches
 
 ROWS = 4_000_000  # of a part, about
@@ -39,6 +40,11 @@ class Tally:
     channels: Counter[str] = field(default_factory=Counter)
     first: int | None = None
     newest: int | None = None
+
+    @property
+    def end(self) -> int | None:
+        """The instant after the newest event; null: there is none but contacts."""
+        return None if self.newest is None else self.newest + 1
 
     def add(self, rows: pl.DataFrame) -> None:
         """Count one batch."""
@@ -67,30 +73,45 @@ def split(
     base: Path,
     folder: Path,
     threads: int | None = None,
-    extra: pl.DataFrame | None = None,
+    extra: Extra | None = None,
     erased: Erased | None = None,
 ) -> tuple[Journey, list[Path]]:
     """Read every source, and `extra`, into parts in `folder`; the resolved journey and the parts' files.
 
-    Whoever was `erased` is left out.
-
-    As `features.log.read`, but an `event_id` is looked for among the events of its customer only.
+    As `features.log.read`; whoever was `erased` is left out.
     """
     paths = [folder / f"part-{number}.parquet" for number in range(1 + size(journey, base) // ROWS)]
-    tally = Tally()
+    tally, last = Tally(), len(journey.events)
     with ExitStack() as stack:
-        writers: dict[Path, ParquetWriter] = {}
-        for batch in _batches(journey, base, threads, extra):
+        put = _Writers(paths, stack)
+        for batch in _batches(journey, base, threads):
             rows = batch if erased is None else erased.left(batch)
             tally.add(rows)
-            for path, part in zip(paths, by_part(rows, len(paths)), strict=True):
-                table = part.to_arrow()
-                if path not in writers:
-                    writers[path] = stack.enter_context(ParquetWriter(path, table.schema, compression="lz4"))
-                writers[path].write_table(table)
-    if tally.first is None or tally.newest is None:
+            put.rows(rows)
+        more, end, cutoff = arrived(extra, tally.end if journey.said_until is None else journey.said_until)
+        if more is not None:
+            shown = _of_source(before(more, cutoff, []), last, journey)
+            tally.add(shown.filter(pl.col(TIME) < end))
+            put.rows(shown)
+    if tally.first is None:
         raise InputError("events", "no usable event", "sources that are not empty", "look at `journeycast check`")
-    return resolve_counted(journey, tally.types, tally.channels, tally.first, tally.newest), paths
+    return resolve_counted(journey, tally.types, tally.channels, tally.first, end), paths
+
+
+class _Writers:
+    """Writes rows to the parts they belong to, each open until the end."""
+
+    def __init__(self, paths: list[Path], stack: ExitStack) -> None:
+        self._paths, self._stack = paths, stack
+        self._writers: dict[Path, ParquetWriter] = {}
+
+    def rows(self, rows: pl.DataFrame) -> None:
+        """Write some."""
+        for path, part in zip(self._paths, by_part(rows, len(self._paths)), strict=True):
+            table = part.to_arrow()
+            if path not in self._writers:
+                self._writers[path] = self._stack.enter_context(ParquetWriter(path, table.schema, compression="lz4"))
+            self._writers[path].write_table(table)
 
 
 def by_part(rows: pl.DataFrame, parts: int) -> list[pl.DataFrame]:
@@ -127,8 +148,8 @@ def first_time(paths: Iterable[Path]) -> int | None:
     return min((int(time) for time in found if time is not None), default=None)
 
 
-def _batches(journey: Journey, base: Path, threads: int | None, extra: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
-    end = None if journey.observed_until is None else to_microseconds(journey.observed_until)
+def _batches(journey: Journey, base: Path, threads: int | None) -> Iterator[pl.DataFrame]:
+    end = journey.said_until
     for number, source in enumerate(journey.events):
         place = f"events.{number}"
 
@@ -139,9 +160,6 @@ def _batches(journey: Journey, base: Path, threads: int | None, extra: pl.DataFr
             rows = canonical(batch, source, journey, place).rows
             rows = rows if end is None else rows.filter(pl.col(TIME) < end)
             yield _of_source(rows, number, journey)
-    if extra is not None and extra.height:
-        rows = extra.with_columns(pl.col(KNOWN_AT).fill_null(pl.col(TIME)))
-        yield _of_source(rows if end is None else rows.filter(pl.col(TIME) < end), len(journey.events), journey)
 
 
 def _of_source(rows: pl.DataFrame, number: int, journey: Journey) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -36,10 +36,14 @@ def from_records(records: Sequence[Mapping[str, object]], journey: Journey) -> t
     for name in (CUSTOMER, TIME, EVENT, KNOWN_AT):
         kept = _counted(kept, [n for n in kept if columns[name][n] is not None], REASONS[name], warnings)
     if EVENT_ID in columns:
-        kept = _counted(kept, _first_of_each(columns[EVENT_ID], kept), REASONS[EVENT_ID], warnings)
-    unseen = sorted({str(columns[EVENT][n]) for n in kept} - {*journey.types, CONTACTED})
-    warnings += [f"event type {name!r} was not seen in training" for name in unseen]
+        kept = _counted(kept, _first_of_each(columns, kept), REASONS[EVENT_ID], warnings)
+    warnings += unseen((str(columns[EVENT][n]) for n in kept), journey.types)
     return _ordered(columns, kept, journey), warnings
+
+
+def unseen(events: Iterable[str], types: Collection[str]) -> list[str]:
+    """A warning for every event type that a journey does not know."""
+    return [f"event type {name!r} was not seen in training" for name in sorted({*events} - {*types, CONTACTED})]
 
 
 def _counted(before: Sequence[int], after: list[int], reason: str, warnings: list[str]) -> list[int]:
@@ -48,10 +52,11 @@ def _counted(before: Sequence[int], after: list[int], reason: str, warnings: lis
     return after
 
 
-def _first_of_each(ids: Sequence[object], kept: Sequence[int]) -> list[int]:
-    """The first of the events that share an id; events without one stay."""
+def _first_of_each(columns: Mapping[str, Sequence[Any]], kept: Sequence[int]) -> list[int]:
+    """The first of a customer's events that share an id; events without one stay."""
     seen: set[object] = set()
-    return [n for n in kept if ids[n] is None or not (ids[n] in seen or seen.add(ids[n]))]  # type: ignore[func-returns-value]
+    keys = [(columns[CUSTOMER][n], columns[EVENT_ID][n]) for n in kept]
+    return [n for n, key in zip(kept, keys, strict=True) if key[1] is None or not (key in seen or seen.add(key))]  # type: ignore[func-returns-value]
 
 
 def _ordered(columns: Mapping[str, Sequence[Any]], kept: Sequence[int], journey: Journey) -> pl.DataFrame:

@@ -9,6 +9,7 @@ import polars as pl
 
 from features.definition import did_you_mean
 from features.errors import InputError
+from features.extra import end_of
 from features.journey import Journey, duration_text
 from features.schema import CHANNEL, CONTACTED, EVENT, TIME, to_datetime
 
@@ -30,14 +31,14 @@ def resolve(journey: Journey, events: pl.DataFrame) -> Journey:
     InputError
         The journey names an event type that never occurs, or a horizon longer than the log.
     """
-    first, newest = int(events[TIME].min()), end_of(events) - 1  # type: ignore[arg-type]
-    return resolve_counted(journey, _counts(events[EVENT]), _counts(events[CHANNEL]), first, newest)
+    first, end = int(events[TIME].min()), end_of([events]) or 0  # type: ignore[arg-type]
+    return resolve_counted(journey, _counts(events[EVENT]), _counts(events[CHANNEL]), first, end)
 
 
 def resolve_counted(
-    journey: Journey, types: Mapping[str, int], channels: Mapping[str, int], first: int, newest: int
+    journey: Journey, types: Mapping[str, int], channels: Mapping[str, int], first: int, end: int
 ) -> Journey:
-    """The same from how often each type and channel occurs, and the first and newest time."""
+    """The same from how often each type and channel occurs, the first time, and the instant after the newest."""
     found = [name for name in _frequent(types) if name != CONTACTED]
     _refuse_unknown_types(journey, found)
     resolved = journey.model_copy(
@@ -45,18 +46,11 @@ def resolve_counted(
             "types": journey.types or [*sorted(found[:MOST_TYPES]), *sorted(found[MOST_TYPES:])],
             "business": list(dict.fromkeys([*journey.business, CONTACTED])),
             "channels": journey.channels or sorted(_frequent(channels)[:MOST_CHANNELS]),
-            "observed_until": journey.observed_until or to_datetime(newest + 1),
+            "observed_until": journey.observed_until or to_datetime(end),
         }
     )
     _refuse_long_horizons(resolved, first)
     return resolved
-
-
-def end_of(events: pl.DataFrame) -> int:
-    """The instant after the newest event; what the business did itself says nothing of how far the log has come."""
-    theirs = events.filter(pl.col(EVENT) != CONTACTED)
-    newest = (theirs if theirs.height else events)[TIME].max()
-    return int(newest) + 1  # type: ignore[arg-type]
 
 
 def _counts(values: pl.Series) -> dict[str, int]:

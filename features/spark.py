@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import narwhals as nw
-import polars as pl
 
 from features.catalogue import catalogue
 from features.erased import Erased
 from features.errors import InputError
+from features.extra import Extra
 from features.instants import KEYS, past, past_at
 from features.journey import Journey, Source
 from features.relational import of_past
@@ -36,7 +36,7 @@ def write(
     base: Path,
     output: str,
     cutoffs: str | None = None,
-    extra: pl.DataFrame | None = None,
+    extra: Extra | None = None,
     erased: Erased | None = None,
 ) -> int:
     """Write one vector per row of `cutoffs` (default: everyone at `observed_until`); the number of rows.

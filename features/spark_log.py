@@ -12,6 +12,7 @@ import polars as pl
 from features.canonical import columns_of, shaped
 from features.erased import Erased
 from features.errors import InputError
+from features.extra import Extra, arrived, before
 from features.journey import Journey, Source
 from features.resolution import resolve_counted
 from features.schema import (
@@ -24,7 +25,6 @@ from features.schema import (
     POSITION,
     TIME,
     VALUE,
-    to_microseconds,
 )
 from features.spark_columns import lacks, numbers, texts, times
 from features.spark_erased import left
@@ -65,7 +65,7 @@ def read_log(
     session: SparkSession,
     journey: Journey,
     base: Path,
-    extra: pl.DataFrame | None = None,
+    extra: Extra | None = None,
     erased: Erased | None = None,
 ) -> tuple[Journey, SpreadLog]:
     """The journey resolved with its log, and the log.
@@ -80,15 +80,30 @@ def read_log(
     """
     _refuse_names(journey)
     sources = [_canonical(session, journey, number, base) for number in range(len(journey.events))]
-    if extra is not None and extra.height:
-        sources.append(_extra(session, extra, journey))
-    rows = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), sources)
-    rows = left(rows, erased)
+    rows, end = left(_union(sources), erased), journey.said_until
+    if end is not None:
+        rows = rows.where(quoted(TIME) < end)
+    elif extra is not None:
+        end = _end_of(rows)
+    more, complete, cutoff = arrived(extra, end)
+    if more is not None and (more := before(more, cutoff, [])).height:
+        rows = _union([rows, _extra(session, more, journey)])
     rows = _first_of_id(rows) if EVENT_ID in rows.columns else rows
-    if journey.observed_until is not None:
-        rows = rows.where(quoted(TIME) < to_microseconds(journey.observed_until))
-    resolved, size = _resolved(journey, rows)
-    return resolved, SpreadLog(rows.where(quoted(TIME) < resolved.observed_until_microseconds), size)
+    resolved, size = _resolved(journey, rows.where(quoted(TIME) < complete) if complete else rows)
+    return resolved, SpreadLog(rows, size)
+
+
+def _union(frames: list[DataFrame]) -> DataFrame:
+    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
+
+
+def _end_of(rows: DataFrame) -> int | None:
+    """As `features.extra.end_of`."""
+    from pyspark.sql import functions as f
+
+    theirs = f.max(f.when(quoted(EVENT) != CONTACTED, quoted(TIME)))
+    (row,) = rows.select(f.coalesce(theirs, f.max(TIME))).collect()
+    return None if row[0] is None else int(row[0]) + 1
 
 
 def _refuse_names(journey: Journey) -> None:
@@ -118,7 +133,7 @@ def _canonical(session: SparkSession, journey: Journey, number: int, base: Path)
 
 def _extra(session: SparkSession, extra: pl.DataFrame, journey: Journey) -> DataFrame:
     """Events from this machine as one more source."""
-    rows = shaped(extra, journey).with_columns(pl.col(KNOWN_AT).fill_null(pl.col(TIME)))
+    rows = shaped(extra, journey)
     places = (pl.lit(len(journey.events)), pl.lit(""), pl.lit(0, dtype=pl.Int64), pl.int_range(pl.len()))
     placed = rows.with_columns(place.alias(name) for name, place in zip((SOURCE, *ARRIVAL), places, strict=True))
     return session.createDataFrame(placed.to_arrow())
@@ -177,12 +192,12 @@ def _first_of_equals(rows: DataFrame, columns: list[str]) -> DataFrame:
 
 
 def _first_of_id(rows: DataFrame) -> DataFrame:
-    """Of rows with one `event_id` the one that arrived first; rows without one stay."""
+    """Of a customer's rows with one `event_id` the one that arrived first; rows without one stay."""
     from pyspark.sql import functions as f
 
     # Rows without an id are told apart by their place, or one machine would get them all.
     own = [f.when(quoted(EVENT_ID).isNull(), quoted(name)) for name in (SOURCE, *ARRIVAL)]
-    return _first(rows, [quoted(EVENT_ID), *own])
+    return _first(rows, [quoted(CUSTOMER), quoted(EVENT_ID), *own])
 
 
 def _first(rows: DataFrame, same: list[Column]) -> DataFrame:
@@ -211,4 +226,4 @@ def _resolved(journey: Journey, rows: DataFrame) -> tuple[Journey, int]:
             channels[channel] = channels.get(channel, 0) + number
     theirs = [row for row in found if row[0] != CONTACTED] or found  # our own doing says nothing of the log's end
     first, newest = min(row[3] for row in found), max(row[4] for row in theirs)
-    return resolve_counted(journey, types, channels, first, newest), sum(types.values())
+    return resolve_counted(journey, types, channels, first, newest + 1), sum(types.values())

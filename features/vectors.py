@@ -16,6 +16,7 @@ from features.catalogue import catalogue, columns
 from features.engine import build
 from features.erased import Erased
 from features.errors import InputError
+from features.extra import Extra
 from features.instants import KEYS
 from features.journey import Journey, Source
 from features.labels import population
@@ -32,7 +33,7 @@ def write(
     output: Path,
     cutoffs: Path | None = None,
     threads: int | None = None,
-    extra: pl.DataFrame | None = None,
+    extra: Extra | None = None,
     erased: Erased | None = None,
 ) -> int:
     """Write one vector per row of `cutoffs` (default: everyone at `observed_until`); the number of rows.
@@ -70,7 +71,7 @@ class _More(NamedTuple):
     """What reading a log takes beside its sources, in the order of `features.log.read`."""
 
     threads: int | None
-    extra: pl.DataFrame | None
+    extra: Extra | None
     erased: Erased | None
 
 

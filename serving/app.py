@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -52,7 +51,7 @@ from serving.steering import Helm
 if TYPE_CHECKING:
     from serving.scorer import Scorer
 
-_log = logging.getLogger(__name__)
+_START_SECONDS = 2.0  # models that are loaded by then are there for the first request
 _ABOUT = (
     "Scores of customers from the history of their events: churn, next stage and CLTV, each with its reasons. "
     "Errors are problem documents (RFC 9457) with a stable `code`."
@@ -104,6 +103,7 @@ def create_app(
     read_file: ReadFile = lambda task, version, name: None,
     champions: Callable[[], dict[str, int]] = dict,
     helm: Helm | None = None,
+    ended: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The application; nothing is opened before it starts.
 
@@ -119,6 +119,8 @@ def create_app(
         Task to the version that is champion now; the server loads others than its own. Empty: unknown.
     helm
         What promotes models and rolls them back from the pages; null: the command line alone.
+    ended
+        Called last of all when the server ends.
     """
     app = _Application(
         title="Journeycast",
@@ -131,7 +133,7 @@ def create_app(
     )
     state = State(settings, load_scorer, list_models, read_file, champions)
     app.state.journeycast, app.state.settings = state, settings
-    app.state.metrics = Metrics(state, settings.metrics)
+    app.state.metrics, app.state.ended = Metrics(state, settings.metrics), ended
     problems.install(app)
     app.add_middleware(BodyLimit, limit=settings.body_limit, larger=site.LARGER)
     door = Door(state.keys, state.rates, state.audit, settings.journey, settings.loopback)
@@ -152,25 +154,24 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Load the models in the background: the server answers at once, with 503 where it needs them."""
+    """Load the models in the background: a server whose models take long answers, with 503 where it needs them."""
     state: State = app.state.journeycast
     background = Background(_works(app.state.settings, state, app.state.metrics))
     background.start()
+    await asyncio.to_thread(state.champions.wait, _START_SECONDS)
     yield
     await asyncio.to_thread(background.stop)
     app.state.metrics.close(os.getpid())
     await asyncio.to_thread(state.close)
+    app.state.ended()
 
 
 def _works(settings: Settings, state: State, metrics: Metrics) -> list[Work]:
     """What is done beside requests."""
 
     def watch() -> bool:
-        try:
-            if state.renew():
-                metrics.swapped()
-        except Exception as error:
-            _log.warning("the champions of %s cannot be looked up: %s", state.journey, error)
+        if state.champions.renew():
+            metrics.swapped()
         return False
 
     def ready() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -12,12 +12,14 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from features.errors import InputError
 from features.journey import Journey
-from features.records import read_columns
-from features.schema import CHANNEL, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME, VALUE
+from features.records import read_columns, unseen
+from features.schema import CHANNEL, CUSTOMER, DAY, EVENT, EVENT_ID, KNOWN_AT, TIME, VALUE
 from serving.asked import Id, Property, PropertyName, Text, Time
 from serving.problems import Problem, of_input, of_validation
 
-_FIRST = -62_135_596_800_000_000  # the year 1; Python's dates begin there
+# 1900: an earlier date stands for unknown (0001-01-01 in many systems), and would make the log's span, and with it
+# the number of cutoffs to train at, a thousandfold.
+_FIRST = -25_567 * DAY
 _EXAMPLE: dict[str, JsonValue] = {"time": "2017-11-28T18:05:00Z", "event": "purchase", "value": 32.5}
 
 
@@ -49,7 +51,7 @@ class Event(EventRecord):
 
     `time` without a zone stands on the journey's clock. `known_at` is when the business learned of the
     event; null: at its time, or now where that has passed already on the journey's clock. The same
-    `event_id` is the same event, in files too; null: made from what the event says.
+    `event_id` of the same customer is the same event, in files too; null: made from what the event says.
     """
 
     model_config = ConfigDict(json_schema_extra={"example": {"customer_id": "h1043", **_EXAMPLE}})
@@ -68,7 +70,9 @@ class Arrivals(NamedTuple):
     warnings: list[str]
 
 
-def read(items: Sequence[Any], journey: Journey, received_at: int, *, alone: bool = False) -> Arrivals:
+def read(
+    items: Sequence[Any], journey: Journey, received_at: int, *, types: Collection[str] = (), alone: bool = False
+) -> Arrivals:
     """Read some events, each on its own.
 
     Parameters
@@ -77,6 +81,8 @@ def read(items: Sequence[Any], journey: Journey, received_at: int, *, alone: boo
         Parsed JSON values.
     received_at
         Microseconds, for the rows.
+    types
+        The event types that the models know; others get a warning. Empty: nobody can tell.
     alone
         Whether the event is the whole request: faults are told with their place in it.
     """
@@ -85,16 +91,16 @@ def read(items: Sequence[Any], journey: Journey, received_at: int, *, alone: boo
     events = [one for one in found if isinstance(one, Event)]
     records = [event.record() for event in events]
     columns, warnings = read_columns(records, journey) if records else ({}, [])
+    warnings += unseen(columns[EVENT], types) if types and columns else []
     said = [event.known_at is not None for event in events]
     rows = iter(_rows(columns, journey, said, received_at))
     placed = [next(rows) if isinstance(one, Event) else None for one in found]
     faults = [one if isinstance(one, Problem) else None for one in found]
     for number, row in enumerate(placed):
-        if row is not None and min(row[TIME], row[TIME] if row[KNOWN_AT] is None else row[KNOWN_AT]) < _FIRST:
-            placed[number], faults[number] = (
-                None,
-                of_input(_before_year_one("time" if alone else f"events[{number}].time")),
-            )
+        early = [name for name in (TIME, KNOWN_AT) if row is not None and row[name] is not None and row[name] < _FIRST]
+        if early:
+            place = early[0] if alone else f"events[{number}].{early[0]}"
+            placed[number], faults[number] = None, of_input(_unknown(place))
     return Arrivals(placed, faults, warnings)
 
 
@@ -106,8 +112,9 @@ def _checked(item: Any, place: tuple[int | str, ...]) -> Event | Problem:
         return of_validation(RequestValidationError([{**fault, "loc": (*place, *fault["loc"])} for fault in faults]))
 
 
-def _before_year_one(place: str) -> InputError:
-    return InputError(place, "before the year 1", "an instant within the years 1 to 9999", "correct the time")
+def _unknown(place: str) -> InputError:
+    do = "correct the time; leave out an event whose time is not known"
+    return InputError(place, "before the year 1900, as dates are that stand for unknown", "1900 or later", do)
 
 
 def _rows(

@@ -44,7 +44,7 @@ class Audit:
     """Takes entries from any thread and writes them by a thread of its own, all of them when it is closed."""
 
     def __init__(self, store: Store) -> None:
-        self._store, self._waiting = store, deque[Entry]()
+        self._store, self._waiting, self._away = store, deque[Entry](), False
         self._lock, self._wake, self._end = Lock(), Event(), Event()
         self._thread: Thread | None = None
         self._purge_at = time.monotonic()
@@ -68,16 +68,20 @@ class Audit:
                 return
             try:
                 self._write(entries)
+                self._away = False
             except StoreError as error:
                 self._waiting.extendleft(reversed(entries))
-                _log.warning("%s audit entries wait: %s", f"{len(entries):,}", error.found)
+                if not self._away:  # once: this is tried every second
+                    _log.warning("audit entries wait: %s", error.found)
+                self._away = True
             except Exception:  # one of them cannot be written: the others must not go with it
                 self._write_singly(entries)
 
     def _write(self, entries: list[Entry]) -> None:
-        with self._store.transaction(writes=True) as connection:
+        purges = time.monotonic() >= self._purge_at
+        with self._store.transaction(writes=True, long=purges) as connection:
             write(connection, entries)
-            if time.monotonic() >= self._purge_at:
+            if purges:
                 purge(connection)
                 self._purge_at = time.monotonic() + _PURGED_EVERY_SECONDS
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event, Thread
 
+from features.errors import InputError
 from serving.database import StoreError
 
 _log = logging.getLogger(__name__)
 _STOP_SECONDS = 20.0  # for what is being done to end
+_CLOSE_SECONDS = 15.0  # for everything to be closed then
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,15 @@ class Background:
         for thread in self._threads:
             thread.start()
 
-    def stop(self) -> None:
-        """Let what is being done end, then close every work."""
+    def stop(self, seconds: float = _STOP_SECONDS) -> None:
+        """Let what is being done end, then close every work; a work that hangs is left as it is."""
         self._stopping.set()
+        until = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(_STOP_SECONDS)
-        for work in self._works:
-            work.close()
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                _log.warning("%s did not end within %g s and is left", thread.name, seconds)
+        end({work.name: work.close for work in self._works})
 
     def _run(self, work: Work) -> None:
         failing = False
@@ -63,3 +68,27 @@ class Background:
                 _log.exception("%s failed and is tried again", work.name)
             if not more:
                 self._stopping.wait(work.seconds)
+
+
+def end(endings: Mapping[str, Callable[[], None]], seconds: float = _CLOSE_SECONDS) -> None:
+    """Close things beside each other, within so many seconds: what fails is told, what hangs is left.
+
+    A store that answers no more must not keep a server from ending.
+    """
+    threads = [Thread(target=_end, args=one, name=one[0], daemon=True) for one in endings.items()]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+        if thread.is_alive():
+            _log.warning("%s did not end within %g s and is left", thread.name, seconds)
+
+
+def _end(name: str, close: Callable[[], None]) -> None:
+    try:
+        close()
+    except InputError as error:
+        _log.warning("%s ended, but %s", name, error.found)
+    except Exception:
+        _log.exception("%s failed at its end", name)

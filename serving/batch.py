@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -14,10 +14,11 @@ from features.check import check, report_json
 from features.journey import Journey
 from features.labels import population
 from features.log import EventLog
-from features.schema import CUSTOMER, to_microseconds
+from features.schema import CUSTOMER, TIME, to_microseconds
 from serving import histories
 from serving.answers import Answer
 from serving.beside import Beside
+from serving.runs import Begun
 from serving.scorer import Scorer
 from serving.segments import Segments
 from serving.store import Options, Store
@@ -42,13 +43,12 @@ def score(
     scorer: Scorer,
     store: Store,
     report: Callable[[int, int], None],
-    event_id: int | None = None,
-    *,
-    asked: int | None = None,
+    begun: Begun | None = None,
 ) -> Scored:
-    """Score everyone at the log's `observed_until` and store the run; no answer is stored on failure.
+    """Score everyone at the run's cutoff and store it; no answer is stored on failure.
 
-    Each customer's history is stored beside, as the log has it.
+    Each customer's history is stored beside, as the log has it. What is counted besides (journeys, KPIs, what
+    came true) goes up to the log's `observed_until`, where it is complete.
 
     Parameters
     ----------
@@ -56,14 +56,12 @@ def score(
         Resolved with `log`.
     report
         Called with how many customers are done, and of how many.
-    event_id
-        `serving.events.newest` from before the log was read.
-    asked
-        The id of the run that was asked for; null: it gets one of its own.
+    begun
+        The run, begun while the log was read (`serving.beginning`); null: one at `observed_until` is begun now.
     """
-    customers = len(population(log.events, [journey.observed_until_microseconds]))
-    beside = Beside(store, journey, log.profile, lambda: report_json(check(journey, log), journey, log))
-    to = _To(store, report, event_id, asked)
+    to = _To(store, report, begun)
+    customers = len(population(log.events, [to.cutoff(journey)]))
+    beside = Beside(store, journey, log.profile, lambda: _report(journey, log))
     return _score(journey, [log.events], customers, log.profile, scorer, to, beside)
 
 
@@ -75,10 +73,9 @@ def score_parts(  # noqa: PLR0913, PLR0917 -- where it all comes from and where 
     scorer: Scorer,
     store: Store,
     report: Callable[[int, int], None],
-    event_id: int | None = None,
+    begun: Begun | None = None,
     *,
     first: int | None = None,
-    asked: int | None = None,
 ) -> Scored:
     """The same of a log in parts, each with some of the customers and all of their events.
 
@@ -86,16 +83,25 @@ def score_parts(  # noqa: PLR0913, PLR0917 -- where it all comes from and where 
     """
     beside = Beside(store, journey, profile, lambda: None)
     beside.begins(first)
-    return _score(journey, parts, customers, profile, scorer, _To(store, report, event_id, asked), beside)
+    return _score(journey, parts, customers, profile, scorer, _To(store, report, begun), beside)
 
 
 class _To(NamedTuple):
-    """Where a run goes, who is told of it, and what it is told of the log and of who asked for it."""
+    """Where a run goes, who is told of it, and which run it is."""
 
     store: Store
     report: Callable[[int, int], None]
-    event_id: int | None
-    asked: int | None
+    begun: Begun | None
+
+    def cutoff(self, journey: Journey) -> int:
+        """The run's cutoff."""
+        return self.begun.cutoff if self.begun else journey.observed_until_microseconds
+
+
+def _report(journey: Journey, log: EventLog) -> dict[str, Any]:
+    """The report on the part of the log that is complete."""
+    log = replace(log, events=log.events.filter(pl.col(TIME) < journey.observed_until_microseconds))
+    return report_json(check(journey, log), journey, log)
 
 
 def _score(
@@ -107,7 +113,7 @@ def _score(
     to: _To,
     beside: Beside,
 ) -> Scored:
-    cutoff = journey.observed_until_microseconds
+    cutoff = to.cutoff(journey)
     stamp = datetime.now(UTC).replace(microsecond=0)
     done = _Counted(to.report, customers)
     vectors = VectorLog(to.store, scorer, share=OF_A_RUN / max(1, customers), events=False)
@@ -115,7 +121,7 @@ def _score(
     answers = (answer for events in parts for answer in _answers(events, cutoff, run))
     segments = Segments(journey.profile.segments if journey.profile else (), profile)
     scored_at, versions = to_microseconds(stamp), scorer.versions
-    options = Options(journey.risk_bands, to.asked, to.event_id, beside.kept)
+    options = Options(journey.risk_bands, documents=beside.kept, begun=to.begun)
     run_id = to.store.write_run(journey.journey, cutoff, scored_at, versions, answers, segments, options)
     vectors.write()
     return Scored(run_id, cutoff, done.number, scorer.versions)

@@ -102,7 +102,7 @@ def prune(connection: Connection, journey: str, before: int) -> None:
 
 def page(
     connection: Connection, journey: str, *, limit: int, after: Mark | None = None, risks: list[Risk] | None = None,
-    since: int | None = None,
+    since: int | None = None, up_to: int | None = None,
 ) -> Changes:  # fmt: skip
     """The next `limit` changes behind `after` (null: the oldest stored ones).
 
@@ -112,6 +112,9 @@ def page(
         Only changes into these bands; null: all.
     since
         Only changes of runs scored at or after this instant.
+    up_to
+        The id of the last change to look at; null: the newest. In a transaction that writes, others appear
+        from one statement to the next.
 
     Raises
     ------
@@ -124,11 +127,13 @@ def page(
         wanted.append(changes.c.risk.in_(risks))
     if since is not None:
         wanted.append(changes.c.changed_at >= since)
+    newest = last_id(connection, journey) if up_to is None else up_to
+    wanted.append(changes.c.id <= newest)
     rows = connection.execute(select(*_COLUMNS).where(*wanted).order_by(changes.c.id).limit(limit + 1)).all()
     items = [Change(*row) for row in rows[:limit]]
     more = len(rows) > limit
     # Behind the last page stands the newest change of all, whether or not the filters let it through.
-    end = items[-1].id if more else max(begun, last_id(connection, journey))
+    end = items[-1].id if more else max(begun, newest)
     return Changes(items, Mark(journey, end).text(), more)
 
 

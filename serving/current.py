@@ -36,7 +36,8 @@ def _of_run(name: str):  # type: ignore[no-untyped-def]
 
 _OF_CUSTOMER = and_(events.c.journey == bindparam("journey"), events.c.customer_id == bindparam("customer_id"))
 # What the run could not see: what came in after its log was read, or lies beyond its cutoff.
-_SINCE = or_(events.c.id > func.coalesce(_of_run("event_id"), 0), and_(THEIRS, events.c.known_at >= _of_run("cutoff")))
+_BEYOND = or_(events.c.known_at >= _of_run("cutoff"), events.c.time >= _of_run("cutoff"))
+_SINCE = or_(events.c.id > func.coalesce(_of_run("event_id"), 0), and_(THEIRS, _BEYOND))
 _ANSWER = select(stored_answers.c.answer).where(
     stored_answers.c.run_id == _of_run("id"), stored_answers.c.customer_id == bindparam("customer_id")
 )

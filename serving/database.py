@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
 from sqlalchemy.engine import URL, make_url
@@ -17,11 +20,28 @@ from serving import access_tables as _access_tables  # noqa: F401 - they are the
 from serving.migrations import upgrade
 from serving.tables import SCHEMA, metadata, schema_version
 
-_LOCK = 0x6A6F7572  # PostgreSQL's, which knows locks by numbers
+_POOL_SECONDS = 10.0  # for one of the connections that others use
+_LOCK, _NAMED_LOCKS = 0x6A6F7572, 0x6A6F7576  # PostgreSQL's, which knows locks by numbers
+# PostgreSQL: waits for the disk, and for the standbys where it was told to.
+DURABLE = (
+    "set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'"
+    " WHEN 'local' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"
+)
+_PATIENCE = 30_000  # milliseconds SQLite waits for others
+# What is deleted is written over, or an erased customer would be left in the file.
+_SETTINGS = (
+    *(f"busy_timeout={_PATIENCE}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"),
+    "secure_delete=ON",
+)
+_SWEEPS = 2_000  # milliseconds that are waited for those who still read what was deleted
 
 
 class StoreError(InputError):
     """The score store cannot be reached, or is not one that this version can use."""
+
+
+class AwayError(StoreError):
+    """The score store does not answer: whoever asks it next will wait in vain, too."""
 
 
 def connect(url: str) -> Engine:
@@ -37,9 +57,7 @@ def connect(url: str) -> Engine:
         name = found.get_backend_name()
         if name not in ("sqlite", "postgresql") or (name == "sqlite" and found.database in (None, "", ":memory:")):
             raise ArgumentError
-        if name == "postgresql":
-            return create_engine(found, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 5})
-        return _sqlite(found)
+        return _postgresql(found) if name == "postgresql" else _sqlite(found)
     except (ArgumentError, NoSuchModuleError):
         raise InputError(
             "score store",
@@ -55,13 +73,21 @@ def exists(url: str) -> bool:
     return found.get_backend_name() != "sqlite" or Path(found.database or "").exists()
 
 
+def _postgresql(url: URL) -> Engine:
+    from serving import patience
+
+    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_timeout=_POOL_SECONDS)
+    event.listen(engine, "do_connect", lambda _, __, args, named: patience.connection(args, named))
+    return engine
+
+
 def _sqlite(url: URL) -> Engine:
     # SQLite's driver begins transactions late and by its own rules; here SQLAlchemy says when.
     engine = create_engine(url, hide_parameters=True, connect_args={"isolation_level": None})
 
     @event.listens_for(engine, "connect")
     def _settings(connection, _record) -> None:  # type: ignore[no-untyped-def]
-        for setting in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for setting in _SETTINGS:
             connection.execute(f"PRAGMA {setting}")
 
     @event.listens_for(engine, "begin")
@@ -73,28 +99,88 @@ def _sqlite(url: URL) -> Engine:
 
 
 @contextmanager
-def transaction(engine: Engine, *, writes: bool = False) -> Iterator[Connection]:
+def transaction(engine: Engine, *, writes: bool = False, long: bool = False) -> Iterator[Connection]:
     """A transaction; one that only reads sees one state of the database throughout.
+
+    Parameters
+    ----------
+    long
+        Its statements may take minutes. Others fail where PostgreSQL takes longer than `serving.patience` says.
 
     Raises
     ------
+    AwayError
+        Where PostgreSQL cannot be reached, or does not answer any more.
     StoreError
-        Where the database cannot be reached, read or written.
+        Where the database cannot be opened, read or written.
     """
     options = {"isolation_level": "REPEATABLE READ"} if engine.name == "postgresql" and not writes else {}
     try:
-        with engine.connect().execution_options(writes=writes, **options) as connection, connection.begin():
+        opened = engine.connect()
+    except (DBAPIError, PoolTimeoutError) as error:
+        kind = AwayError if engine.name == "postgresql" and isinstance(error, DBAPIError) else StoreError
+        raise _told(kind, engine, error) from error
+    try:
+        with (
+            opened.execution_options(writes=writes, **options) as connection,
+            _patient(connection, long=long),
+            connection.begin(),
+        ):
+            if long and engine.name == "postgresql":
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
             yield connection
     except (IntegrityError, ProgrammingError, DataError):
         raise
     except (DBAPIError, PoolTimeoutError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        raise StoreError(
-            f"score store {shown(str(engine.url))}",
-            str(cause).strip().partition("\n")[0],
-            "a database that can be reached, read and written",
-            "see that it is running, its disk has room and this user may write to it",
-        ) from error
+        lost = isinstance(error, DBAPIError) and error.connection_invalidated
+        raise _told(AwayError if lost else StoreError, engine, error) from error
+
+
+def _told(kind: type[StoreError], engine: Engine, error: DBAPIError | PoolTimeoutError) -> StoreError:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return kind(
+        f"score store {shown(str(engine.url))}",
+        str(cause).strip().partition("\n")[0],
+        "a database that can be reached, read and written",
+        "see that it is running, its disk has room and this user may write to it",
+    )
+
+
+@contextmanager
+def _patient(connection: Connection, *, long: bool) -> Iterator[None]:
+    """Say for how long PostgreSQL may be silent."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    from serving import patience
+
+    driver: Any = connection.connection.driver_connection
+    driver.patience = patience.LONG if long else patience.USUAL
+    try:
+        yield
+    finally:
+        driver.patience = patience.SETUP
+
+
+def sweep(engine: Engine) -> bool:
+    """Write what was deleted over in the file itself and empty SQLite's log of writes; whether that was possible.
+
+    It is not while somebody reads what was there before. PostgreSQL sees to it itself, in its own time.
+    """
+    if engine.name != "sqlite":
+        return True
+    raw = engine.raw_connection()
+    try:
+        cursor = raw.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={_SWEEPS}")
+        (busy, *_) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        cursor.execute(f"PRAGMA busy_timeout={_PATIENCE}")
+    except sqlite3.OperationalError:
+        raw.invalidate()
+        return False
+    finally:
+        raw.close()
+    return not busy
 
 
 def prepare(engine: Engine) -> None:
@@ -110,7 +196,7 @@ def prepare(engine: Engine) -> None:
     with transaction(engine) as connection:
         if _version(connection) == SCHEMA:
             return
-    with transaction(engine, writes=True) as connection:
+    with transaction(engine, writes=True, long=True) as connection:
         lock(connection)
         version = _version(connection)
         if version is None:
@@ -129,6 +215,19 @@ def lock(connection: Connection) -> None:
     """Let one writing transaction of those that ask for it proceed at a time; SQLite always does."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
+def one_at_a_time(connection: Connection, what: str) -> None:
+    """Let one writing transaction of those that do the same proceed at a time; SQLite always does."""
+    if connection.dialect.name == "postgresql":
+        keys = {"key": _NAMED_LOCKS, "what": zlib.crc32(what.encode()) - 2**31}
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key, :what)"), keys)
+
+
+def durable(connection: Connection) -> None:
+    """Let this transaction be on the disk when it ends, whatever the database was told; SQLite always is."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT {DURABLE}"))
 
 
 def _version(connection: Connection) -> str | None:

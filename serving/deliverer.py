@@ -1,28 +1,30 @@
-"""Sends the messages that wait, one turn of all webhooks after the other."""
+"""Sends the messages that wait, to each webhook in a thread of its own: none waits for another."""
 
 from __future__ import annotations
 
 import logging
 import random
 import time
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Event, Thread
 from typing import Any
 
 from sqlalchemy import update
 
 from serving import messages, outbox, webhooks
 from serving.clock import now
-from serving.leases import Lease
-from serving.outbound import Rules, Sent, post
+from serving.database import StoreError
+from serving.leases import Lease, LeaseLostError
+from serving.outbound import SECONDS, Rules, Sent, post
 from serving.store import Store
 from serving.tables import webhooks as stored_webhooks
 from serving.webhooks import Delivery, Webhook
 
 ATTEMPTS = 10  # then a message is dead: after a day and a half
-AT_ONCE = 8  # webhooks that are sent to side by side
-TURN, TURN_SECONDS = 50, 5.0  # messages to one webhook before it is the others' turn
+AT_ONCE, TURN_SECONDS = 50, 5.0  # messages read together, and sent before the webhook itself is read again
 _FIRST, _FACTOR, _LONGEST = 5.0, 4.0, 12 * 3600.0  # seconds between the attempts at one message
 _PAUSE, _LONGEST_PAUSE = 2.0, 300.0  # seconds a webhook is left alone after failures
+_TURN_SECONDS = 0.5  # for the quick ones to end; the slow ones go on beside the next turn
 _SECOND = 1_000_000
 _log = logging.getLogger(__name__)
 
@@ -40,6 +42,8 @@ class Deliverer:
         self._store, self._journey, self._rules = store, journey, rules
         self._lease = Lease(store, f"webhooks of {journey}")
         self._chance = random.Random()  # noqa: S311 -- spreads attempts over time, keeps no secret
+        self._busy: dict[int, _Sending] = {}
+        self._closing = Event()
 
     def turn(self) -> bool:
         """Make and send what is due; whether there may be more at once.
@@ -51,38 +55,66 @@ class Deliverer:
         """
         with self._store.transaction() as connection:
             known = webhooks.of_journey(connection, self._journey)
+            behind = outbox.behind(connection, known)
         if not known or not self._lease.hold():
             return False
-        with self._store.transaction(writes=True) as connection:
-            filled = outbox.fill(connection, self._journey)
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook") as pool:
-            sent = sum(pool.map(self._to, known))
-        return bool(filled or sent)
+        filled = self._fill() if behind else 0
+        for webhook in known:
+            if webhook.id not in self._busy:
+                self._busy[webhook.id] = _Sending(self, webhook)
+        return bool(self._ended(_TURN_SECONDS) + filled)
 
     def tidy(self) -> bool:
-        """Forget what is long over; there is no more of it then."""
-        with self._store.transaction(writes=True) as connection:
-            webhooks.prune(connection, self._journey)
-        return False
+        """Forget what is long over; whether there is more of it."""
+        with self._store.transaction(writes=True, long=True) as connection:
+            return bool(webhooks.prune(connection, self._journey))
 
     def close(self) -> None:
-        """Let another server deliver."""
+        """Let what is being sent be answered, and another server deliver."""
+        self._closing.set()
+        self._ended(SECONDS)
         self._lease.release()
 
-    def _to(self, webhook: Webhook) -> int:
-        """Send to one webhook until it fails or its turn is over; how many were sent."""
-        with self._store.transaction() as connection:
-            waiting = outbox.due(connection, webhook, TURN)
+    def to(self, webhook: Webhook) -> int:
+        """Send to one webhook until it fails, nothing is due or its turn is over; how many were sent."""
         until, done, failures = time.monotonic() + TURN_SECONDS, 0, webhook.failures
-        for delivery in waiting:
-            if time.monotonic() > until:
-                break
-            sent = send(webhook, delivery, self._rules)
-            self._keep(webhook, delivery, sent, failures)
-            if not sent.received:
-                break
-            done, failures = done + 1, 0
+        while waiting := self._due(webhook):
+            for delivery in waiting:
+                if time.monotonic() > until or self._closing.is_set() or not self._lease.held:
+                    return done
+                sent = self._sent(webhook, delivery)
+                self._keep(webhook, delivery, sent, failures)
+                if not sent.received:
+                    return done
+                done, failures = done + 1, 0
         return done
+
+    def _due(self, webhook: Webhook) -> list[Delivery]:
+        with self._store.transaction() as connection:
+            return outbox.due(connection, webhook, AT_ONCE)
+
+    def _sent(self, webhook: Webhook, delivery: Delivery) -> Sent:
+        try:
+            return send(webhook, delivery, self._rules)
+        except Exception:
+            _log.exception("message %s to webhook %s could not be sent", delivery.message_id, webhook.id)
+            return Sent(None, "a fault of the server that sends: see its log", 0)
+
+    def _fill(self) -> int:
+        with suppress(LeaseLostError), self._store.transaction(writes=True) as connection:
+            self._lease.check(connection)
+            return outbox.fill(connection, self._journey)
+        return 0
+
+    def _ended(self, seconds: float) -> int:
+        """Wait so long for what is being sent; how many messages were, by those that ended."""
+        until, sent = time.monotonic() + seconds, 0
+        for webhook_id, sending in list(self._busy.items()):
+            sending.join(max(0.0, until - time.monotonic()))
+            if not sending.is_alive():
+                sent += sending.sent
+                del self._busy[webhook_id]
+        return sent
 
     def _keep(self, webhook: Webhook, delivery: Delivery, sent: Sent, failures: int) -> None:
         attempts = delivery.attempts + 1
@@ -96,15 +128,32 @@ class Deliverer:
             state = {"next_at": self._after(_FIRST * _FACTOR ** (attempts - 1), _LONGEST)}
         pause = None if sent.received else self._after(_PAUSE * 2.0 ** min(failures, 20), _LONGEST_PAUSE)
         with self._store.transaction(writes=True) as connection:
-            webhooks.told(connection, delivery.id, sent, {"attempts": attempts, **state})
-            if failures or pause is not None:
+            if failures or pause is not None:  # in the order of `webhooks.resend`, or each may wait for the other
                 known = update(stored_webhooks).where(stored_webhooks.c.id == webhook.id)
                 again = 0 if sent.received else failures + 1
                 connection.execute(known.values(failures=again, paused_until=pause))
+            webhooks.told(connection, delivery, sent, {"attempts": attempts, **state})
 
     def _after(self, seconds: float, longest: float) -> int:
         """An instant so far ahead, give or take a fifth."""
         return now() + round(min(seconds, longest) * self._chance.uniform(0.8, 1.2) * _SECOND)
+
+
+class _Sending(Thread):
+    """Sends to one webhook; whatever happens, it ends and is begun again. `sent`: how many were."""
+
+    def __init__(self, deliverer: Deliverer, webhook: Webhook) -> None:
+        super().__init__(name=f"webhook {webhook.id}", daemon=True)  # a store that hangs keeps no server from ending
+        self._deliverer, self._webhook, self.sent = deliverer, webhook, 0
+        self.start()
+
+    def run(self) -> None:
+        """Send what is due."""
+        try:
+            with suppress(StoreError):  # the next turn tells of it
+                self.sent = self._deliverer.to(self._webhook)
+        except Exception:
+            _log.exception("sending to webhook %s failed and is tried again", self._webhook.id)
 
 
 def send(webhook: Webhook, delivery: Delivery, rules: Rules) -> Sent:

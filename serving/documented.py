@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 import orjson
 from sqlalchemy import Connection, delete, insert, select
 
-from serving.tables import run_documents
+from serving.tables import run_documents, runs
 
 Kind: TypeAlias = Literal["journey", "data", "drift"]
 JOURNEY: Final[Kind] = "journey"
@@ -48,6 +48,21 @@ def read(connection: Connection, run_id: int, kind: Kind, grouping: str = "", na
     )
     found = connection.execute(wanted).scalar()
     return None if found is None else orjson.loads(zlib.decompress(found))
+
+
+def forget(connection: Connection, journey: str, customer_id: str) -> None:
+    """Take a customer's id out of what reports on the data found, which name whoever stands out."""
+    columns, named = run_documents.c, repr(customer_id)
+    wanted = select(columns.run_id, columns.grouping, columns.name).join(runs, runs.c.id == columns.run_id)
+    for run_id, grouping, name in connection.execute(
+        wanted.where(runs.c.journey == journey, columns.kind == DATA)
+    ).all():
+        content = read(connection, run_id, DATA, grouping, name) or {}
+        found = [one for one in (content.get("report") or {}).get("findings", []) if named in one["found"]]
+        for one in found:
+            one["found"] = one["found"].replace(named, "(erased)")
+        if found:
+            Document(DATA, content, grouping, name).write(connection, run_id)
 
 
 def groups(connection: Connection, run_id: int, kind: Kind) -> list[tuple[str, str]]:

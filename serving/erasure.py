@@ -6,6 +6,7 @@ Runs that are being written meanwhile look at who is kept out in each of their t
 
 from __future__ import annotations
 
+import logging
 from secrets import token_hex
 from typing import Any, NamedTuple
 
@@ -14,7 +15,8 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, update
 from features.erased import hash_of
 from features.errors import InputError
 from features.schema import to_text
-from serving import access_tables
+from serving import access_tables, documented
+from serving.asked import storable
 from serving.clock import now
 from serving.kept_out import alone, secret
 from serving.store import Store
@@ -22,6 +24,7 @@ from serving.tables import campaigns, members, metadata, runs
 
 erasures = access_tables.erasures
 _CUSTOMER = "customer_id"
+_log = logging.getLogger(__name__)
 
 
 class Receipt(NamedTuple):
@@ -49,10 +52,13 @@ def erase(store: Store, journey: str, customer_id: str) -> Receipt:
     with store.transaction(writes=True) as connection:
         alone(connection)
         deleted = {table.name: _deleted(connection, table, journey, customer_id) for table in holders()}
+        documented.forget(connection, journey, customer_id)
         counts = {name: count for name, count in deleted.items() if count}
         hashed, moment, receipt_id = hash_of(secret(connection), customer_id), now(), token_hex(8)
         row = {"id": receipt_id, "journey": journey, "hash": hashed, "at": moment, "counts": counts}
         connection.execute(insert(erasures).values(row))
+    if not store.sweep():
+        _log.warning("the store's log of writes could not be emptied: somebody reads; it is when the store is closed")
     return Receipt(receipt_id, journey, hashed.hex(), to_text(moment), counts)
 
 
@@ -103,5 +109,5 @@ def _count_members(connection: Connection, journey: str, customer_id: str) -> No
 
 
 def _refuse(customer_id: str) -> None:
-    if not customer_id or "\x00" in customer_id:
-        raise InputError("customer_id", repr(customer_id), "an id without NUL", "check the id")
+    if not customer_id or not storable(customer_id):
+        raise InputError("customer_id", repr(customer_id), "an id without NUL and lone surrogates", "check the id")

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Select, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from features.schema import CHANNEL, CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME, VALUE
+from serving.database import DURABLE
 from serving.kept_out import WRITERS
 from serving.store import Store
 from serving.tables import events
@@ -32,9 +33,7 @@ COLUMNS = {
 _AT_ONCE = 100_000  # rows read from the database at a time
 _LOCK = 0x6A6F7575  # PostgreSQL: held, with the journey's number, by whoever writes events
 _IN_ORDER = text(
-    "SELECT pg_advisory_xact_lock_shared(:writers), pg_advisory_xact_lock(:arrivals, :journey),"
-    " set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'"
-    " WHEN 'local' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"
+    f"SELECT pg_advisory_xact_lock_shared(:writers), pg_advisory_xact_lock(:arrivals, :journey), {DURABLE}"
 )
 # One statement for any number of events, whose columns go as arrays.
 _UNNEST = text(
@@ -100,8 +99,10 @@ def add_contacts(connection: Connection, journey: str, of: Select[*tuple[Any, ..
     connection.execute(insert_new(connection).from_select(names, of))
 
 
-def contact(journey: str, customer_id: str, time: int, channel: str | None, received_at: int) -> dict[str, Any]:
-    """A contact as a row; two contacts of one customer at one instant are the same."""
+def contact(
+    journey: str, customer_id: str, time: int, channel: str | None, received_at: int, known_at: int | None = None
+) -> dict[str, Any]:
+    """A contact as a row, known at its time unless told; two contacts of one customer at one instant are the same."""
     return {
         "journey": journey,
         EVENT_ID: f"contacted {customer_id} at {time}",
@@ -110,14 +111,19 @@ def contact(journey: str, customer_id: str, time: int, channel: str | None, rece
         EVENT: CONTACTED,
         VALUE: None,
         CHANNEL: channel,
-        KNOWN_AT: time,
+        KNOWN_AT: time if known_at is None else known_at,
         "properties": None,
         "received_at": received_at,
     }
 
 
-def stored(store: Store, journey: str) -> pl.DataFrame:
+def stored(store: Store, journey: str, upto: int | None = None) -> pl.DataFrame:
     """Every event of a journey in the order of arrival, as `features.log.read` takes them.
+
+    Parameters
+    ----------
+    upto
+        The number of the newest that is read; null: all.
 
     Returns
     -------
@@ -126,6 +132,7 @@ def stored(store: Store, journey: str) -> pl.DataFrame:
     """
     columns = [events.c[name] for name in COLUMNS]
     wanted = select(*columns, events.c.properties).where(events.c.journey == journey).order_by(events.c.id)
+    wanted = wanted if upto is None else wanted.where(events.c.id <= upto)
     parts = []
     with store.transaction() as connection:
         for rows in connection.execute(wanted.execution_options(yield_per=_AT_ONCE)).partitions():
@@ -141,11 +148,10 @@ def of_customer(connection: Connection, journey: str, customer_id: str) -> pl.Da
     return _frame([row._mapping for row in rows])
 
 
-def newest(store: Store, journey: str) -> int:
+def newest(connection: Connection, journey: str) -> int:
     """The number of the newest event of a journey; 0: there is none."""
-    with store.transaction() as connection:
-        found = connection.execute(select(func.max(events.c.id)).where(events.c.journey == journey))
-        return int(found.scalar() or 0)
+    found = connection.execute(select(func.max(events.c.id)).where(events.c.journey == journey))
+    return int(found.scalar() or 0)
 
 
 def _frame(rows: Sequence[Mapping[Any, Any]]) -> pl.DataFrame:

@@ -1,7 +1,8 @@
 """Whom a server without keys answers: this machine, asked by its own name.
 
-A web page can have a browser ask loopback under a name of its own (DNS rebinding), and a proxy brings requests from
-anywhere; both are told from this machine's own requests by the Host and the headers that proxies add.
+A web page can have a browser ask loopback under a name of its own (DNS rebinding) or send it something from where the
+page is (`Origin`), and a proxy brings requests from anywhere; all are told from this machine's own requests by the
+Host, the Origin and the headers that proxies add.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ class OwnHost:
         return not await run_in_threadpool(self._has_keys)
 
     def _foreign(self, headers: Headers) -> bool:
-        return name_of(headers.get("host", "")) not in self._names or any(name in headers for name in _PROXIED)
+        if name_of(headers.get("host", "")) not in self._names or any(name in headers for name in _PROXIED):
+            return True
+        origin = headers.get("origin")
+        return origin is not None and name_of(origin.partition("://")[2]) not in self._names
 
     def _has_keys(self) -> bool:
         try:

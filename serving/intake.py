@@ -20,13 +20,14 @@ from serving import events, replies
 from serving.clock import now
 from serving.database import StoreError
 from serving.kept_out import barred
-from serving.present import present, scored_until
+from serving.present import observed, present, scored_until
 from serving.replies import Keyed
 from serving.store import Store
 
 ACCEPTED, DUPLICATE, ERASED, AHEAD, REFUSED, OTHERS = "a", "d", "e", "f", "r", "o"  # what becomes of an event
 AT_ONCE = 5_000  # events of one transaction, about
 WAITING = 2_000  # requests; more are told to come again
+WAITING_BYTES = 64_000_000  # of their bodies, which take several times that in memory
 _STRAYS = DAY  # an event may lie so far ahead of all clocks; further is a mistake
 
 
@@ -41,6 +42,8 @@ class _Request(NamedTuple):
     rows: Sequence[dict[str, Any]]
     keyed: Keyed | None
     reply: Future[Reply]
+    size: int
+    of_file: bool
 
 
 class Intake:
@@ -59,29 +62,56 @@ class Intake:
         self._queue: Queue[_Request | None] = Queue(WAITING)
         self._lock = Lock()
         self._thread: Thread | None = None
+        self._bytes, self._counting = 0, Lock()  # of requests that are not answered yet
 
-    def submit(self, rows: Sequence[dict[str, Any]], keyed: Keyed | None = None) -> Future[Reply]:
+    def submit(
+        self, rows: Sequence[dict[str, Any]], keyed: Keyed | None = None, size: int = 0, *, of_file: bool = False
+    ) -> Future[Reply]:
         """Write the rows of one request; the future is done once they are durable.
 
         It fails with `StoreError` where the store is away, and with `KeyReusedError` where the key stands
         for another body.
+
+        Parameters
+        ----------
+        size
+            Bytes of its body.
+        of_file
+            Whether they are part of a file, whose events stand in any order: they do not make each other late.
 
         Raises
         ------
         StoreError
             Where more wait than the store can take.
         """
+        request = _Request(rows, keyed, Future(), size, of_file)
         with self._lock:
+            self._count(size)
+            request.reply.add_done_callback(lambda _: self._count(-size))
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="intake", daemon=True)
                 self._thread.start()
-        request = _Request(rows, keyed, Future())
-        try:
-            self._queue.put_nowait(request)
-        except Full:
-            found = f"{WAITING:,} requests wait to be written"
-            raise StoreError("score store", found, "fewer at once", "send larger batches, or try again soon") from None
+            try:
+                self._queue.put_nowait(request)
+            except Full:
+                request.reply.cancel()
+                found, do = f"{WAITING:,} requests wait to be written", "send larger batches, or try again soon"
+                raise StoreError("score store", found, "fewer at once", do) from None
         return request.reply
+
+    def _count(self, size: int) -> None:
+        """Count bytes that wait, or that do so no longer.
+
+        Raises
+        ------
+        StoreError
+            Where they are too many.
+        """
+        with self._counting:
+            if size > 0 and self._bytes and self._bytes + size > WAITING_BYTES:
+                found = f"{self._bytes / 1e6:,.0f} MB wait to be written"
+                raise StoreError("score store", found, "fewer at once", "try again soon")
+            self._bytes += size
 
     def close(self) -> None:
         """Write what waits, and end; more may be submitted later."""
@@ -184,7 +214,9 @@ def _written(connection: Connection, journey: str, batch: Sequence[_Request], ad
     moment = now()
     known = replies.known(connection, journey, [one.keyed for one in batch if one.keyed], moment)
     fresh = [one for one in batch if one.keyed is None or one.keyed not in known]
-    letters = iter(_outcomes(connection, journey, [one.rows for one in fresh], moment, add))
+    letters = iter(_outcomes(connection, journey, fresh, moment, add))
+    again = [one for one in batch if one.keyed and one.keyed in known]
+    gone = barred(connection, journey, {row[CUSTOMER] for one in again for row in one.rows}) if again else set[str]()
     told: list[Reply | Exception] = []
     new: list[tuple[Keyed, str]] = []
     for request in batch:
@@ -195,22 +227,23 @@ def _written(connection: Connection, journey: str, batch: Sequence[_Request], ad
         elif (before := known[request.keyed]) is None or len(before) != len(request.rows):
             told.append(replies.reused(request.keyed.key))
         else:
-            told.append(Reply(before, replayed=True))
+            pairs = zip(before, request.rows, strict=True)
+            told.append(Reply("".join(ERASED if row[CUSTOMER] in gone else one for one, row in pairs), replayed=True))
     replies.keep(connection, journey, new, moment)
     return told
 
 
-def _outcomes(
-    connection: Connection, journey: str, requests: Sequence[Sequence[dict[str, Any]]], moment: int, add: _Add
-) -> list[str]:
+def _outcomes(connection: Connection, journey: str, requests: Sequence[_Request], moment: int, add: _Add) -> list[str]:
     """Write what can be; a letter for each event of each request."""
-    rows = [row for request in requests for row in request]
-    here = present(connection, journey)
-    furthest = max(moment, scored_until(connection, journey) or moment) + _STRAYS  # not `here`: an event moves that
+    rows = [row for request in requests for row in request.rows]
+    of_file = {False: present(connection, journey), True: scored_until(connection, journey)}
+    here = [of_file[request.of_file] for request in requests for _ in request.rows]
+    # Not `here`, nor the newest run's cutoff: an event moves those, and would take the limit along.
+    furthest = max(moment, observed(connection, journey) or moment) + _STRAYS
     kept_out = barred(connection, journey, {row[CUSTOMER] for row in rows})
     letters, seen, wanted = list[str](), set[str](), list[dict[str, Any]]()
-    for row in rows:
-        known_at = _known_at(row, here)
+    for row, instant in zip(rows, here, strict=True):
+        known_at = _known_at(row, instant)
         if row[CUSTOMER] in kept_out:
             letters.append(ERASED)
         elif max(known_at, row[TIME]) > furthest:
@@ -225,7 +258,7 @@ def _outcomes(
     again = {row[EVENT_ID] for letter, row in zip(letters, rows, strict=True) if letter == DUPLICATE}
     owners = events.owners(connection, journey, (again | {row[EVENT_ID] for row in wanted} - added.new) - added.refused)
     told = iter(_settled(letter, row, added, owners) for letter, row in zip(letters, rows, strict=True))
-    return ["".join(next(told) for _ in request) for request in requests]
+    return ["".join(next(told) for _ in request.rows) for request in requests]
 
 
 def _settled(letter: str, row: dict[str, Any], added: events.Added, owners: Mapping[str, str]) -> str:

@@ -132,20 +132,25 @@ class Keys:
         return found[0] if found is not None and found[0].valid(now()) else None
 
     def _all(self) -> dict[str, tuple[Key, bytes]]:
-        if self.fresh():
+        stale = time.monotonic() - self._read_at > _STALE_SECONDS
+        if self.fresh() or not self._lock.acquire(blocking=stale):  # another looks: those last read hold meanwhile
             return self._kept
-        with self._lock:
-            if self.fresh():
-                return self._kept
-            try:
-                self._kept = {key.id: (key, digest) for key, digest in _read(self._store)}
-            except StoreError:
-                if time.monotonic() - self._read_at > _STALE_SECONDS:
-                    raise
-            else:
-                self._read_at = time.monotonic()
-            self._tried_at = time.monotonic()
+        try:
+            if not self.fresh():
+                self._look()
             return self._kept
+        finally:
+            self._lock.release()
+
+    def _look(self) -> None:
+        try:
+            self._kept = {key.id: (key, digest) for key, digest in _read(self._store)}
+        except StoreError:
+            if time.monotonic() - self._read_at > _STALE_SECONDS:
+                raise
+        else:
+            self._read_at = time.monotonic()
+        self._tried_at = time.monotonic()
 
 
 def _read(store: Store) -> list[tuple[Key, bytes]]:

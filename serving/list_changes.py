@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import islice
 from typing import NamedTuple
 
 from features.errors import ErasedError, InputError, SuppressedError, UnknownCustomerError
+from serving import events
 from serving.filters import Wanted
 from serving.listing import ranked
 from serving.store import Store, run_of
 from serving.suppression import Moment
-from serving.worklist import Change, change_within
+from serving.worklist import CONTACT, Change, change_within
 
 MOST = 10_000  # customers at once: more are no list that anybody works through
 _TOGETHER = 500  # customers per transaction: others write in between
@@ -55,13 +57,16 @@ def of_customers(
     A contact that the worklist refuses leaves the customer as they were and is counted.
     """
     changed = refused = unknown = 0
-    rest = iter(dict.fromkeys(customer_ids))
+    rest = iter(sorted(set(customer_ids)))  # in one order, or two that change the same customers wait for each other
     while together := list(islice(rest, _TOGETHER)):
         with store.transaction(writes=True) as connection:
+            if any(change.get("status") == CONTACT for change in changes):
+                events.in_order(connection, journey)  # before any customer, as whoever sends a campaign
             for customer_id in together:
                 try:
-                    for change in changes:
-                        change_within(connection, journey, customer_id, change, moment)
+                    with connection.begin_nested() if len(changes) > 1 else nullcontext():
+                        for change in changes:
+                            change_within(connection, journey, customer_id, change, moment)
                 except SuppressedError:
                     refused += 1
                 except (UnknownCustomerError, ErasedError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -50,7 +51,10 @@ class _Json(logging.Formatter):
         told |= {name: getattr(record, name) for name in _FIELDS if hasattr(record, name)}
         if record.exc_info:
             told["error"] = self.formatException(record.exc_info)
-        return orjson.dumps(told, default=str).decode()
+        try:
+            return orjson.dumps(told, default=str).decode()
+        except TypeError:  # half a character, which a line must not fail for
+            return json.dumps(told, default=str)
 
 
 class _Text(logging.Formatter):

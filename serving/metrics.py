@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -14,6 +17,7 @@ from prometheus_client.registry import Collector
 from features.errors import InputError
 from serving import webhooks
 from serving.clock import now
+from serving.runs import when
 from serving.watched import figures
 
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_COUNT_SECONDS = 15.0  # as long as Prometheus waits between two looks, by default
 _METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 
 
@@ -74,7 +79,8 @@ class _StateCollector(Collector):
     """Reads models and store at the moment of asking."""
 
     def __init__(self, state: State) -> None:
-        self._state = state
+        self._state, self._lock = state, Lock()
+        self._counted: tuple[float, Mapping[webhooks.State, int]] = (-math.inf, {})  # when, and what
 
     def collect(self) -> Iterator[Metric]:
         """The gauges; what cannot be read now is left out, and `journeycast_store_up` is 0."""
@@ -101,7 +107,7 @@ class _StateCollector(Collector):
             (
                 "journeycast_scores_age_seconds",
                 "Since the newest run was scored.",
-                lambda: (now() - run.scored_at) / 1e6,
+                lambda: (now() - when(run)) / 1e6,
             ),
             ("journeycast_cutoff_age_seconds", "Since the newest run's cutoff.", lambda: (now() - run.cutoff) / 1e6),
             ("journeycast_run_customers", "Customers of the newest run.", lambda: float(run.customers)),
@@ -111,13 +117,23 @@ class _StateCollector(Collector):
             yield GaugeMetricFamily(name, about, value=value())
 
     def _of_webhooks(self) -> Iterator[Metric]:
+        counts = self._counts()
         with self._state.store.transaction() as connection:
-            counts = webhooks.queue(connection, self._state.journey)
             failing = [one for one in webhooks.of_journey(connection, self._state.journey) if one.failures]
         family = GaugeMetricFamily("journeycast_webhook_deliveries", "Messages to webhooks.", labels=["state"])
-        for state in ("waiting", "delivered", "dead"):
+        states: tuple[webhooks.State, ...] = ("waiting", "delivered", "dead")
+        for state in states:
             family.add_metric([state], counts.get(state, 0))
         yield family
         yield GaugeMetricFamily(
             "journeycast_webhooks_failing", "Webhooks whose last attempt failed.", value=float(len(failing))
         )
+
+    def _counts(self) -> Mapping[webhooks.State, int]:
+        """Messages by state; a count reads all that are kept, and holds for some seconds."""
+        with self._lock:
+            if time.monotonic() - self._counted[0] >= _COUNT_SECONDS:
+                with self._state.store.transaction() as connection:
+                    counts = webhooks.queue(connection, self._state.journey)
+                self._counted = time.monotonic(), counts
+            return self._counted[1]

@@ -8,19 +8,20 @@ import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from http.client import HTTPException
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
-from threading import Timer
+from queue import Empty, Queue
+from threading import Thread
 from typing import NamedTuple, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
+import h11
 
 from features.errors import InputError
 
 Address: TypeAlias = IPv4Address | IPv6Address
 SECONDS = 15.0  # for the whole of a request, however slowly it is answered
+_READ = 4096  # bytes at a time
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 
@@ -75,21 +76,17 @@ class RefusedAddressError(InputError):
     """Requests must not go to this address."""
 
 
-def checked(url: str, rules: Rules) -> list[Address]:
+def checked(url: str, rules: Rules, seconds: float = SECONDS) -> list[Address]:
     """The addresses behind a URL, all of which requests may go to.
 
     Raises
     ------
     RefusedAddressError
-        Where the URL is none that requests may go to, or its host cannot be resolved.
+        Where the URL is none that requests may go to, or its host cannot be resolved within `seconds`.
     """
     parts = _parts(url, rules)
     host = str(parts.hostname)
-    try:
-        found = socket.getaddrinfo(host, _port(parts), type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise _refused(f"{host} cannot be resolved", "a host with a public address", "check its name") from None
-    addresses = list(dict.fromkeys(ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
+    addresses = _resolved(host, _port(parts), seconds)
     for address in addresses:
         if not rules.allows(address):
             told = f"{host} is at {address}, which is not public"
@@ -100,48 +97,105 @@ def checked(url: str, rules: Rules) -> list[Address]:
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], rules: Rules, seconds: float = SECONDS) -> Sent:
-    """Post a body; redirects are not followed, and nothing of the answer but its status is read."""
+    """Post a body; redirects are not followed, and nothing of the answer but its head is read.
+
+    `seconds` are those of the whole: name, connection, TLS and answer.
+    """
     begun = time.monotonic()
+    until = begun + seconds
     try:
-        addresses = checked(url, rules)
-        status, error = _posted(url, addresses[0], body, headers, seconds), None
+        addresses = checked(url, rules, seconds)
+        status, error = _posted(url, addresses, (body, headers), until), None
     except InputError as refused:
         status, error = None, f"{refused.place}: {refused.found}"
-    except (OSError, HTTPError, HTTPException, ValueError) as failed:
-        late = time.monotonic() - begun >= seconds
+    except (OSError, h11.ProtocolError, ValueError) as failed:
+        late = isinstance(failed, TimeoutError) or time.monotonic() >= until
         status, error = None, f"no answer within {seconds:g} s" if late else _told(failed)
     return Sent(status, error, round(1000 * (time.monotonic() - begun)))
 
 
-def _posted(url: str, address: Address, body: bytes, headers: Mapping[str, str], seconds: float) -> int:
-    parts = urlsplit(url)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    with closing(_connection(parts, address, seconds)) as connection:
-        # A timeout of the socket begins anew with every byte: a server that trickles would hold us for ever.
-        watch = Timer(seconds, _cut, [connection])
-        watch.start()
+def _resolved(host: str, port: int, seconds: float) -> list[Address]:
+    """The addresses of a host; the operating system's resolver knows no end of its own that could be told to it."""
+    found: Queue[list[Address] | None] = Queue()
+
+    def look_up() -> None:
         try:
-            connection.request(
-                "POST", target, body, {"Host": parts.netloc, "Connection": "close", **headers}, preload_content=False
-            )
-            return int(connection.getresponse().status)
-        finally:
-            watch.cancel()
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found.put(list(dict.fromkeys(ip_address(str(entry[4][0]).partition("%")[0]) for entry in entries)))
+        except (OSError, ValueError):
+            found.put(None)
+
+    Thread(target=look_up, name=f"name of {host}", daemon=True).start()
+    with suppress(Empty):
+        if addresses := found.get(timeout=seconds):
+            return addresses
+    raise _refused(f"{host} cannot be resolved", "a host with a public address", "check its name")
 
 
-def _connection(parts: SplitResult, address: Address, seconds: float) -> HTTPConnection:
-    """A connection to this address and no other; its certificate must be that of the URL's host."""
+def _posted(url: str, addresses: list[Address], message: tuple[bytes, Mapping[str, str]], until: float) -> int:
+    parts = urlsplit(url)
+    body, headers = message
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    told = {"Host": parts.netloc, "Content-Length": str(len(body)), "Connection": "close", **headers}
+    protocol = h11.Connection(h11.CLIENT)
+    request = h11.Request(method="POST", target=target, headers=list(told.items()))
+    sent = [protocol.send(part) or b"" for part in (request, h11.Data(data=body), h11.EndOfMessage())]
+    with closing(_connected(addresses, _port(parts), until)) as plain, closing(_secured(plain, parts, until)) as wire:
+        wire.settimeout(_left(until))
+        wire.sendall(b"".join(sent))
+        return _status(wire, protocol, until)
+
+
+def _status(wire: socket.socket, protocol: h11.Connection, until: float) -> int:
+    """The status of an answer whose head came whole; h11 bounds how long a head may be."""
+    while True:
+        event = protocol.next_event()
+        if isinstance(event, h11.Response):
+            return event.status_code
+        if event is h11.NEED_DATA:
+            wire.settimeout(_left(until))
+            received = wire.recv(_READ)
+            if not received:
+                raise ConnectionResetError
+            protocol.receive_data(received)
+
+
+def _connected(addresses: list[Address], port: int, until: float) -> socket.socket:
+    """A connection to the first of these addresses that takes one, and to no other."""
+    for others, address in zip(reversed(range(len(addresses))), addresses, strict=True):
+        try:
+            return socket.create_connection((str(address), port), timeout=_left(until) / (others + 1))
+        except OSError:
+            if not others:
+                raise
+    raise OSError("no address")
+
+
+def _secured(plain: socket.socket, parts: SplitResult, until: float) -> socket.socket:
+    """The connection, with TLS for https; the certificate must be that of the URL's host."""
     if parts.scheme == "http":
-        return HTTPConnection(str(address), _port(parts), timeout=seconds)
-    context = ssl.create_default_context()
-    return HTTPSConnection(
-        str(address), _port(parts), timeout=seconds, ssl_context=context, server_hostname=parts.hostname
-    )
+        return plain
+    plain.settimeout(_left(until))  # for the whole handshake, however slowly its bytes come
+    return _tls().wrap_socket(plain, server_hostname=parts.hostname)
 
 
-def _cut(connection: HTTPConnection) -> None:
-    with suppress(OSError, AttributeError):
-        connection.sock.shutdown(socket.SHUT_RDWR)
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+def _left(until: float) -> float:
+    """Seconds until then.
+
+    Raises
+    ------
+    TimeoutError
+        Where it has passed.
+    """
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 def _parts(url: str, rules: Rules) -> SplitResult:
@@ -180,6 +234,15 @@ def _refused(found: str, accepted: str, do: str) -> RefusedAddressError:
 
 
 def _told(error: Exception) -> str:
-    """What went wrong, in a line without our own addresses of objects."""
-    text = str(error).rpartition(": ")[2] or type(error).__name__
-    return text[:300]
+    """What went wrong, in words for people."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not valid: {error.verify_message}"[:300]
+    if isinstance(error, ssl.SSLError):
+        return "no TLS connection could be made with it"
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection was refused"
+    if isinstance(error, ConnectionError):
+        return "the connection was cut off before the answer was whole"
+    if isinstance(error, h11.ProtocolError):
+        return "what it answered is not HTTP"
+    return str(getattr(error, "strerror", None) or error)[:300]

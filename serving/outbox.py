@@ -6,11 +6,13 @@ week holds a thousand rows and not a million.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
-from features.schema import to_text
+from features.schema import HOUR, to_text
 from serving import changes, messages, webhooks
 from serving.changes import Change
 from serving.clock import now
@@ -21,19 +23,36 @@ from serving.webhooks import Delivery, State, Webhook
 
 AT_ONCE = 500  # changes made into deliveries in one transaction
 WAITING = 1_000  # deliveries of a webhook that wait before more are made
+LONGEST_WAIT, LONGEST_PAUSE = 15 * HOUR, HOUR // 10  # between attempts at a message, and at a webhook (microseconds)
+
+
+def behind(connection: Connection, known: Sequence[Webhook]) -> bool:
+    """Whether something happened that one of a journey's webhooks has no deliveries of."""
+    if not known:
+        return False
+    newest = select(func.max(runs.c.scored_at)).where(runs.c.journey == known[0].journey, runs.c.customers > 0)
+    scored_at, change_id = connection.execute(newest).scalar() or 0, changes.last_id(connection, known[0].journey)
+    return any(one.change_id < change_id or one.scored_at < scored_at for one in known)
 
 
 def fill(connection: Connection, journey: str) -> int:
-    """Make deliveries of what happened since the last time; how many."""
-    return sum(_fill(connection, webhook) for webhook in webhooks.of_journey(connection, journey))
+    """Make deliveries of what happened since the last time; how many.
+
+    A webhook that somebody else makes deliveries for just now, or changes, is left out.
+    """
+    return sum(_fill(connection, webhook) for webhook in webhooks.locked(connection, journey))
 
 
 def due(connection: Connection, webhook: Webhook, limit: int) -> list[Delivery]:
-    """The oldest messages that may be sent now; none to a webhook that just failed."""
+    """The oldest messages that may be sent now; none to a webhook that just failed.
+
+    Where the clock was set back, an instant further ahead than any wait is has come.
+    """
     at = now()
-    if webhook.paused_until is not None and webhook.paused_until > at:
+    if webhook.paused_until is not None and at < webhook.paused_until <= at + LONGEST_PAUSE:
         return []
-    ready = (deliveries.c.state == "waiting", or_(deliveries.c.next_at.is_(None), deliveries.c.next_at <= at))
+    next_at = deliveries.c.next_at
+    ready = (deliveries.c.state == "waiting", or_(next_at.is_(None), next_at <= at, next_at > at + LONGEST_WAIT))
     found = select(deliveries).where(deliveries.c.webhook_id == webhook.id, *ready)
     return [Delivery(**row._mapping) for row in connection.execute(found.order_by(deliveries.c.id).limit(limit))]
 
@@ -56,7 +75,7 @@ def _fill(connection: Connection, webhook: Webhook) -> int:
     rows = moved_changes + moved_runs
     if (change_id, scored_at) != (webhook.change_id, webhook.scored_at):
         if rows:
-            connection.execute(insert(deliveries), rows)
+            _insert(connection, rows)
         known = update(stored_webhooks).where(stored_webhooks.c.id == webhook.id)
         connection.execute(known.values(change_id=change_id, scored_at=scored_at))
     return len(rows)
@@ -70,11 +89,12 @@ def _of_changes(connection: Connection, webhook: Webhook) -> tuple[list[dict[str
     if messages.RISK_CHANGED not in webhook.types:
         return [], newest
     begun = max(webhook.change_id, changes.pruned(connection, webhook.journey))
-    page = changes.page(
-        connection, webhook.journey, limit=AT_ONCE, after=Mark(webhook.journey, begun), risks=webhook.risks
-    )
+    after = Mark(webhook.journey, begun)
+    page = changes.page(connection, webhook.journey, limit=AT_ONCE, after=after, risks=webhook.risks, up_to=newest)
     rows = [
-        _row(webhook, messages.RISK_CHANGED, change.changed_at, _data(change, webhook.journey)) for change in page.items
+        _row(webhook, messages.RISK_CHANGED, change.changed_at, _data(change, webhook.journey))
+        | {"change_id": change.id}
+        for change in page.items
     ]
     return rows, page.items[-1].id if page.more else newest
 
@@ -86,7 +106,10 @@ def _of_runs(connection: Connection, webhook: Webhook) -> tuple[list[dict[str, A
     if not found:
         return [], webhook.scored_at
     told = found if messages.RUN_COMPLETED in webhook.types else []
-    rows = [_row(webhook, messages.RUN_COMPLETED, run.finished_at or run.scored_at, _run(run)) for run in told]
+    rows = [
+        _row(webhook, messages.RUN_COMPLETED, run.finished_at or run.scored_at, _run(run)) | {"run_id": run.id}
+        for run in told
+    ]
     return rows, found[-1].scored_at
 
 
@@ -102,7 +125,15 @@ def _row(webhook: Webhook, type: str, at: int, data: dict[str, Any]) -> dict[str
         "attempts": 0,
         "created_at": now(),
         "next_at": now(),
+        "change_id": None,
+        "run_id": None,
     }
+
+
+def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Write deliveries; what a webhook was told already stands."""
+    kind: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(kind.insert(deliveries).on_conflict_do_nothing(), rows)
 
 
 def _data(change: Change, journey: str) -> dict[str, Any]:

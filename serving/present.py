@@ -12,8 +12,11 @@ from serving.runs import WHOLE
 from serving.store import latest
 from serving.tables import THEIRS, events, runs
 
-_NEWEST = select(func.max(events.c.known_at)).where(events.c.journey == bindparam("journey"), THEIRS)
-_BEGUN = select(func.max(runs.c.cutoff)).where(runs.c.journey == bindparam("journey"), ~WHOLE, runs.c.failed.is_(None))
+_OF_JOURNEY = events.c.journey == bindparam("journey")
+_NEWEST = select(func.max(events.c.known_at)).where(_OF_JOURNEY, THEIRS)
+_OPEN = (runs.c.journey == bindparam("journey"), ~WHOLE, runs.c.failed.is_(None))
+_COMPLETE = func.coalesce(runs.c.observed_until, runs.c.cutoff)
+_BEGUN = select(func.max(runs.c.cutoff), func.max(_COMPLETE)).where(*_OPEN)
 
 
 def present(connection: Connection, journey: str) -> int | None:
@@ -22,9 +25,7 @@ def present(connection: Connection, journey: str) -> int | None:
     Microseconds; null: nothing was scored and nothing came in. The business's own contacts say nothing
     of how far it has come.
     """
-    newest = connection.execute(_NEWEST, {"journey": journey}).scalar()
-    instants = [scored_until(connection, journey), None if newest is None else newest + 1]
-    return max((one for one in instants if one is not None), default=None)
+    return _latest(scored_until(connection, journey), acknowledged(connection, journey))
 
 
 def scored_until(connection: Connection, journey: str) -> int | None:
@@ -32,6 +33,33 @@ def scored_until(connection: Connection, journey: str) -> int | None:
 
     Microseconds; null: there is none.
     """
-    run, begun = latest(connection, journey), connection.execute(_BEGUN, {"journey": journey}).scalar()
-    instants = [run.cutoff if run else None, begun or None]  # 0: it was asked for and has not begun
+    run, (begun, _) = latest(connection, journey), connection.execute(_BEGUN, {"journey": journey}).one()
+    # A run that was asked for and has not begun has the cutoff 0.
+    return _latest(run.cutoff if run else None, begun or None)
+
+
+def known_from(connection: Connection, journey: str, time: int) -> int:
+    """When something that happened at `time` is known that is told now: at once, but in no answer that was given.
+
+    For a transaction that lets nobody else write events (`serving.events.in_order`).
+    """
+    return _latest(time, present(connection, journey)) or time
+
+
+def acknowledged(connection: Connection, journey: str) -> int | None:
+    """The moment after the newest event that came in, microseconds; null: none did."""
+    newest = connection.execute(_NEWEST, {"journey": journey}).scalar()
+    return None if newest is None else newest + 1
+
+
+def observed(connection: Connection, journey: str) -> int | None:
+    """Up to where the log of the newest run was complete, or that of one that is being written.
+
+    Microseconds; null: there is none. Events that came in do not move it.
+    """
+    run, (_, begun) = latest(connection, journey), connection.execute(_BEGUN, {"journey": journey}).one()
+    return _latest(run.complete_until if run else None, begun or None)
+
+
+def _latest(*instants: int | None) -> int | None:
     return max((one for one in instants if one is not None), default=None)

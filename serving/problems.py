@@ -31,6 +31,8 @@ from serving.webhooks import UnknownWebhookError
 
 MEDIA_TYPE = "application/problem+json"
 _SHOWN = 200  # characters of what was given that are told back
+_PASSING = ("store_unavailable", "models_unavailable")  # what mends itself
+_SOON = "5"  # seconds
 _FAULTS = 50  # places told back of a body with many
 
 
@@ -104,13 +106,15 @@ _STATUSES: dict[int, tuple[str, str, str]] = {
     421: ("foreign_host", "The request is not of this machine", "ask as localhost, or make keys"),
     429: ("too_many_requests", "The key sends too many requests", "wait as long as Retry-After says"),
     415: ("wrong_media_type", "The body is not declared as JSON", "send the header Content-Type: application/json"),
+    503: ("server_ends", "The server ends", "send it again, to the server that follows"),
 }
 
 
 def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """The problem as a response; fields that say nothing are left out."""
     content = problem.model_dump_json(exclude_none=True, exclude_defaults=True)
-    return Response(content, problem.status, headers, MEDIA_TYPE)
+    told = {"Retry-After": _SOON, **(headers or {})} if problem.code in _PASSING else headers
+    return Response(content, problem.status, told, MEDIA_TYPE)
 
 
 def of_status(status: int, detail: str) -> Problem:

@@ -48,20 +48,21 @@ class Realised(NamedTuple):
 class Lookout:
     """Looks, part by part of a log, at what became of the customers of runs whose horizons are over.
 
-    Nothing is used that was not known before `at`.
+    Nothing counts as over that the log is not complete for, however far a run's cutoff has gone ahead.
 
     Parameters
     ----------
     journey
         Resolved with the log.
     at
-        The instant at which the question is asked; default: `observed_until`.
+        As of an instant: nothing is used that was not known before it; default: all that is known by now of
+        what happened before `observed_until`, as in labels.
     anew
         Also runs of which a report stands that lacks nothing: late events may have changed it.
     """
 
     def __init__(self, store: Store, journey: Journey, at: int | None = None, *, anew: bool = False) -> None:
-        self._journey, end = journey, journey.observed_until_microseconds
+        self._journey, end, self._travels = journey, journey.observed_until_microseconds, at is not None
         self.at = end if at is None else min(at, end)
         with store.transaction() as connection:
             runs = expectations.of_journey(connection, journey.journey)
@@ -74,7 +75,8 @@ class Lookout:
         """Look at a part of the log: some of the customers, with all of their events."""
         if not self._runs:
             return
-        seen, customers = known(events, self.at), events[CUSTOMER].unique().implode()
+        seen = known(events, self.at) if self._travels else events
+        customers = events[CUSTOMER].unique().implode()
         for run_id, run in self._runs.items():
             rows = self._expected[run_id].filter(pl.col(CUSTOMER).is_in(customers))
             if len(rows):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import Any, TypeAlias
 
 import polars as pl
@@ -15,8 +14,10 @@ import polars as pl
 from features.errors import InputError, NoModelError
 from features.labels import TASKS
 from features.own import Own
+from serving.model_files import keep
 from serving.remembered import Remembered
 from serving.scorer import Scorer, Served
+from serving.waiting import within
 from training.model import Model
 
 CHAMPION = "champion"
@@ -37,7 +38,8 @@ def load(
     """The scorer of a journey's champions; `own` is the module of features its definition names, if any.
 
     Models are read from files checked against their registered digest, and kept in `cache` by that
-    digest. Where the registry is away, the champions that were loaded last are loaded again from there.
+    digest. Where the registry is away, or what it calls champions cannot be loaded, the champions that
+    were loaded last are loaded again from there.
 
     Raises
     ------
@@ -46,28 +48,51 @@ def load(
     """
     remembered = Remembered(cache, journey)
     kept = remembered.read()
+
+    def fetched() -> _Found:
+        return _fetched(journey, tracking_uri, cache)
+
+    def scorer(found: _Found) -> Scorer:
+        models = {task: Served(Model.load(cache / digest, digest), number) for task, (number, digest) in found.items()}
+        return Scorer(models, profile, threads, own)
+
     try:
-        found = _within(_PATIENCE if kept else None, lambda: _fetched(journey, tracking_uri, cache))
+        found = within(_PATIENCE, fetched) if kept else fetched()
     except Exception as problem:
         if not kept:
             raise
         _log.warning("the model registry cannot be read, the champions known last are loaded: %s", problem)
-        found = kept
+        return scorer(kept)
     if not found:
-        raise NoModelError(
-            f"journey {journey!r}",
-            "no champion is registered",
-            f"at least one of {', '.join(f'{journey}.{task}' for task in TASKS)} with the alias champion",
-            f"run `journeycast train {journey}` and `journeycast promote {journey} all`",
-        )
-    scorer = Scorer(
-        {task: Served(Model.load(cache / digest, digest), number) for task, (number, digest) in found.items()},
-        profile,
-        threads,
-        own,
-    )
+        raise _no_champion(journey)
+    try:
+        loaded = scorer(found)
+    except Exception as problem:
+        if not kept or kept == found:
+            raise
+        return _fallen_back(journey, found, problem, lambda: scorer(kept))
     remembered.write(found)
+    return loaded
+
+
+def _fallen_back(journey: str, found: _Found, problem: Exception, before: Callable[[], Scorer]) -> Scorer:
+    """The champions known last, where those of the registry cannot be loaded; else why these cannot."""
+    try:
+        scorer = before()
+    except Exception:
+        raise problem from None
+    told = {task: version for task, (version, _) in found.items()}
+    _log.warning("champions %s of %s cannot be loaded, %s are: %s", told, journey, scorer.versions, problem)
     return scorer
+
+
+def _no_champion(journey: str) -> NoModelError:
+    return NoModelError(
+        f"journey {journey!r}",
+        "no champion is registered",
+        f"at least one of {', '.join(f'{journey}.{task}' for task in TASKS)} with the alias champion",
+        f"run `journeycast train {journey}` and `journeycast promote {journey} all`",
+    )
 
 
 def champions(journey: str, tracking_uri: str) -> dict[str, int]:
@@ -172,22 +197,6 @@ def _champion(journey: str, task: str, tracking_uri: str) -> Any | None:
         ) from problem
 
 
-def _within(seconds: float | None, look: Callable[[], _Found]) -> _Found:
-    """What `look` finds; `TimeoutError` where it takes longer. MLflow tries for minutes to reach a database."""
-    if seconds is None:
-        return look()
-    told: Future[_Found] = Future()
-
-    def run() -> None:
-        try:
-            told.set_result(look())
-        except BaseException as problem:
-            told.set_exception(problem)
-
-    Thread(target=run, name="registry", daemon=True).start()
-    return told.result(seconds)
-
-
 def _fetched(journey: str, tracking_uri: str, cache: Path) -> _Found:
     """Task to the champion's version and digest, under which the cache has its files then."""
     found = {}
@@ -195,23 +204,14 @@ def _fetched(journey: str, tracking_uri: str, cache: Path) -> _Found:
         version = _champion(journey, task, tracking_uri)
         if version is not None:
             digest = str(version.tags["digest"])
-            if not (cache / digest).exists():
-                _fetch(version, tracking_uri, cache / digest)
+            keep(cache, digest, partial(_download, version, tracking_uri))
             found[task] = int(version.version), digest
     return found
 
 
-def _fetch(version: Any, tracking_uri: str, kept: Path) -> None:
+def _download(version: Any, tracking_uri: str, into: Path) -> Path:
     import mlflow
 
-    kept.parent.mkdir(parents=True, exist_ok=True)
     source = _client(tracking_uri).get_model_version_download_uri(version.name, version.version)
-    with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
-        path = mlflow.artifacts.download_artifacts(
-            artifact_uri=f"{source}/artifacts/model", dst_path=scratch, tracking_uri=tracking_uri
-        )
-        try:
-            Path(path).rename(kept)  # atomic: a second server sees all files or none
-        except OSError:
-            if not kept.exists():  # else another server was first, with the same files
-                raise
+    uri = f"{source}/artifacts/model"
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(into), tracking_uri=tracking_uri))

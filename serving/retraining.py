@@ -16,7 +16,7 @@ from features.journey import Journey
 from features.labels import tasks
 from features.log import EventLog
 from serving import judging, watched
-from serving.leases import alone
+from serving.alone import alone
 from serving.rolling_back import roll_back
 from serving.scorer import Scorer
 from serving.store import Store
@@ -171,5 +171,7 @@ def _stale(tools: Tools, journey: Journey, due: bool) -> bool:
         if found is not None:
             versions[name] = int(found.version)
     run = tools.store.latest_run(journey.journey)
-    older = run is None or run.versions != versions or (due and run.cutoff < journey.observed_until_microseconds)
+    older = (
+        run is None or run.versions != versions or (due and run.complete_until < journey.observed_until_microseconds)
+    )
     return bool(versions) and older

@@ -19,6 +19,7 @@ from serving.answers import Answer, to_json
 from serving.bands import Band, moved, settled
 from serving.bulk import put
 from serving.kept_out import barred
+from serving.runs import check
 from serving.segments import Segments
 from serving.tables import UNKNOWN, Run, scores, stored_answers
 
@@ -42,11 +43,18 @@ class Written(NamedTuple):
     horizon: int | None
 
 
+class To(NamedTuple):
+    """The run that is written: its id, its stamp and the number of the lease (null: it was not asked for)."""
+
+    journey: str
+    run_id: int
+    scored_at: int
+    fence: int | None = None
+
+
 def write(
     transaction: Callable[..., AbstractContextManager[Connection]],
-    journey: str,
-    run_id: int,
-    scored_at: int,
+    to: To,
     answers: Iterable[Answer],
     before: Run | None,
     held: Held,
@@ -58,16 +66,17 @@ def write(
     Raises
     ------
     InputError
-        Where there are two answers of one customer.
+        Where there are two answers of one customer, or the run was given up meanwhile.
     """
     found, customers, currency, horizon = iter(answers), 0, None, None
     while chunk := list(islice(found, CHUNK)):
         with transaction() as connection:
             known = _known(connection, before, [answer.customer_id for answer in chunk])
         # Rows are made between two transactions: on SQLite, others may write meanwhile.
-        made = _made(run_id, scored_at, chunk, known, held)
+        made = _made(to.run_id, to.scored_at, chunk, known, held)
         with transaction(writes=True) as connection:
-            gone = barred(connection, journey, (answer.customer_id for answer in chunk))
+            gone = barred(connection, to.journey, (answer.customer_id for answer in chunk))
+            check(connection, to.journey, to.run_id, to.fence)
             made = _without(made, gone)
             _insert(connection, made)
         customers += len(made[0])

@@ -10,6 +10,7 @@ from serving import campaigns, events
 from serving.campaigns import CONTACT, Stored
 from serving.kept_out import kept_out
 from serving.marks import hold_out, instant, later, mark
+from serving.present import known_from
 from serving.store import Store
 from serving.suppression import Moment, suppressed
 from serving.tables import campaigns as stored_campaigns
@@ -80,7 +81,8 @@ def _contact(connection: Connection, campaign: Stored, at: int, channel: str | N
         raise InputError(f"campaign {campaign.id}", why, "someone to contact", "make a new campaign")
     event_id = literal(f"campaign {campaign.id} to ", Text).concat(cast(members.c.customer_id, String))
     said = (literal(journey, Text), event_id, members.c.customer_id, instant(at), literal(CONTACTED, Text))
-    where = (literal(channel, Text), instant(at), instant(now))
+    events.in_order(connection, journey)
+    where = (literal(channel, Text), instant(known_from(connection, journey, at)), instant(now))
     written = select(*said, *where).where(*reached).order_by(members.c.place)
     marks = {"status": literal("contacted", Text), "contacted_at": instant(at)}
     done = case((worklist.c.status.in_(["won", "lost"]), worklist.c.status), else_="contacted")

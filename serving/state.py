@@ -5,36 +5,39 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
 from threading import Lock
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 
-from features.errors import InputError, NoModelError
 from features.journey import Campaign, Journey
 from serving.audit import Audit
+from serving.background import end
+from serving.champions import Champions, unreadable
 from serving.current import Current
 from serving.database import StoreError
 from serving.intake import Intake
 from serving.keys import Keys
+from serving.outage import Outage
 from serving.outbound import Rules
-from serving.problems import NotReadyError, UnknownModelError
+from serving.problems import UnknownModelError
 from serving.rates import Rates
 from serving.store import Store
 from serving.vector_log import VectorLog
+from serving.waiting import within
 
 if TYPE_CHECKING:
     from serving.scorer import Scorer
 
 ReadFile = Callable[[str, int, str], bytes | None]  # task, version, name of the file; None: there is none
+_Found = TypeVar("_Found")
 _log = logging.getLogger(__name__)
-_AGAIN_SECONDS = 10.0  # after a failure to load the models
+_REGISTRY_SECONDS = 20.0  # MLflow tries for minutes to reach what does not answer
+_CLOSE_SECONDS = 5.0  # for what waits to be written
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Settings:
     `log_vectors` the share of predictions whose vector is kept, `definition` the journey's definition
     (null: that of the models). `loopback` says that only this machine can reach the server, which then
     answers without a key as long as there is none; `rate` is how many requests a second a key may send.
-    `score` is the command that scores, to which `--run ID` is added (empty: this server does not score),
+    `score` is the command that scores, to which `--fence N --run ID` is added (empty: this server does not score),
     `rescore_seconds` how old the newest run may get (null: any age), `outbound` where messages to webhooks
     may go, `watch_seconds` how often a new champion is looked for, `metrics` the folder where several workers
     leave their counts (null: there is one),
@@ -85,7 +88,7 @@ class State:
         self.journey = settings.journey
         self.campaign = settings.campaign
         self.outbound, self.scores = settings.outbound, bool(settings.score)
-        self.store = Store(settings.store_url)
+        self.store = Store(settings.store_url, hurried=True)
         self.keys = Keys(self.store)
         self.audit = Audit(self.store)
         self.rates = Rates(settings.rate)
@@ -94,18 +97,15 @@ class State:
         self.uploads = settings.uploads or Path(tempfile.gettempdir()) / f"journeycast-{token_hex(8)}"
         self.turn = Lock()  # one prediction at a time: several at once only wait for the interpreter's lock
         self.current = Current(self.store, self.turn)
-        self._load, self._list, self._lock = load_scorer, list_models, Lock()
-        self._read_file, self._champions = read_file, champions
+        self.champions = Champions(settings.journey, load_scorer, champions, settings.watch_seconds)
+        self._list, self._read_file, self._registry = list_models, read_file, Outage()
         self._share = settings.log_vectors
         self._definition = settings.definition
-        self._scorer: Scorer | None = None
-        self._failure: InputError | None = None
-        self._retry_at = 0.0
 
     @property
     def loaded(self) -> Scorer | None:
-        """The scorer if it is loaded; never waits."""
-        return self._scorer
+        """The scorer; null: none is loaded."""
+        return self.champions.held
 
     @property
     def definition(self) -> Journey:
@@ -119,47 +119,23 @@ class State:
         return self._definition or self.scorer().journey
 
     def close(self) -> None:
-        """Write what waits to be written, and close the store."""
-        self.intake.close()
-        self.audit.close()
-        self.store.close()
+        """Write what waits to be written, and close the store; within bounded time, whatever the store does."""
+        end({"events": self.intake.close, "the audit log": self.audit.close}, _CLOSE_SECONDS)
+        end({"the store": self.store.close}, _CLOSE_SECONDS)
         if self._own_uploads:
             shutil.rmtree(self.uploads, ignore_errors=True)
 
     def scorer(self) -> Scorer:
-        """The scorer; loads it first where that was not done or failed a while ago.
+        """The scorer; never waits.
 
         Raises
         ------
         NoModelError
             Where no model serves the journey yet.
         NotReadyError
-            Where the models cannot be loaded.
+            Where the models could not be loaded, or are being loaded.
         """
-        if (scorer := self._scorer) is None:
-            with self._lock:
-                scorer = self._scorer or self._loaded_now()
-        return scorer
-
-    def renew(self) -> bool:
-        """Load the champions where they are not loaded, or where others were promoted since; whether they changed.
-
-        The ones before answer until the new ones are ready, and stay where those cannot be loaded.
-        """
-        held = self._scorer
-        if held is None:
-            with suppress(InputError):
-                self.scorer()
-            return self._scorer is not None
-        wanted = self._champions()
-        if not wanted or wanted == held.versions:
-            return False
-        with self._lock:
-            if self._scorer is not None and wanted == self._scorer.versions:
-                return False  # somebody else was first
-            self._scorer = self._load()
-        _log.info("champions of %s are now %s", self.journey, self._scorer.versions)
-        return True
+        return self.champions.scorer()
 
     def vector_log(self) -> VectorLog | None:
         """Where the vectors of one request go; null: nowhere."""
@@ -175,20 +151,6 @@ class State:
         except StoreError as error:
             _log.warning("vectors of %s were not kept: %s", self.journey, error.found)
 
-    def _loaded_now(self) -> Scorer:
-        if self._failure is not None and time.monotonic() < self._retry_at:
-            raise self._failure.with_traceback(None)
-        try:
-            self._scorer = self._load()
-        except NoModelError as error:
-            self._failure = error
-        except Exception as error:
-            self._failure = self._not_ready(error)
-        else:
-            return self._scorer
-        self._retry_at = time.monotonic() + _AGAIN_SECONDS
-        raise self._failure.with_traceback(None)
-
     def models(self) -> list[dict[str, Any]]:
         """Every registered version of the journey's models.
 
@@ -197,10 +159,7 @@ class State:
         NotReadyError
             Where the registry cannot be read.
         """
-        try:
-            return self._list()
-        except Exception as error:
-            raise self._not_ready(error) from error
+        return self._answered(self._list)
 
     def model_file(self, task: str, version: int, name: str) -> bytes:
         """A file logged with a version of one of the journey's models.
@@ -212,10 +171,7 @@ class State:
         NotReadyError
             Where the registry cannot be read.
         """
-        try:
-            found = self._read_file(task, version, name)
-        except Exception as error:
-            raise self._not_ready(error) from error
+        found = self._answered(lambda: self._read_file(task, version, name))
         if found is None:
             raise UnknownModelError(
                 f"{self.journey}.{task} version {version}",
@@ -225,10 +181,17 @@ class State:
             )
         return found
 
-    def _not_ready(self, error: Exception) -> NotReadyError:
-        _log.error("the models of %s cannot be read", self.journey, exc_info=error)
-        told = error.found if isinstance(error, InputError) else "the server's log says why"
-        return NotReadyError(self.journey, told, "", "see that the model registry can be reached")
+    def _answered(self, ask: Callable[[], _Found]) -> _Found:
+        """What the registry answers: nobody waits for long, and few where it is away."""
+        self._registry.check()
+        try:
+            found = within(_REGISTRY_SECONDS, ask)
+        except Exception as error:
+            told = unreadable(self.journey, error)
+            self._registry.begin(told)
+            raise told from error
+        self._registry.end()
+        return found
 
 
 async def _state_of(request: Request) -> State:  # one that is no coroutine would wait for a thread

@@ -17,14 +17,15 @@ from serving import changes, cursors, retention, rows
 from serving.answers import Answer
 from serving.clock import now
 from serving.cursors import Cursor
-from serving.database import StoreError, connect, lock, prepare
+from serving.database import AwayError, StoreError, connect, durable, lock, prepare, sweep
 from serving.database import transaction as begin
 from serving.documented import Kept
 from serving.filters import Wanted
 from serving.kept_out import beside_others
 from serving.listing import Page, page
+from serving.outage import Outage
 from serving.rows import CHUNK, Held, Written
-from serving.runs import WHOLE, begin_run, undo
+from serving.runs import WHOLE, Asked, Begun, begin_run, given_up, go_on, mine, undo
 from serving.segments import Segments
 from serving.tables import Run, histories, runs, stored_answers
 
@@ -42,15 +43,16 @@ class Options(NamedTuple):
     """How a run is written.
 
     `bands`: each customer's band is held against that of the run before; null: it is as the answers say.
-    `asked`: the id of a run that was asked for (`serving.runs.ask`); null: it gets an id of its own.
-    `event_id`: `serving.events.newest` from before the log was read; null: not known.
+    `begun`: the run, begun before its log was read (`serving.beginning`); null: it is begun now, and what came
+    in while the log was read may count as known before its cutoff. `asked`: the run that was asked for
+    (`serving.runs.ask`) and is begun now; null: it gets an id of its own.
     `documents` is called when all answers are written: what it gives is stored with the run.
     """
 
     bands: RiskBands | None = None
-    asked: int | None = None
-    event_id: int | None = None
+    asked: Asked | None = None
     documents: Callable[[], Iterable[Kept]] = tuple
+    begun: Begun | None = None
 
 
 _AS_TOLD = Options()
@@ -78,13 +80,17 @@ class Store:
         The newest runs kept per journey; older ones go as `serving.retention` says when a new one is written.
     keep_changes
         How long changes of risk bands are kept (microseconds), whatever becomes of their runs.
+    hurried
+        Whether requests wait for it: a database that does not answer is told after seconds, and to everyone
+        at once as long as it stays away. Otherwise statements may take as long as they need.
     """
 
-    def __init__(self, url: str, *, keep: int = 10, keep_changes: int = KEEP_CHANGES) -> None:
+    def __init__(self, url: str, *, keep: int = 10, keep_changes: int = KEEP_CHANGES, hurried: bool = False) -> None:
         if keep < 1:
             raise InputError("score store", f"{keep} runs to keep", "1 or more")
         self._engine, self._keep, self._keep_changes = connect(url), keep, keep_changes
         self._prepared, self._lock = False, Lock()
+        self._hurried, self._outage = hurried, Outage()
 
     def close(self) -> None:
         """Close the connections; the store may be used again."""
@@ -104,46 +110,52 @@ class Store:
 
         `answers` is read once, a part at a time, and each part is a transaction of its own: others
         write meanwhile. A run is stored as scored after the one before it, whatever the clock says.
-        `event_id` is `serving.events.newest` from before the run's log was read. Histories of customers
-        whom the run no longer has go with it.
+        Histories of customers whom the run no longer has go with it.
 
         Raises
         ------
         InputError
-            Where there is no answer, or two of one customer, or another run was finished meanwhile.
+            Where there is no answer, or two of one customer, or another run was finished meanwhile, or this
+            one was given up: by a server that took over, where it was asked for.
         """
         held = Held(segments or Segments(), options.bands)
+        of = options.begun or options.asked
+        fence = of.fence if of else None
         new = {"journey": journey, "cutoff": cutoff, "versions": versions, "segments": held.segments.names or None}
-        new["event_id"] = options.event_id
-        before, run_id, stamp = self._begin(new, scored_at, options.asked)
+        before, run_id, stamp = self._begin(new, scored_at, options)
         try:
-            written = rows.write(self.transaction, journey, run_id, stamp, answers, before, held)
+            to = rows.To(journey, run_id, stamp, fence)
+            written = rows.write(self.transaction, to, answers, before, held)
             if not written.customers:
                 raise InputError(
                     "score", "no customer was scored", "one or more", "check that the event log has events"
                 )
             told = list(options.documents())  # before anybody has to wait
             with self.transaction(writes=True) as connection:
-                self._finish(connection, journey, run_id, before, written)
+                self._finish(connection, to, before, written)
                 for kept in told:
                     kept.write(connection, run_id)
                 retention.forget(connection, journey, self._keep)
         except BaseException as error:
             with suppress(StoreError), self.transaction(writes=True) as connection:
-                undo(connection, run_id, error, asked=options.asked is not None)
+                undo(connection, run_id, error, fence)
             raise
         return run_id
 
-    def _begin(self, new: dict[str, Any], scored_at: int, asked: int | None) -> tuple[Run | None, int, int]:
+    def _begin(self, new: dict[str, Any], scored_at: int, options: Options) -> tuple[Run | None, int, int]:
         """The run before, and the id and stamp of the new one, which nobody sees yet."""
+        begun = options.begun
         with self.transaction(writes=True) as connection:
-            before = latest(connection, new["journey"])
+            before = begun.before if begun else latest(connection, new["journey"])
             stamp = max(scored_at, before.scored_at + 1) if before else scored_at
-            run_id = begin_run(connection, {**new, "scored_at": stamp}, asked)
+            new = {**new, "scored_at": stamp}
+            run_id = go_on(connection, begun, new) if begun else begin_run(connection, new, options.asked)
         return before, run_id, stamp
 
-    def _finish(self, connection: Connection, journey: str, run_id: int, before: Run | None, written: Written) -> None:
+    def _finish(self, connection: Connection, to: rows.To, before: Run | None, written: Written) -> None:
         """Show the run and its changes, and forget histories that are nobody's: all of it in one transaction."""
+        journey, run_id = to.journey, to.run_id
+        durable(connection)
         beside_others(connection)  # whoever erases a customer deletes from the same tables
         lock(connection)  # changes get their ids in the order in which they become visible
         newest = latest(connection, journey)
@@ -154,9 +166,9 @@ class Store:
                 "one scoring of a journey at a time",
                 "score again if the log has grown",
             )
-        whole = update(runs).where(runs.c.id == run_id, runs.c.failed.is_(None))
+        whole = update(runs).where(*mine(run_id, to.fence))
         if not connection.execute(whole.values(written._asdict() | {"finished_at": now()})).rowcount:
-            raise InputError(f"score {journey}", f"run {run_id} was given up meanwhile", do="score again")
+            raise given_up(journey, run_id)
         changes.prune(connection, journey, now() - self._keep_changes)
         if before is not None:
             changes.record(connection, run_id)
@@ -251,18 +263,44 @@ class Store:
             wanted = of_run.where(stored_answers.c.customer_id > found[-1].customer_id)
 
     @contextmanager
-    def transaction(self, *, writes: bool = False) -> Iterator[Connection]:
-        """A transaction on the store's tables; one that only reads sees one state throughout."""
-        with self._lock:
-            if not self._prepared:
-                prepare(self._engine)
-                self._prepared = True
+    def transaction(self, *, writes: bool = False, long: bool = False) -> Iterator[Connection]:
+        """A transaction on the store's tables; one that only reads sees one state throughout.
+
+        A `long` one may take minutes though requests wait for the store: none of them waits for it.
+        """
+        self._prepare()
         try:
-            with begin(self._engine, writes=writes) as connection:
+            with begin(self._engine, writes=writes, long=long or not self._hurried) as connection:
+                self._outage.end()
                 yield connection
-        except StoreError:
-            self._prepared = False  # the database that comes back may be another one
+        except StoreError as error:
+            self._fail(error)
             raise
+
+    def sweep(self) -> bool:
+        """Leave nothing of what was deleted in the database's files, as far as that can be done now; whether it was."""
+        return sweep(self._engine)
+
+    def _prepare(self) -> None:
+        self._outage.check()
+        if self._prepared:
+            return
+        with self._lock:
+            self._outage.check()  # whoever had the lock may have learned it
+            self._prepared = self._prepared or self._made()
+
+    def _made(self) -> bool:
+        try:
+            prepare(self._engine)
+        except StoreError as error:
+            self._fail(error)
+            raise
+        return True
+
+    def _fail(self, error: StoreError) -> None:
+        self._prepared = False  # the database that comes back may be another one
+        if self._hurried and isinstance(error, AwayError):
+            self._outage.begin(error)
 
 
 def _forget_histories(connection: Connection, journey: str, run_id: int) -> None:

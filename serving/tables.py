@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from features.schema import CONTACTED
 
-SCHEMA = "0007"
+SCHEMA = "0009"
 
 metadata = MetaData()
 # Ids sort by code point on every database, so that a list has one order everywhere.
@@ -46,11 +46,16 @@ class _Runs(TypedColumns):
     customers: Named[int]
     horizon = Column(BigInteger)  # of churn, microseconds; null: no churn
     segments = Column(_JSON)  # the names of the journey's segments; null: none
-    # The newest stored event when the run's log was read; null: an earlier version did not say.
+    # The newest stored event that the run sees; null: an earlier version did not say.
     event_id = Column(BigInteger)
     asked_at = Column(BigInteger)  # microseconds; null: a command began it, nobody asked a server for it
     finished_at = Column(BigInteger)  # microseconds; null: not yet, or before this was kept
     failed: Named[str | None]  # why it came to nothing
+    fence = Column(BigInteger)  # the number of the lease it is written under; 0: none; null: not begun or not asked for
+    restarts: Named[int | None]  # how often it was begun anew because whoever wrote it was gone; null: never
+    # Up to where the run's log was complete, microseconds, apart from its cutoff, which events over HTTP
+    # move on; null: an earlier version, whose cutoff they did not move.
+    observed_until = Column(BigInteger)
 
 
 class _Changes(TypedColumns):
@@ -105,12 +110,14 @@ class _Deliveries(TypedColumns):
     http_status: Named[int | None]  # of the newest attempt; null: none came
     error: Named[str | None]  # why the newest attempt failed
     milliseconds: Named[int | None]  # how long the newest attempt took
+    change_id = Column(BigInteger)  # what it tells of: a change, which may be forgotten by now,
+    run_id: Named[int | None]  # or a run; null: something else
 
 
 class _Leases(TypedColumns):
     name: Named[str] = Column(primary_key=True)
-    holder: Named[str]
-    until = Column(BigInteger, nullable=False)  # microseconds
+    fence = Column(BigInteger, nullable=False)  # grows with every holder
+    beat = Column(BigInteger)  # grows while it is renewed; null: it was given up
 
 
 class _Scores(TypedColumns):
@@ -164,7 +171,7 @@ class _Worklist(TypedColumns):
 class _Events(TypedColumns):
     id = Column(COUNTER, primary_key=True)  # in the order of arrival
     journey: Named[str]
-    event_id = Column(ID, nullable=False)  # the same id is the same event, in files too
+    event_id = Column(ID, nullable=False)  # the same id of the same customer is the same event, in files too
     customer_id = Column(ID, nullable=False)
     time = Column(BigInteger, nullable=False)  # microseconds
     event: Named[str]
@@ -306,9 +313,21 @@ Index("campaigns_of_journey", campaigns.c.journey, campaigns.c.id)
 Index("changes_of_journey", changes.c.journey, changes.c.id)
 Index("changes_of_customer", changes.c.journey, changes.c.customer_id)
 Index("deliveries_of_webhook", deliveries.c.webhook_id, deliveries.c.id)
-Index("deliveries_due", deliveries.c.state, deliveries.c.webhook_id, deliveries.c.next_at)
+# In the order in which those that wait are sent: those that are over, most of all, are not looked at.
+Index("deliveries_due", deliveries.c.webhook_id, deliveries.c.state, deliveries.c.id)
 Index("deliveries_of_customer", deliveries.c.journey, deliveries.c.customer_id)
 outcomes_of_journey = Index("outcomes_of_journey", outcomes.c.journey, outcomes.c.cutoff)
+# What happened once is told to a webhook once.
+_CHANGE, _RUN = deliveries.c.change_id.is_not(None), deliveries.c.run_id.is_not(None)
+Index(
+    "deliveries_of_change", *(deliveries.c.webhook_id, deliveries.c.change_id),
+    unique=True, sqlite_where=_CHANGE, postgresql_where=_CHANGE,
+)  # fmt: skip
+Index(
+    "deliveries_of_run", *(deliveries.c.webhook_id, deliveries.c.run_id),
+    unique=True, sqlite_where=_RUN, postgresql_where=_RUN,
+)  # fmt: skip
+Index("deliveries_over", deliveries.c.journey, deliveries.c.tried_at)
 Index("members_in_order", members.c.campaign_id, members.c.place, unique=True)
 
 
@@ -319,8 +338,10 @@ class Run:
     `cutoff` and `scored_at` are microseconds since the epoch; `versions` maps tasks to model
     versions; `currency` is null without a CLTV task; `horizon` is that of churn in microseconds
     (null: no churn), `segments` the names of the journey's segments, `event_id` the number of the
-    newest event of the store when the log was read (null: not known). Of a run that a server was asked
-    for, `asked_at` says when; `failed` says why it came to nothing.
+    newest event of the store that the run sees (null: not known), `observed_until` up to where its log was
+    complete (microseconds; null: not said, and then its cutoff). Of a run that a server was asked for,
+    `asked_at` says when, `fence` under which lease it is written (`serving.leases`), `restarts` how often it
+    was begun anew; `failed` says why it came to nothing.
     """
 
     id: int
@@ -336,3 +357,11 @@ class Run:
     asked_at: int | None = None
     finished_at: int | None = None
     failed: str | None = None
+    fence: int | None = None
+    restarts: int | None = None
+    observed_until: int | None = None
+
+    @property
+    def complete_until(self) -> int:
+        """Up to where the run's log was complete, microseconds: what is counted goes so far."""
+        return self.cutoff if self.observed_until is None else self.observed_until

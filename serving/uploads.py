@@ -110,7 +110,8 @@ def preview(journey: Journey, name: str, body: bytes, waiting: Waiting) -> Previ
         found = _read(journey, name, token, path)
     finally:
         path.unlink(missing_ok=True)
-    found.rows.write_parquet(held)
+    told = found.rows if KNOWN_AT in found.columns else found.rows.drop(KNOWN_AT)  # else the store says when
+    told.write_parquet(held)
     return found
 
 
@@ -128,7 +129,7 @@ def store(intake: Intake, journey: Journey, token: str, waiting: Waiting) -> Sto
         raise InputError(_PLACE, "no longer waits to be stored", "a file of the last hour", "upload it again")
     rows, letters = pl.read_parquet(path), ""
     for part in rows.iter_slices(AT_ONCE):
-        letters += intake.submit(list(_rows(part, journey))).result().outcomes
+        letters += intake.submit(_rows(part, journey), of_file=True).result().outcomes
     path.unlink(missing_ok=True)
     accepted, duplicates, erased = (letters.count(letter) for letter in (ACCEPTED, DUPLICATE, ERASED))
     return Stored(accepted, duplicates, erased, len(letters) - accepted - duplicates - erased)
@@ -181,7 +182,7 @@ def _rows(part: pl.DataFrame, journey: Journey) -> list[dict[str, Any]]:
     for row in part.iter_rows(named=True):
         event = {name: row[name] for name in (CUSTOMER, TIME, EVENT, VALUE, CHANNEL)}
         event["properties"] = {n: row[n] for n in journey.properties if row.get(n) is not None} or None
-        event[KNOWN_AT] = row[KNOWN_AT]
+        event[KNOWN_AT] = row.get(KNOWN_AT)
         event[EVENT_ID] = row.get(EVENT_ID) or id_of(event)
         found.append(event | {"journey": journey.journey, "received_at": received_at})
     return found

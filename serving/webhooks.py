@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -17,7 +17,8 @@ from serving.outbound import Sent
 from serving.tables import deliveries, runs, webhooks
 
 State: TypeAlias = Literal["waiting", "delivered", "dead"]
-KEPT = 30 * DAY  # how long deliveries that are over are told of
+KEPT = 30 * DAY  # how long deliveries that are over are told of, from their last attempt on
+PRUNED = 5_000  # deliveries forgotten in one transaction: others write in between
 MOST = 50  # webhooks of a journey
 
 
@@ -66,6 +67,8 @@ class Delivery:
     http_status: int | None
     error: str | None
     milliseconds: int | None
+    change_id: int | None = None
+    run_id: int | None = None
 
 
 class Wanted(NamedTuple):
@@ -124,6 +127,14 @@ def of_journey(connection: Connection, journey: str) -> list[Webhook]:
     return [Webhook(**row._mapping) for row in connection.execute(found)]
 
 
+def locked(connection: Connection, journey: str) -> list[Webhook]:
+    """The same, for this transaction alone until its end; those that others hold are left out."""
+    found = select(webhooks).where(webhooks.c.journey == journey).order_by(webhooks.c.id)
+    return [
+        Webhook(**row._mapping) for row in connection.execute(found.with_for_update(skip_locked=True, key_share=True))
+    ]
+
+
 def remove(connection: Connection, journey: str, webhook_id: int) -> None:
     """Forget a webhook and its deliveries.
 
@@ -178,20 +189,27 @@ def resend(connection: Connection, webhook_id: int, delivery_id: int | None = No
     return int(connection.execute(chosen.values(again)).rowcount)
 
 
-def told(connection: Connection, delivery_id: int, sent: Sent, values: dict[str, Any]) -> None:
-    """Keep how an attempt went."""
+def told(connection: Connection, delivery: Delivery, sent: Sent, values: dict[str, Any]) -> None:
+    """Keep how an attempt went; a failure, only where nobody has tried, received or resent it meanwhile."""
     attempt = {"tried_at": now(), "http_status": sent.status, "error": sent.error, "milliseconds": sent.milliseconds}
-    connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(attempt | values))
+    known = update(deliveries).where(deliveries.c.id == delivery.id)
+    if not sent.received:
+        known = known.where(deliveries.c.state == delivery.state, deliveries.c.attempts == delivery.attempts)
+    connection.execute(known.values(attempt | values))
 
 
-def prune(connection: Connection, journey: str) -> None:
-    """Forget deliveries that are long over."""
-    over = (deliveries.c.state != "waiting", deliveries.c.created_at < now() - KEPT)
-    connection.execute(delete(deliveries).where(deliveries.c.journey == journey, *over))
+def prune(connection: Connection, journey: str) -> int:
+    """Forget some of the deliveries that have been over for long, however long they waited before; how many."""
+    over = (deliveries.c.journey == journey, deliveries.c.tried_at < now() - KEPT, deliveries.c.state != "waiting")
+    some = select(deliveries.c.id).where(*over).limit(PRUNED)
+    return int(connection.execute(delete(deliveries).where(deliveries.c.id.in_(some))).rowcount)
 
 
 def queue(connection: Connection, journey: str) -> dict[State, int]:
     """How many deliveries of a journey are in which state."""
-    counted = select(deliveries.c.state, func.count()).where(deliveries.c.journey == journey)
-    counted = counted.group_by(deliveries.c.state)
+    of_journey = select(webhooks.c.id).where(
+        webhooks.c.journey == journey
+    )  # by which an index counts, and no row is read
+    counted = select(deliveries.c.state, func.count()).where(deliveries.c.webhook_id.in_(of_journey))
+    counted = counted.where(deliveries.c.state.in_(get_args(State))).group_by(deliveries.c.state)
     return {cast(State, state): count for state, count in connection.execute(counted)}

@@ -13,6 +13,7 @@ from features.errors import InputError, SuppressedError, UnknownCustomerError
 from features.schema import to_text
 from serving import events
 from serving.kept_out import barred, erased_error
+from serving.present import known_from
 from serving.store import Store, run_of
 from serving.suppression import SNOOZED, Moment, Status, Suppressed, told_status, why_suppressed
 from serving.tables import scores, worklist
@@ -109,6 +110,8 @@ def change_within(connection: Connection, journey: str, customer_id: str, change
     """`change` in a transaction of the caller's; a change that is refused has written nothing."""
     if barred(connection, journey, [customer_id]):
         raise erased_error("customer_id")
+    if change.get("status") == CONTACT:
+        events.in_order(connection, journey)  # before the customer, as whoever sends a campaign
     found = _row(connection, _of(journey, customer_id).with_for_update())
     if found is None and ("\x00" in customer_id or not change.get("opted_out")):
         _refuse_unknown(connection, journey, customer_id)
@@ -117,8 +120,10 @@ def change_within(connection: Connection, journey: str, customer_id: str, change
     row = _changed(before, change, moment)
     if _is_new_contact(before, change, moment):
         _refuse_suppressed(customer_id, before, change, moment)
-        at = change.get("contacted_at", moment.now)
-        events.add(connection, [events.contact(journey, customer_id, at, change.get("channel"), moment.now)])
+        at, channel = change.get("contacted_at", moment.now), change.get("channel")
+        events.in_order(connection, journey)
+        known_at = known_from(connection, journey, at)
+        events.add(connection, [events.contact(journey, customer_id, at, channel, moment.now, known_at)])
     put = upsert(connection)
     values = {"journey": journey, "customer_id": customer_id, **row}
     connection.execute(put.values(values).on_conflict_do_update(index_elements=_KEYS, set_=row))

@@ -9,7 +9,7 @@ import pytest
 from spec import approx
 
 # Fixtures: the simulated business with models and answers; stores; the engines that spec tests run on.
-pytest_plugins = ["trained", "stores", "engines"]
+pytest_plugins = ["trained", "stores", "engines", "killing"]
 
 # The same examples on every machine; no deadline, because others may use the machine.
 hypothesis.settings.register_profile("journeycast", deadline=None, derandomize=True, database=None)

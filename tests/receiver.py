@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 from standardwebhooks import Webhook
 
@@ -17,11 +17,16 @@ OWN = Rules(networks=("127.0.0.0/8",), http=True)  # what a test may reach
 
 
 class Receiver:
-    """Keeps what it gets; answers with `answers` in turn, then with 200; `slow` seconds between its bytes."""
+    """Keeps what it gets; answers with `answers` in turn, then with 200, once `gate` is open.
+
+    `slow`: seconds between its bytes.
+    """
 
     def __init__(self) -> None:
         self.answers: list[int] = []
         self.slow = 0.0
+        self.gate = Event()
+        self.gate.set()
         self.got: list[tuple[dict[str, str], bytes]] = []
         self.url = ""
 
@@ -46,6 +51,7 @@ def receiver() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             held.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            held.gate.wait(60)
             status = held.answers.pop(0) if held.answers else 200
             if held.slow:
                 for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 200:
@@ -70,6 +76,7 @@ def receiver() -> Iterator[Receiver]:
     try:
         yield held
     finally:
+        held.gate.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -7,12 +7,14 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 from features.definition import read as read_journey
 from features.journey import Journey
 from features.log import EventLog, read
 from features.schema import to_datetime
 from serving import batch, registry
+from serving.beginning import beginning
 from serving.retraining import Story, Tools, retrain
 from serving.store import Store
 from training.recipe import Recipe
@@ -33,22 +35,30 @@ def tracking_of(url: str) -> Tracking:
     return Tracking(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts", figures=False)
 
 
-def shop_of(url: str, store: Store) -> tuple[Journey, EventLog]:
-    """The journey and its log a month after the newest scores."""
+def definition_of(url: str, store: Store) -> tuple[Journey, Path]:
+    """The journey as it is a month after the newest scores, and the folder of its files."""
     run = store.latest_run("shop")
     until = FIRST if run is None else min(to_datetime(run.cutoff) + MONTH, LAST)
     definition, base = read_journey(folder_of(url) / "shop.yml")
-    return read(definition.model_copy(update={"observed_until": until}), base, threads=1)
+    return definition.model_copy(update={"observed_until": until}), base
+
+
+def shop_of(url: str, store: Store) -> tuple[Journey, EventLog]:
+    """The journey resolved with its log, and that log."""
+    return read(*definition_of(url, store), threads=1)
 
 
 def renewed(url: str, report: Callable[[str], None]) -> Story:
-    """A month's retraining, whatever the rules say, and its scores."""
-    with closing(Store(url)) as store:
-        journey, log = shop_of(url, store)
+    """A month's retraining, whatever the rules say, and its scores; one that is gone is taken over after seconds."""
+    with closing(Store(url)) as store, patch("serving.alone.SECONDS", 3.0):
+        definition, base = definition_of(url, store)
+        journey, log = read(definition, base, threads=1)
         tracking = tracking_of(url)
         load = partial(registry.load, "shop", tracking.uri, folder_of(url) / "models", log.profile)
 
         def score() -> None:
-            batch.score(journey, log, load(), store, lambda done, of: None)
+            with beginning(store, "shop") as begin:
+                journey, log = read(definition, base, 1, begin)
+                batch.score(journey, log, load(), store, lambda done, of: None, begin.run)
 
         return retrain(journey, log, Tools(store, tracking, load, score, 1, RECIPE), report, always=True)

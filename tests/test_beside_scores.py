@@ -10,11 +10,13 @@ import pytest
 from spec import SHOP, at, changed, log
 from sqlalchemy import select
 from stores import answer_of
+from test_stored_histories import came_in
 
 from features.errors import InputError
 from features.event_counts import OTHERS, EventCounts
 from features.schema import CONTACTED, DAY, to_datetime, to_text
-from serving import documented
+from serving import documented, events
+from serving.beginning import begin
 from serving.beside import Beside
 from serving.documented import Document
 from serving.realised import Lookout, reports
@@ -125,6 +127,21 @@ def test_what_daily_runs_expected_is_compared_though_three_runs_are_kept(url):
     assert [report["run_id"] for report in told] == [15, 8, 1]  # one in a quarter of the horizon
     assert left == [43, 44, 45]
     assert {report["tasks"]["churn"]["not_contacted"]["all"]["realised"] for report in told} == {1.0}
+
+
+def test_runs_are_judged_where_the_log_is_complete_however_far_events_over_http_have_come(store):
+    with store.transaction(writes=True) as connection:
+        events.add(connection, [came_in("a", at(40) - 1, "one")])
+    beside = Beside(store, JOURNEY, None, lambda: None)
+    beside.answered([answer_of("a")], 1)
+    kept = [one for one in beside.kept() if not isinstance(one, Document)]
+    options = Options(documents=lambda: kept, begun=begin(store, "shop", at(0)))
+    store.write_run("shop", at(0), 0, {"churn": 1}, [answer_of("a")], options=options)
+    run, bought = store.latest_run("shop"), log(BOUGHT + "45 | purchase | 1\n", JOURNEY, customer="a")
+    assert (run.cutoff, run.complete_until) == (at(40), at(0))
+    for day, judged in ((41, {}), (67, {}), (68, {run.id})):  # the horizon of churn is 28 days
+        later = JOURNEY.model_copy(update={"observed_until": to_datetime(at(day))})
+        assert realise(store, bought, journey=later).keys() == set(judged)
 
 
 def test_events_are_counted_by_day_and_type_in_parts_as_in_one():

@@ -15,6 +15,7 @@ from serving.changes import ChangesGoneError
 from serving.clock import now
 from serving.cursors import Mark, decode_mark
 from serving.rows import CHUNK
+from serving.runs import Asked
 from serving.store import Options, Store
 from serving.tables import stored_answers
 
@@ -180,7 +181,7 @@ def test_a_run_that_was_asked_for_is_seen_once_it_is_whole(store):
         yield answer_of("a")
         seen.append(status(store, run_id))
 
-    assert store.write_run("shop", 10 * DAY, 0, VERSIONS, answers(), options=Options(asked=run_id)) == run_id
+    assert store.write_run("shop", 10 * DAY, 0, VERSIONS, answers(), options=Options(asked=Asked(run_id))) == run_id
     assert (seen, status(store, run_id), ids(store.at_risk("shop"))) == (["running"], "complete", ["a"])
     assert ask(store)[1]
 
@@ -193,13 +194,13 @@ def test_a_run_that_was_asked_for_and_fails_stays_with_the_reason_and_without_sc
         raise InputError("event log", "is gone")
 
     with pytest.raises(InputError, match="is gone"):
-        store.write_run("shop", 0, 0, VERSIONS, answers(), options=Options(asked=run_id))
+        store.write_run("shop", 0, 0, VERSIONS, answers(), options=Options(asked=Asked(run_id)))
     with store.transaction() as connection:
         run = runs.read(connection, "shop", run_id)
         assert connection.execute(select(stored_answers.c.customer_id)).all() == []
     assert (runs.status(run), run.failed) == ("failed", "event log: is gone")
     with pytest.raises(InputError, match="asked for and is not written yet"):
-        store.write_run("shop", 0, 0, VERSIONS, [answer_of("a")], options=Options(asked=run_id))
+        store.write_run("shop", 0, 0, VERSIONS, [answer_of("a")], options=Options(asked=Asked(run_id)))
 
 
 def test_a_run_of_another_journey_is_unknown(store):

@@ -68,6 +68,14 @@ def test_stored_properties_are_read_as_declared(tmp_path):
     assert "shelf" not in row
 
 
+def test_stored_properties_that_were_declared_as_another_kind_are_read_as_they_are_now(tmp_path):
+    extra = pl.concat([contact(day=n, event="purchase", size=size) for n, size in ((3.0, "4"), (4.0, "S"))])
+    numbers = read(shop(tmp_path, properties={"size": "number"}), tmp_path, 1, extra)[1].events
+    texts = read(shop(tmp_path, properties={"size": "category"}), tmp_path, 1, extra.head(1).cast({"size": pl.Float64}))
+    assert numbers["size"].drop_nulls().to_list() == [4.0]
+    assert texts[1].events["size"].drop_nulls().to_list() == ["4"]
+
+
 def test_a_contact_says_nothing_of_how_far_the_log_has_come(tmp_path):
     bare, _ = read(shop(tmp_path), tmp_path, 1)
     resolved, log = read(shop(tmp_path), tmp_path, 1, pl.concat([contact(day=19.0), contact("b", day=19.1)]))
@@ -84,9 +92,17 @@ def test_a_contact_after_a_declared_end_waits_too(tmp_path):
     assert len(log.notes) == 1
 
 
-def test_another_stored_event_moves_the_end(tmp_path):
-    resolved, _ = read(shop(tmp_path), tmp_path, 1, contact("c", 30.0, event="purchase"))
-    assert resolved.observed_until_microseconds == START + 30 * DAY + 1
+def test_a_stored_event_does_not_make_the_log_complete_up_to_it(tmp_path):
+    bare, _ = read(shop(tmp_path), tmp_path, 1)
+    resolved, log = read(shop(tmp_path), tmp_path, 1, contact("c", 30.0, event="purchase"))
+    assert resolved == bare
+    assert "c" not in log.events["customer_id"]
+    assert log.notes == [
+        "1 events of the store lie after the log's end and count once it reaches them: observed_until says up to when"
+        " the log is complete"
+    ]
+    said = shop(tmp_path, observed_until="2024-02-01T00:00:00Z")
+    assert "c" in read(said, tmp_path, 1, contact("c", 30.0, event="purchase"))[1].events["customer_id"]
 
 
 def test_a_log_of_contacts_alone_ends_after_them(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from servers import serving
 from sqlalchemy import func, insert, select, text
 from stores import answer_of, execute, ids, write
+from test_stored_histories import came_in
 
 from features import parts
 from features.definition import read as read_journey
@@ -20,10 +21,11 @@ from features.errors import ErasedError, InputError
 from features.journey import Campaign
 from features.log import read
 from features.schema import CUSTOMER, DAY, EVENT, KNOWN_AT, TIME
-from serving import audit, campaigns, histories, worklist
+from serving import audit, campaigns, documented, events, histories, worklist
 from serving.access_tables import erasures
 from serving.audit import Entry
 from serving.clock import now
+from serving.documented import Document
 from serving.erasure import allow, erase, holders
 from serving.filters import Filters
 from serving.kept_out import alone, barred, kept_out
@@ -96,6 +98,35 @@ def test_every_table_of_customers_knows_whose_they_are():
         assert {c.name for c in table.c if "customer" in c.name} <= {CUSTOMER, "customers"}
 
 
+def test_no_byte_of_an_erased_customer_is_left_in_the_files_of_sqlite(tmp_path):
+    path, others = tmp_path / "scores.db", [f"other-{number}" for number in range(300)]
+    with closing(Store(f"sqlite:///{path}")) as store:
+        for run in range(3):  # older runs and histories lie in pages that were freed
+            write(store, *map(answer_of, ("erased-one", *others)))
+            told = {TIME: [1] * 301, EVENT: [f"p{run}"] * 301, KNOWN_AT: [1] * 301, "position": [0] * 301}
+            rows = pl.DataFrame({CUSTOMER: ["erased-one", *others], **told, "note": ["of-them"] * 301})
+            histories.write(store, "shop", DAY, rows)
+        with store.transaction(writes=True) as connection:
+            events.add(connection, [came_in(name, 1, f"e-{name}") for name in ("erased-one", "other-1")])
+        files = [path, path.with_name("scores.db-wal")]
+        assert any(b"erased-one" in file.read_bytes() for file in files)
+        erase(store, "shop", "erased-one")
+        assert [b"erased-one" in file.read_bytes() for file in files] == [False, False]
+        assert files[1].stat().st_size == 0
+        assert b"other-1" in path.read_bytes()
+
+
+def test_erasing_does_not_wait_long_for_those_who_read(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("serving.database._SWEEPS", 10)
+    with closing(Store(f"sqlite:///{tmp_path / 'scores.db'}")) as store:
+        write(store, answer_of("a"))
+        with store.transaction() as reading:
+            assert reading.execute(select(func.count()).select_from(erasures)).scalar() == 0
+            erase(store, "shop", "a")
+        assert "could not be emptied" in caplog.text
+        assert store.sweep()
+
+
 def test_a_receipt_holds_a_hash_and_no_id(store, url):
     write(store, answer_of("h1043"))
     receipt = erase(store, "shop", "h1043")
@@ -124,8 +155,22 @@ def test_a_campaign_says_how_many_of_its_members_are_gone(store):
     assert [(one.customer_id, one.place) for one in left.items] == [("a", 1), ("c", 3)]
 
 
+def test_reports_on_the_data_forget_whom_they_name(store):
+    finding = {"level": "warning", "place": "customer_id", "found": "customer 'a' has 90% of all events"}
+    report = {"events": 1, "report": {"findings": [finding, finding | {"found": "customer 'aa' too"}]}}
+    documents = Options(documents=lambda: [Document("data", report)])
+    run_id = store.write_run("shop", 1, 1, {}, [answer_of("a"), answer_of("b")], options=documents)
+    erase(store, "shop", "a")
+    with store.transaction() as connection:
+        told = documented.read(connection, run_id, "data")
+    assert [one["found"] for one in told["report"]["findings"]] == [
+        "customer (erased) has 90% of all events",
+        "customer 'aa' too",
+    ]
+
+
 def test_what_cannot_be_an_id_is_refused(store):
-    for wrong in ("", "a\x00b"):
+    for wrong in ("", "a\x00b", "\udcff"):
         with pytest.raises(InputError, match="an id without NUL"):
             erase(store, "shop", wrong)
 
@@ -151,6 +196,16 @@ def test_nothing_new_of_an_erased_customer_comes_in_unless_allowed_again(client,
             False,
         )
     assert client.post("/v1/events", json=event("NA")).json()["accepted"] == 1
+
+
+def test_a_request_that_is_sent_again_does_not_say_that_an_erased_customers_event_is_there(client):
+    body, headers = {"events": [event("a"), event("b")]}, {"Idempotency-Key": "k"}
+    assert client.post("/v1/events", json=body, headers=headers).json()["accepted"] == 2
+    client.delete("/v1/customers/a")
+    again = client.post("/v1/events", json=body, headers=headers)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert [one["status"] for one in again.json()["results"]] == ["rejected", "accepted"]
+    assert again.json()["results"][0]["problem"]["code"] == "erased"
 
 
 def test_the_work_on_an_erased_customer_is_over(store):

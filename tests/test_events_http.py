@@ -17,8 +17,9 @@ from stores import execute
 from features.canonical import ordered, shaped
 from features.errors import NoModelError
 from features.schema import CUSTOMER, CUTOFF, DAY, EVENT_ID, KNOWN_AT, TIME, to_text
-from serving import batch, events
+from serving import batch, documented, events
 from serving.app import create_app
+from serving.beginning import begin
 from serving.clock import now
 from serving.histories import history
 from serving.intake import Intake
@@ -43,8 +44,8 @@ def few(business):
 def scored(url, business, champions, few):
     """A store in which the few have answers, and the end of their log."""
     with closing(Store(url)) as store:
-        upto = events.newest(store, JOURNEY)
-        batch.score(business.journey, few, champions.scorer, store, lambda done, of: None, upto)
+        begun = begin(store, JOURNEY, end(business))
+        batch.score(business.journey, few, champions.scorer, store, lambda done, of: None, begun)
     return url
 
 
@@ -101,6 +102,12 @@ def end(business):
     return business.journey.observed_until_microseconds
 
 
+def with_stored(few, store, business):
+    """The log with what came in."""
+    rows = pl.concat([few.events.drop("position"), events.stored(store, JOURNEY)], how="diagonal_relaxed")
+    return replace(few, events=ordered(shaped(rows, business.journey)))
+
+
 def first(few, number=0):
     return few.events[CUSTOMER].unique(maintain_order=True)[number]
 
@@ -115,12 +122,7 @@ def test_the_next_answer_is_that_of_the_log_with_the_event(client, scored, busin
     assert statuses(send(client, purchase(customer, at, event_id="new"))) == ["accepted"]
     told = answer(client, customer)
     with closing(Store(scored)) as store:
-        log = ordered(
-            shaped(
-                pl.concat([few.events.drop("position"), events.stored(store, JOURNEY)], how="diagonal_relaxed"),
-                business.journey,
-            )
-        )
+        log = with_stored(few, store, business).events
     asked = pl.DataFrame({CUSTOMER: [customer], CUTOFF: [at + 1]})
     (wanted,) = champions.scorer.predict(log, asked)
     assert told["cutoff"] == to_text(at + 1)
@@ -172,24 +174,60 @@ def test_a_run_that_knows_the_events_gives_the_answer_again(client, scored, busi
     send(client, purchase(customer, at, event_id="late", known_at=to_text(at)))
     anew = answer(client, customer)
     with closing(Store(scored)) as store:
-        upto = events.newest(store, JOURNEY)
-        rows = pl.concat([few.events.drop("position"), events.stored(store, JOURNEY)], how="diagonal_relaxed")
-        log = replace(few, events=ordered(shaped(rows, business.journey)))
-        batch.score(business.journey, log, champions.scorer, store, lambda done, of: None, upto)
+        begun = begin(store, JOURNEY, end(business))
+        log = with_stored(few, store, business)
+        batch.score(business.journey, log, champions.scorer, store, lambda done, of: None, begun)
         assert store.answer(JOURNEY, customer).churn.probability == anew["churn"]["probability"]
         assert history(store, JOURNEY, customer)[EVENT_ID].to_list().count("late") == 1
     assert answer(client, customer)["scored_at"] == answer(client, first(few, 1))["scored_at"]
 
 
-def test_an_event_beyond_the_runs_cutoff_counts_although_the_run_was_made_after_it(
+def test_a_run_goes_on_to_the_moment_after_the_newest_event_that_came_in(client, scored, business, champions, few):
+    customer, at = first(few), end(business) + 3 * DAY
+    send(client, purchase(customer, at, event_id="new"))
+    anew = answer(client, customer)
+    with closing(Store(scored)) as store:
+        begun = begin(store, JOURNEY, end(business))
+        log = with_stored(few, store, business)
+        run = batch.score(business.journey, log, champions.scorer, store, lambda done, of: None, begun)
+        assert run.cutoff == at + 1
+        assert store.latest_run(JOURNEY).complete_until == end(business)
+        stored = store.answer(JOURNEY, customer)
+        assert stored.churn.probability == pytest.approx(anew["churn"]["probability"], rel=1e-9)
+        assert stored.cltv.expected == pytest.approx(anew["cltv"]["expected"], rel=1e-9)
+        with store.transaction() as connection:
+            told = documented.read(connection, run.run_id, "data")
+    assert answer(client, first(few, 1))["cutoff"] == to_text(at + 1)
+    assert told["report"]["events"] == few.events.height
+    assert client.get("/v1/journey").json()["cutoff"] == to_text(end(business))
+    listed = client.get("/v1/at-risk").json()
+    assert listed["cutoff"] == to_text(at + 1)
+
+
+def test_an_event_that_comes_in_after_a_run_was_begun_is_known_from_its_cutoff_on(
     client, scored, business, champions, few
 ):
-    at = end(business) + DAY
-    send(client, purchase(first(few), at))
+    customer = first(few)
+    send(client, purchase(customer, end(business) + DAY))
     with closing(Store(scored)) as store:
-        upto = events.newest(store, JOURNEY)
-        batch.score(business.journey, few, champions.scorer, store, lambda done, of: None, upto)
-    assert answer(client, first(few))["cutoff"] == to_text(at + 1)
+        begun = begin(store, JOURNEY, end(business))
+        send(client, purchase(customer, end(business) + DAY - 7, event_id="meanwhile"))
+        assert known(scored, KNOWN_AT)[-1] == (begun.cutoff,)
+        batch.score(business.journey, few, champions.scorer, store, lambda done, of: None, begun)
+    assert answer(client, customer)["cutoff"] == to_text(begun.cutoff + 1)
+
+
+def test_an_event_that_was_known_before_it_happened_counts_once_it_has(client, scored, business, champions, few):
+    customer, at = first(few), end(business) + DAY
+    send(client, purchase(customer, at, known_at=to_text(end(business) - DAY)))
+    with closing(Store(scored)) as store:
+        begun = begin(store, JOURNEY, end(business))
+        batch.score(business.journey, few, champions.scorer, store, lambda done, of: None, begun)
+    before = answer(client, customer)
+    send(client, purchase(first(few, 1), at + DAY))
+    told = answer(client, customer)
+    assert (before["cutoff"], told["cutoff"]) == (to_text(end(business)), to_text(at + DAY + 1))
+    assert told["last_activity"] == to_text(at)
 
 
 def test_a_contact_by_the_wall_clock_leaves_an_answer_of_the_past_as_it_was(client, few):

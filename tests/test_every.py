@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from commands import loop
-from serving.leases import BusyError
+from serving.alone import BusyError
 
 
 class StopError(Exception):

@@ -4,25 +4,21 @@
 """
 
 import json
-import os
 import random
 import re
-import subprocess
-import sys
 import threading
 import time
 from contextlib import closing, contextmanager
 from pathlib import Path
-from queue import Queue
 from shutil import copyfile
-from signal import SIGKILL
 
 import pytest
 from killed import CUSTOMERS
+from killing import Killing
 from renewing import renewed, shop_of, tracking_of
 from servers import untrained
 from shop import DEFINITION, read_shop, write_log
-from sqlalchemy import event, func, select, text, update
+from sqlalchemy import event, func, select, text
 from starlette.testclient import TestClient
 from stores import VERSIONS, answer_of, execute, ids, write
 from test_migrations import make_first
@@ -30,73 +26,18 @@ from test_migrations import make_first
 from features.journey import RiskBands
 from features.schema import DAY
 from serving import changes, clock, runs
+from serving.alone import BusyError
 from serving.app import create_app
 from serving.clock import now
 from serving.database import StoreError
 from serving.judging import judge_all
-from serving.leases import BusyError, Lease
+from serving.leases import Lease
 from serving.realised import reports
 from serving.state import Settings
 from serving.store import Options, Store
-from serving.tables import SCHEMA, expectations, leases, outcomes, scores, stored_answers
+from serving.tables import SCHEMA, expectations, outcomes, scores, stored_answers
 from serving.tables import events as stored_events
 from serving.tables import runs as stored_runs
-
-
-class Killing:
-    """A work that begins when asked and is killed when told."""
-
-    def __init__(self, work: str) -> None:
-        script = Path(__file__).with_name("killed.py")
-        self._parent = subprocess.Popen(
-            [sys.executable, script, work], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def once(self, url: str, seconds: float) -> list[str]:
-        """Begin the work, kill it so much later, and give what it acknowledged."""
-        process = self.begin(url)
-        told: Queue[list[str]] = Queue()
-        threading.Thread(target=lambda: told.put(self._read()), daemon=True).start()
-        time.sleep(seconds)
-        os.kill(process, SIGKILL)
-        return told.get(timeout=60)
-
-    def begin(self, url: str) -> int:
-        """Begin the work; its process."""
-        self._parent.stdin.write(f"{url}\n")
-        self._parent.stdin.flush()
-        return int(self._parent.stdout.readline())
-
-    def wait_for(self, word: str, times: int = 1) -> None:
-        """Read on until the work has said a word so often."""
-        while times:
-            line = self._parent.stdout.readline()
-            assert line.strip() not in ("", "killed"), "the work ended"
-            times -= line.startswith(word)
-
-    def end(self, process: int) -> None:
-        """Kill the work."""
-        os.kill(process, SIGKILL)
-        self._read()
-
-    def _read(self) -> list[str]:
-        found = []
-        while (line := self._parent.stdout.readline().strip()) != "killed":
-            found.append(line)
-        return found
-
-    def close(self) -> None:
-        self._parent.stdin.close()
-        self._parent.wait(60)
-        self._parent.stdout.close()
-
-
-@pytest.fixture
-def moments(pytestconfig):
-    """Random moments at which to kill, in seconds after the beginning; the same in every session."""
-    chance = random.Random(7)  # noqa: S311
-    return lambda longest: [chance.uniform(0, longest) for _ in range(pytestconfig.getoption("--kills"))]
-
 
 # kill -9
 
@@ -182,15 +123,9 @@ def test_outcomes_retraining_and_scores_that_are_killed_lose_nothing_and_count_n
                     renewed(shop, lambda _: None)
                 time.sleep(seconds)
                 killing.end(process)
-                a_minute_passes(shop)
             renewed(shop, lambda _: None)
             with closing(Store(shop)) as store:
                 check_renewed(shop, store)
-
-
-def a_minute_passes(url: str) -> None:
-    """The lease of who was killed is over."""
-    execute(url, update(leases).values(until=0))
 
 
 def check_renewed(url: str, store: Store) -> None:
@@ -242,6 +177,23 @@ def test_databases_answer_only_when_the_disk_has_it(store, url):
         else:
             assert connection.execute(text("SHOW synchronous_commit")).scalar() == "on"
             assert connection.execute(text("SHOW fsync")).scalar() == "on"
+
+
+def test_a_run_is_shown_by_a_transaction_that_waits_for_the_disk(store, url, monkeypatch):
+    if url.startswith("postgresql"):
+        execute(url, text("ALTER DATABASE scores SET synchronous_commit TO off"))
+    said = []
+    record = changes.record
+    setting = "PRAGMA synchronous" if url.startswith("sqlite") else "SHOW synchronous_commit"
+
+    def recorded(connection, run_id):
+        said.append(str(connection.exec_driver_sql(setting).scalar()))
+        record(connection, run_id)
+
+    monkeypatch.setattr(changes, "record", recorded)
+    for _ in range(2):
+        write(store, answer_of("a"))
+    assert said == ["2" if url.startswith("sqlite") else "on"]
 
 
 # a disk that is full, a database that is read-only

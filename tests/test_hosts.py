@@ -45,6 +45,14 @@ def test_others_are_not_although_they_reach_it(client, headers, path):
     assert (answer.status_code, answer.json()["code"]) == (421, "foreign_host")
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [("https://evil.example", 421), ("null", 421), ("http://localhost:8000", 503), ("http://[::1]:3000", 503)],
+)
+def test_what_a_page_of_elsewhere_sends_is_not_taken(client, origin, status):
+    assert client.post("/v1/runs", headers={"Origin": origin}).status_code == status  # 503: it does not score
+
+
 def test_with_a_key_any_name_serves(client):
     with closing(Store(client.url)) as store:
         _, secret = keys.create(store, "crm", ["read"])

@@ -513,16 +513,21 @@ def test_a_registry_that_refuses_says_why(start, tmp_path):
     assert "other features" in problem(client.get("/readyz"), 503, "models_unavailable")["detail"]
 
 
-def test_a_bug_says_nothing_of_the_inside(shop, scored, start):
+def test_a_bug_says_nothing_of_the_inside_and_names_the_request(shop, scored, start, caplog):
     class Broken:
         journey = shop[0]
 
         def __getattr__(self, name):
             raise RuntimeError("secret of the inside")
 
-    response = predict(start(scored[0], Broken), customer())
+    given = {"customers": [customer()]}
+    response = start(scored[0], Broken).post("/v1/predictions", json=given, headers={"X-Request-ID": "r7"})
     problem(response, 500, "internal_error")
     assert "secret" not in response.text
+    assert response.headers["x-request-id"] == "r7"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    (record,) = [one for one in caplog.records if one.exc_info and one.name == "serving.requests"]
+    assert str(record.exc_info[1]) == "secret of the inside"
 
 
 @pytest.mark.parametrize("path", ["/v2/customers/c001", "/v1", "/v1/at-risk/", "/docs/static/no.js", "/.env"])

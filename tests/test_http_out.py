@@ -1,5 +1,6 @@
 """Changes, webhooks and runs over HTTP; how the server is watched; and what it does beside requests."""
 
+import asyncio
 import csv
 import io
 import json
@@ -13,7 +14,7 @@ from contextlib import closing, contextmanager
 import polars as pl
 import pytest
 from receiver import OWN, receiver
-from sqlalchemy import text
+from sqlalchemy import event, text
 from starlette.testclient import TestClient
 from stores import VERSIONS, answer_of, execute
 
@@ -22,10 +23,12 @@ from features.journey import RiskBands
 from features.schema import DAY
 from serving import runs
 from serving.app import create_app
-from serving.background import Background, Work
+from serving.background import Background, Work, end
 from serving.clock import now
 from serving.database import StoreError
 from serving.logs import accepted_id, install, request_id
+from serving.metrics import Metrics
+from serving.observed import Observed
 from serving.rescorer import Rescorer
 from serving.state import Settings
 from serving.store import Options, Store
@@ -147,8 +150,10 @@ SCORING = """
 import sys
 sys.path[:0] = {path!r}
 from stores import VERSIONS, answer_of
+from serving.runs import Asked
 from serving.store import Options, Store
-Store({url!r}).write_run("shop", 0, 0, VERSIONS, [answer_of("a")], options=Options(asked=int(sys.argv[-1])))
+fence, run_id = int(sys.argv[-3]), int(sys.argv[-1])
+Store({url!r}).write_run("shop", 0, 0, VERSIONS, [answer_of("a")], options=Options(asked=Asked(run_id, fence)))
 """
 
 
@@ -208,23 +213,6 @@ def test_the_schedule_scores_when_the_newest_run_is_old_enough_and_models_are_lo
     rescorer.step()
     assert asked() == 1
     rescorer.close()
-
-
-def test_what_a_server_that_died_left_running_is_given_up_and_can_never_be_seen(store):
-    with store.transaction(writes=True) as connection:
-        run_id, _ = runs.ask(connection, "shop")
-
-    def answers():
-        yield answer_of("a")
-        rescorer = Rescorer(store, "shop", IDLE, None, lambda: True)
-        rescorer.step()  # another server takes over while this run is written
-        rescorer.close()
-
-    with pytest.raises(InputError, match="was given up meanwhile"):
-        store.write_run("shop", 0, 0, VERSIONS, answers(), options=Options(asked=run_id))
-    assert store.latest_run("shop") is None
-    with store.transaction() as connection:
-        assert runs.read(connection, "shop", run_id).failed == runs.STOPPED
 
 
 # webhooks
@@ -379,6 +367,16 @@ def test_prometheus_reads_latencies_by_route_and_the_age_of_the_scores(client, s
     wait_for(lambda: 'journeycast_model_version{task="churn"} 1.0' in client.get("/metrics").text)
 
 
+def test_messages_are_not_counted_at_every_look(local):
+    with serving(local) as client:
+        client.get("/metrics")
+        engine, counted = client.app.state.journeycast.store._engine, []
+        event.listen(engine, "before_cursor_execute", lambda *told: counted.append("FROM deliveries" in told[2]))
+        for _ in range(3):
+            assert sample(client, 'journeycast_webhook_deliveries{state="dead"}') == 0
+    assert not any(counted)
+
+
 def test_a_store_that_is_away_is_a_metric_and_no_error(tmp_path):
     (tmp_path / "scores.db").write_text("no database " * 100)
     with serving(f"sqlite:///{tmp_path}/scores.db") as client:
@@ -426,6 +424,8 @@ def test_a_log_line_is_one_json_object_that_names_its_request(capsys):
             500,
         )
         assert "ValueError: two" in told["error"]
+        logging.getLogger("serving.x").error("half a character: \ud800")
+        assert json.loads(capsys.readouterr().err)["message"].endswith("\ud800")
         install("text")
         logging.getLogger("serving.x").warning("plain")
         assert capsys.readouterr().err.endswith("WARNING plain\n")
@@ -470,6 +470,50 @@ def test_a_work_that_fails_is_tried_again_and_an_outage_is_told_once(caplog):
     ]
 
 
+def test_a_work_that_hangs_keeps_no_server_from_ending(caplog):
+    over, closed = threading.Event(), []
+
+    def hang() -> bool:
+        return over.wait(60)
+
+    def fail() -> None:
+        raise StoreError("store", "is away")
+
+    works = [Work("one", hang, 1.0), Work("two", bool, 1.0, fail), Work("three", bool, 1.0, lambda: closed.append(1))]
+    background = Background(works)
+    background.start()
+    background.stop(0.1)
+    end({"four": lambda: over.wait(60) and None}, 0.1)
+    over.set()
+    assert closed == [1]
+    assert [record.message for record in caplog.records] == [
+        "one did not end within 0.1 s and is left",
+        "two ended, but is away",
+        "four did not end within 0.1 s and is left",
+    ]
+
+
+def test_a_request_that_the_end_of_the_server_cuts_off_is_answered_with_503():
+    told = []
+
+    async def wait(scope, receive, send) -> None:
+        await asyncio.sleep(60)
+
+    async def send(message) -> None:
+        told.append(message)
+
+    async def cut_off() -> None:
+        scope = {"type": "http", "method": "GET", "path": "/v1/runs", "headers": []}
+        request = asyncio.ensure_future(Observed(wait, Metrics(None, None))(scope, None, send))
+        await asyncio.sleep(0)
+        request.cancel()
+        await request
+
+    asyncio.run(cut_off())
+    assert [message.get("status") for message in told] == [503, None]
+    assert json.loads(told[1]["body"])["code"] == "server_ends"
+
+
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 def test_a_store_that_comes_back_is_used_again_by_itself(store, url):
     scored(store, a=0.1)
@@ -482,7 +526,7 @@ def test_a_store_that_comes_back_is_used_again_by_itself(store, url):
         assert code(client.get("/readyz")) == (503, "store_unavailable")
         assert client.get("/healthz").status_code == 200
         replace_connections(admin, allow=True)
-        assert client.get("/v1/customers/a").status_code == 200
+        wait_for(lambda: client.get("/v1/customers/a").status_code == 200)
         assert client.get("/readyz").status_code == 200
 
 

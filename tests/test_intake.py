@@ -16,8 +16,11 @@ from test_events_http import row as row_of
 
 from features.schema import CUSTOMER, DAY, EVENT_ID, KNOWN_AT, TIME
 from serving import events
+from serving.beginning import begin
 from serving.clock import now
+from serving.database import StoreError
 from serving.intake import Intake
+from serving.store import Options
 from serving.tables import events as stored_events
 
 JOURNEY = "shop"
@@ -99,6 +102,14 @@ def test_what_the_store_does_not_take_is_rejected_and_the_rest_of_all_requests_i
 # the clock
 
 
+@pytest.mark.parametrize("name", ["time", "known_at"])
+def test_a_date_that_stands_for_unknown_is_rejected(empty, name):
+    bad = purchase("a", DAY) | {name: "0001-01-01T00:00:00Z"}
+    response = send(empty, bad, purchase("a", DAY))
+    assert statuses(response) == ["rejected", "accepted"]
+    assert response.json()["results"][0]["problem"]["detail"].startswith(f"events[0].{name}: before the year 1900")
+
+
 def test_events_do_not_push_the_limit_ahead_of_them(empty, url):
     ahead = now() + 23 * HOUR
     sent = [purchase("a", ahead + days * DAY) for days in range(4)]
@@ -115,6 +126,17 @@ def test_the_limit_goes_with_the_runs(empty, store):
     ]
 
 
+def test_nor_do_they_by_the_runs_that_they_move(empty, store):
+    """Event, run, event, run: each run goes on to the moment after the newest event."""
+    ahead = now() + 23 * HOUR
+    for days, status in enumerate(["accepted", "rejected", "rejected"]):
+        assert statuses(send(empty, purchase("a", ahead + days * DAY))) == [status]
+        begun = begin(store, "shop", 9 * DAY)
+        store.write_run("shop", begun.cutoff, now(), {}, [answer_of("a")], options=Options(begun=begun))
+        run = store.latest_run("shop")
+        assert (run.cutoff, run.complete_until) == (ahead + 1, 9 * DAY)
+
+
 def test_what_comes_in_while_a_run_is_written_is_known_from_its_cutoff_on(store, url):
     outcomes = []
 
@@ -126,6 +148,45 @@ def test_what_comes_in_while_a_run_is_written_is_known_from_its_cutoff_on(store,
     store.write_run("shop", 10 * DAY, 11 * DAY, {}, answers())
     assert outcomes == ["a"]
     assert known(url, TIME, KNOWN_AT) == [(DAY, 10 * DAY)]
+
+
+def test_events_of_a_file_do_not_make_each_other_late_but_runs_do(store, url):
+    def sent(*days):
+        rows = [row("a") | {TIME: day * DAY, EVENT_ID: f"{day}"} for day in days]
+        with closing(Intake(store, JOURNEY)) as intake:
+            for one in rows:
+                assert intake.submit([one], of_file=True).result().outcomes == "a"
+
+    sent(9, 3)
+    begun = begin(store, JOURNEY, 6 * DAY)
+    sent(4, 11)
+    assert begun.cutoff == 9 * DAY + 1
+    assert known(url, TIME, KNOWN_AT) == [
+        (9 * DAY, 9 * DAY),
+        (3 * DAY, 3 * DAY),
+        (4 * DAY, begun.cutoff),
+        (11 * DAY, 11 * DAY),
+    ]
+
+
+# what waits
+
+
+def test_a_request_beyond_the_bytes_that_may_wait_is_told_to_come_again(store, monkeypatch):
+    monkeypatch.setattr("serving.intake.WAITING_BYTES", 100)
+    with closing(Intake(store, JOURNEY)) as intake:
+        with store.transaction(writes=True) as connection:
+            events.in_order(connection, JOURNEY)
+            large = intake.submit([row("large")], size=1_000)  # alone, it may
+            with pytest.raises(StoreError, match="wait to be written"):
+                intake.submit([row("more")], size=1)
+        assert large.result().outcomes == "a"
+        assert intake.submit([row("more")], size=100).result().outcomes == "a"
+
+
+def test_of_an_unknown_type_there_is_the_warning_that_predictions_give(empty):
+    told = send(empty, purchase("a", DAY, event="purchased"), purchase("a", DAY)).json()
+    assert told["warnings"] == ["event type 'purchased' was not seen in training"]
 
 
 # whose

@@ -16,8 +16,9 @@ from features.journey import Retrain
 from features.log import EventLog
 from features.schema import DAY
 from serving import batch, registry, retraining
+from serving.alone import BusyError
 from serving.judging import judge_all
-from serving.leases import BusyError, Lease
+from serving.leases import Lease
 from serving.realised import reports
 from serving.retraining import Tools, retrain
 from serving.rolling_back import roll_back

@@ -19,7 +19,8 @@ from features import log, vectors
 from features import spark as on_cluster
 from features.definition import read as read_journey
 from features.errors import InputError
-from features.schema import CUSTOMER, CUTOFF, EVENT_ID, POSITION
+from features.extra import Arrived
+from features.schema import CUSTOMER, CUTOFF, DAY, EVENT_ID, POSITION
 from features.spark_log import read_log
 from features.spark_profile import read_profile
 from training.recipe import Recipe
@@ -95,12 +96,28 @@ def write_touches(folder: Path) -> None:
 
 
 def test_sources_of_every_kind_give_the_log_and_the_profile_that_polars_reads(shop, spark):
-    resolved, wanted = log.read(*read_journey(shop / "shop.yml"), threads=1)
-    found, spread = read_log(spark, *read_journey(shop / "shop.yml"))
+    resolved, wanted = log.read(*read_journey(shop / "shop.yml"), threads=1, extra=came_in)
+    found, spread = read_log(spark, *read_journey(shop / "shop.yml"), came_in)
     assert found == resolved
+    ids = wanted.events.filter(pl.col(EVENT_ID).is_in(["a", "a late one"]))
+    assert sorted(ids.select(CUSTOMER, EVENT_ID, "value").rows()) == [
+        ("0", "a", None),
+        ("1", "a", 9.0),
+        ("1", "a late one", 9.0),
+    ]
     assert same_tables(spread.by_customer().toArrow(), wanted.events.drop(EVENT_ID), CUSTOMER, POSITION)
     profile = read_profile(spark, *read_journey(shop / "shop.yml"))
     assert same_tables(profile.toArrow(), wanted.profile, CUSTOMER)
+
+
+def came_in(end: int | None) -> Arrived:
+    """Events of the store: one that a file has, its id of another customer, one after the end, one after that."""
+    assert end is not None
+    rows = [("0", 5 * DAY, "a"), ("1", 5 * DAY, "a"), ("1", end + DAY, "a late one"), ("1", end + 9 * DAY, "not yet")]
+    frame = pl.DataFrame(rows, schema=[CUSTOMER, "time", EVENT_ID], orient="row")
+    said = {"event": pl.lit("visit"), "value": pl.lit(9.0), "known_at": pl.col("time")}
+    told = frame.with_columns(**said)
+    return Arrived(told, end + 2 * DAY)
 
 
 def same_tables(found: object, wanted: pl.DataFrame, *order: str) -> bool:

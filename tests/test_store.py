@@ -13,6 +13,7 @@ from features.errors import InputError
 from features.schema import DAY
 from serving import cursors, worklist
 from serving.answers import Answer, to_json
+from serving.bulk import put
 from serving.cursors import Cursor
 from serving.database import StoreError
 from serving.filters import Filters, Wanted
@@ -359,3 +360,25 @@ def test_sqlite_survives_a_power_cut(tmp_path):
             for name in ("synchronous", "journal_mode", "foreign_keys")
         }
     assert kept == {"synchronous": 2, "journal_mode": "wal", "foreign_keys": 1}
+
+
+REFUSED = [
+    ({"customer_id": "\ud800"}, "scores: customer_id", "half of a surrogate pair"),
+    ({"risk_since": 2**70}, "scores: risk_since of 'a'", "a whole number of 64 bits"),
+    ({"customer_id": "a\x00b"}, "scores: customer_id", "without the character NUL"),
+    ({"reason": "a\x00b"}, "scores: reason of 'a'", "without the character NUL"),
+    ({"churn_percentile": 2**40}, "scores: churn_percentile of 'a'", "a whole number of 32 bits"),
+]
+
+
+def test_values_that_the_database_refuses_are_told_in_words(store, url):
+    write(store, answer_of("z"))
+    row = {"run_id": 1, "customer_id": "a", "churn_eligible": True}
+    for values, place, accepted in REFUSED[:2] if url.startswith("sqlite") else REFUSED:  # SQLite takes the others
+        with (
+            pytest.raises(InputError, match=f"{place}.*\n.*{accepted}") as caught,
+            store.transaction(writes=True) as connection,
+        ):
+            put(connection, scores, [{**row, **values}])
+        assert not isinstance(caught.value, StoreError)
+    assert ids(store.at_risk("shop")) == ["z"]

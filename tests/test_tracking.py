@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -13,12 +15,18 @@ import mlflow
 import numpy as np
 import polars as pl
 import pytest
+from killing import Killing
 from mlflow.exceptions import MlflowException
+from starlette.testclient import TestClient
+from trained import tracking_at
 
 from features.errors import InputError, NoModelError
 from features.labels import TASKS
 from serving import registry
+from serving.app import create_app
+from serving.model_files import keep
 from serving.remembered import Remembered
+from serving.state import Settings
 from training.model import Model, digest
 from training.tracking import CHALLENGER, CHAMPION, PREVIOUS
 
@@ -104,13 +112,59 @@ def test_a_server_reads_the_files_it_trained(champions, trained, tmp_path):
     }
 
 
-def test_a_changed_file_in_the_cache_is_refused(champions, tmp_path):
+DAMAGES = {
+    "longer": lambda folder: (folder / "trees_0.txt").write_bytes((folder / "trees_0.txt").read_bytes() + b"\n"),
+    "cut off": lambda folder: (folder / "model.json").write_bytes((folder / "model.json").read_bytes()[:1000]),
+    "empty": lambda folder: [path.unlink() for path in folder.iterdir()],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_files_on_disk_are_fetched_again(champions, tmp_path, caplog, damage):
     registry.load("simulated", champions.uri, tmp_path)
     name = champions.tracking.version("simulated", "churn", CHAMPION).tags["digest"]
-    with (tmp_path / name / "trees_0.txt").open("a") as file:
-        file.write("\n")
-    with pytest.raises(InputError, match=rf"have digest [0-9a-f]+, registered was {name[:12]}"):
-        registry.load("simulated", champions.uri, tmp_path)
+    DAMAGES[damage](tmp_path / name)
+    assert registry.load("simulated", champions.uri, tmp_path).versions == dict.fromkeys(TASKS, 1)
+    assert "damaged, and fetched again" in caplog.text
+    assert digest(tmp_path / name) == name
+    assert not list(tmp_path.glob(".part-*"))
+
+
+def test_files_that_changed_in_the_registry_are_refused(champions, tmp_path):
+    def fetch(into):
+        (into / "model.json").write_text("{}")
+        return into
+
+    with pytest.raises(InputError, match=r"have digest [0-9a-f]+, registered was aaaaaaaaaaaa"):
+        keep(tmp_path, "a" * 64, fetch)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_champions_that_cannot_be_loaded_leave_those_known_last(business, trained, champions, empty, tmp_path, caplog):
+    """Half of a promotion: one task's champion is of another journey than the others'."""
+    empty.register(business.journey, [trained["churn"]])
+    empty.set_champion("simulated", "churn", 1)
+    assert registry.load("simulated", empty.uri, tmp_path).versions == {"churn": 1}
+    foreign = dataclasses.replace(trained["churn"].model, about=trained["churn"].model.about | {"features": "other"})
+    empty.register(business.journey, [dataclasses.replace(trained["churn"], model=foreign)])
+    empty.set_champion("simulated", "churn", 2)
+    assert registry.load("simulated", empty.uri, tmp_path).versions == {"churn": 1}
+    assert "champions {'churn': 2} of simulated cannot be loaded, {'churn': 1} are" in caplog.text
+    with pytest.raises(InputError, match="other feature"):
+        registry.load("simulated", empty.uri, tmp_path / "without memory")
+
+
+@pytest.mark.parametrize("told", ["[]", "{", "", '{"churn": 1}', '{"churn": [1, "../x"]}', '{"churn": [1, null]}'])
+def test_a_memory_of_champions_that_says_none_is_told_and_passed_over(tmp_path, caplog, told):
+    (tmp_path / "shop.champions.json").write_text(told)
+    assert Remembered(tmp_path, "shop").read() == {}
+    assert "does not say which champions there were" in caplog.text
+
+
+def test_champions_that_cannot_be_remembered_are_told(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    Remembered(tmp_path / "file", "shop").write({"churn": (1, "a" * 64)})
+    assert "the champions cannot be remembered" in caplog.text
 
 
 def test_a_file_that_someone_adds_is_neither_read_nor_run(champions, tmp_path):
@@ -241,6 +295,9 @@ def test_a_rollback_makes_the_champion_before_champion_again(business, trained, 
     empty.set_champion("simulated", "churn", 1)
     with pytest.raises(InputError, match="no champion came before"):
         empty.rollback("simulated", "churn")
+    empty.client.set_registered_model_alias("simulated.churn", PREVIOUS, "1")  # the promotion of 2, killed here
+    with pytest.raises(InputError, match="no champion came before"):
+        empty.rollback("simulated", "churn")
     empty.set_champion("simulated", "churn", 2)
     assert versions(empty)["simulated.churn"] == {CHALLENGER: 2, CHAMPION: 2, PREVIOUS: 1}
     assert empty.rollback("simulated", "churn") == 1
@@ -257,3 +314,36 @@ def test_a_models_digest_is_that_of_its_files(champions, tmp_path):
     tags = champions.tracking.version("simulated", "churn", CHAMPION).tags
     assert digest(folder) == tags["digest"]
     assert Model.load(folder, tags["digest"]).task == "churn"
+
+
+# kill -9
+
+
+def test_a_promotion_that_is_killed_leaves_one_champion_a_task_and_a_server_that_answers(champions, tmp_path, moments):
+    store = tracking_at(tmp_path, Path(champions.uri.removeprefix("sqlite:///")))
+    for task in TASKS:
+        first = store.version("simulated", task, CHAMPION)
+        store.client.create_model_version(first.name, first.source, first.run_id, tags=first.tags)
+    with closing(Killing("promote")) as killing:
+        for seconds in moments(0.4):
+            told = [line.split() for line in killing.once(store.uri, seconds, of_first=True)]
+            done = {task: int(number) for *before, task, number in told if not before}
+            begun = {task: int(number) for *before, task, number in told[-1:] if before}
+            found = registry.champions("simulated", store.uri)
+            assert set(found) == set(TASKS)
+            assert all(found[task] in (number, begun.get(task)) for task, number in done.items())
+            assert set(found.values()) <= {1, 2}
+            assert served(store.uri, tmp_path) == found
+
+
+def served(uri: str, folder: Path) -> dict[str, int]:
+    """The versions by which a server that starts now answers a prediction."""
+    load = partial(registry.load, "simulated", uri, folder / "models")
+    app = create_app(Settings("simulated", f"sqlite:///{folder}/scores.db"), load_scorer=load, list_models=list)
+    with TestClient(app) as client:
+        while (ready := client.get("/readyz")).status_code != 200:
+            time.sleep(0.05)
+        events = [{"time": "2024-02-01", "event": "purchase", "value": 9.5}]
+        told = client.post("/v1/predictions", json={"customers": [{"customer_id": "n", "events": events}]})
+        assert told.status_code == 200, told.text
+    return ready.json()["versions"]

@@ -1,7 +1,9 @@
 """Messages to webhooks: made once, signed, tried again, and given up where all can see it."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from itertools import pairwise
@@ -15,15 +17,14 @@ from stores import VERSIONS, answer_of
 from features.errors import InputError
 from features.journey import RiskBands
 from features.schema import DAY
+from serving import changes, messages, outbound, outbox, webhooks
 from serving import deliverer as delivering
-from serving import messages, outbound, webhooks
 from serving.clock import now
+from serving.database import StoreError
 from serving.deliverer import ATTEMPTS, Deliverer
-from serving.leases import Lease
-from serving.outbound import Rules, checked, post
+from serving.outbound import Rules, Sent, checked, post
 from serving.store import Options, Store
 from serving.tables import deliveries
-from serving.tables import leases as stored_leases
 from serving.tables import webhooks as stored_webhooks
 from serving.webhooks import Wanted, Webhook
 
@@ -198,12 +199,11 @@ def test_a_server_that_dies_between_sending_and_keeping_sends_the_same_message_a
     scored(store, a=0.9)
 
     def die(*_: object) -> None:
-        raise KeyError("killed")
+        raise StoreError("store", "is away")
 
     with monkeypatch.context() as patch:
         patch.setattr(delivering.webhooks, "told", die)
-        with pytest.raises(KeyError, match="killed"):
-            deliverer.turn()
+        deliverer.turn()
     deliverer.turn()
     assert len(hook.ids) == 2
     assert len(set(hook.ids)) == 1
@@ -332,18 +332,119 @@ def test_of_two_deliverers_one_delivers_until_it_gives_up(store, hook):
     assert len(hook.got) == 4
 
 
-def test_a_lease_is_taken_over_once_it_is_over_and_whatever_the_clock_did(store):
-    one, two = Lease(store, "work", 60), Lease(store, "work", 60)
-    assert one.hold()
-    assert one.hold()
-    assert not two.hold()
-    for until in (now() - 1, now() + 3600 * 1_000_000):  # it ended; it was taken before the clock went back an hour
+def test_what_two_make_deliveries_of_at_once_is_told_once(store):
+    """As two servers would, each of which believes for a moment that it is the one that delivers."""
+    names = [f"c{number:02}" for number in range(20)]
+    scored(store, **dict.fromkeys(names, 0.1))
+    webhook = register(store, "https://example.com/", [messages.RISK_CHANGED, messages.RUN_COMPLETED])
+    scored(store, **dict.fromkeys(names, 0.9))
+
+    def fill(_: int) -> int:
         with store.transaction(writes=True) as connection:
-            connection.execute(update(stored_leases).values(holder="gone", until=until))
-        held = Lease(store, "work", 60)
-        assert held.hold()
-        assert not Lease(store, "work", 60).hold()
-        held.release()
+            return outbox.fill(connection, "shop")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(fill, range(8)))
+    told = log(store, webhook, limit=100)
+    assert sorted(one.customer_id for one in told if one.change_id) == names
+    assert [one.run_id is not None for one in told if not one.change_id] == [True]
+
+
+def test_a_change_that_was_told_is_not_told_again_whatever_a_webhook_says_of_it(store):
+    scored(store, a=0.1)
+    webhook = register(store, "https://example.com/", [messages.RISK_CHANGED, messages.RUN_COMPLETED])
+    scored(store, a=0.9)
+    for _ in range(2):
+        with store.transaction(writes=True) as connection:
+            outbox.fill(connection, "shop")
+            back = {"change_id": webhook.change_id, "scored_at": webhook.scored_at}
+            connection.execute(update(stored_webhooks).values(back))
+    assert len(log(store, webhook)) == 2
+
+
+def test_changes_that_appear_while_deliveries_are_made_are_told_once(store, monkeypatch):
+    """PostgreSQL shows what others commit from one statement to the next."""
+    scored(store, a=0.1, b=0.1)
+    webhook = register(store, "https://example.com/")
+    scored(store, a=0.9, b=0.1)
+    newest = changes.last_id
+
+    def and_then_another(connection, journey):
+        found = newest(connection, journey)
+        if connection.dialect.name == "postgresql":
+            monkeypatch.setattr(changes, "last_id", newest)
+            scored(store, a=0.9, b=0.9)
+        return found
+
+    monkeypatch.setattr(changes, "last_id", and_then_another)
+    for _ in range(3):
+        with store.transaction(writes=True) as connection:
+            outbox.fill(connection, "shop")
+    assert [one.customer_id for one in log(store, webhook)] == (["a"] if store_is_sqlite(store) else ["b", "a"])
+
+
+def store_is_sqlite(store: Store) -> bool:
+    with store.transaction() as connection:
+        return connection.dialect.name == "sqlite"
+
+
+def test_a_slow_webhook_holds_up_nobody_else(store, deliverer, hook):
+    scored(store, **dict.fromkeys("abc", 0.1))
+    with receiver() as other:
+        register(store, hook.url)
+        well = register(store, other.url)
+        hook.gate.clear()
+        for probability, count in ((0.9, 3), (0.1, 6)):
+            scored(store, **dict.fromkeys("abc", probability))
+            while len(log(store, well, state="delivered")) < count:
+                deliverer.turn()
+        assert (len(hook.got), len(other.got)) == (1, 6)
+        hook.gate.set()
+        while len(hook.ids) < 6:
+            deliverer.turn()
+    assert len(set(hook.ids)) == 6
+
+
+def test_a_fault_of_ones_own_counts_as_an_attempt_that_failed(store, deliverer, hook, monkeypatch):
+    scored(store, a=0.1)
+    webhook = register(store, hook.url)
+    scored(store, a=0.9)
+    with monkeypatch.context() as patch:
+        patch.setattr(messages, "headers", lambda *_: 1 / 0)
+        deliverer.turn()
+    (delivery,) = log(store, webhook)
+    assert (delivery.attempts, delivery.error) == (1, "a fault of the server that sends: see its log")
+
+
+def test_what_waits_for_an_instant_that_a_clock_set_back_puts_years_ahead_is_sent_now(store, deliverer, hook):
+    scored(store, a=0.1)
+    register(store, hook.url)
+    scored(store, a=0.9)
+    hook.answers = [500]
+    deliverer.turn()
+    with store.transaction(writes=True) as connection:
+        connection.execute(update(deliveries).values(next_at=now() + 365 * DAY))
+        connection.execute(update(stored_webhooks).values(paused_until=now() + 365 * DAY))
+    deliverer.turn()
+    assert len(hook.got) == 2
+
+
+def test_the_longest_waits_are_known_to_whoever_looks_what_is_due():
+    assert delivering._LONGEST * 1.2 * 1e6 <= outbox.LONGEST_WAIT
+    assert delivering._LONGEST_PAUSE * 1.2 * 1e6 <= outbox.LONGEST_PAUSE
+
+
+def test_an_attempt_that_failed_takes_back_nothing_that_was_done_meanwhile(store, hook):
+    scored(store, a=0.1)
+    webhook = register(store, hook.url)
+    scored(store, a=0.9)
+    with closing(Deliverer(store, "shop", OWN)) as one:
+        one.turn()
+    (delivered,) = log(store, webhook)
+    seen = replace(delivered, state="waiting", attempts=0)
+    with store.transaction(writes=True) as connection:
+        webhooks.told(connection, seen, Sent(500, "answered 500", 1), {"attempts": 1, "next_at": now()})
+    assert log(store, webhook) == [delivered]
 
 
 def test_deliveries_that_are_long_over_are_forgotten(store, deliverer, hook):
@@ -356,6 +457,11 @@ def test_deliveries_that_are_long_over_are_forgotten(store, deliverer, hook):
     with store.transaction(writes=True) as connection:
         connection.execute(update(deliveries).values(created_at=now() - webhooks.KEPT - DAY))
     deliverer.tidy()
+    assert len(log(store, webhook)) == 1  # it waited long, and was tried just now
+    with store.transaction(writes=True) as connection:
+        connection.execute(update(deliveries).values(tried_at=now() - webhooks.KEPT - DAY))
+    assert deliverer.tidy()
+    assert not deliverer.tidy()
     assert log(store, webhook) == []
 
 

@@ -1,11 +1,13 @@
 """The worklist: how far a team is with a customer, and what becomes of a contact."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from stores import answer_of, ids, write
 
 from features.errors import InputError, SuppressedError, UnknownCustomerError
 from features.schema import DAY, to_text
-from serving import worklist
+from serving import list_changes, worklist
 from serving.clock import now
 from serving.events import add, contact, stored
 from serving.filters import Filters, Wanted
@@ -50,6 +52,16 @@ def test_a_snooze_ends_by_itself(listed):
     later = Moment(NOW + 2 * DAY, 28.0)
     assert worklist.entry(listed, "shop", "a", later).status == "open"
     assert worklist.change(listed, "shop", "a", {"note": "awake"}, later).snoozed_until is None
+
+
+def test_a_contact_told_late_is_known_from_the_present_on(listed):
+    """The newest run, at its cutoff of ten days, did not see it."""
+    change(listed, status="contacted", contacted_at=8 * DAY)
+    change(listed, "b", status="contacted", contacted_at=12 * DAY)
+    assert [(time, known_at) for _, time, _, _, known_at in contacts(listed)] == [
+        (8 * DAY, 10 * DAY),
+        (12 * DAY, 12 * DAY),
+    ]
 
 
 def test_another_status_ends_a_snooze(listed):
@@ -185,3 +197,28 @@ def test_many_events_are_read_in_parts(store, monkeypatch):
     with store.transaction(writes=True) as connection:
         add(connection, [contact("shop", f"c{n}", n, None, 0) for n in range(50)])
     assert stored(store, "shop")["time"].to_list() == list(range(50))
+
+
+# many at once
+
+
+def test_of_several_changes_of_a_customer_none_is_made_where_one_is_refused(listed):
+    change(listed, "a", opted_out=True)
+    said = [{"status": "assigned", "assignee": "Ann"}, {"status": "contacted"}]
+    assert list_changes.of_customers(listed, "shop", ["a", "b", "c"], said, MOMENT) == (1, 1, 1)
+    found = [worklist.entry(listed, "shop", name, MOMENT) for name in "ab"]
+    assert [(one.status, one.assignee) for one in found] == [("open", None), ("contacted", "Ann")]
+
+
+def test_contacts_told_of_the_same_customers_at_once_do_not_wait_for_each_other(store):
+    names = [f"c{number:02}" for number in range(40)]
+    write(store, *(answer_of(name) for name in names))
+
+    def tell(number: int) -> int:
+        order = names if number % 2 else names[::-1]
+        if number % 3 == 0:
+            return [change(store, name, NOW - number, status="contacted") for name in order[:10]] and 40
+        return list_changes.of_customers(store, "shop", order, [{"status": "contacted"}], MOMENT).changed
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(tell, range(12))) == [40] * 12

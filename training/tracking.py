@@ -348,12 +348,13 @@ class Tracking:
 
         The version left is marked: `promote` takes it again only by its number.
         """
-        before = self.version(journey, task, PREVIOUS)
-        if before is None:
+        before, left = self.version(journey, task, PREVIOUS), self.version(journey, task, CHAMPION)
+        # A promotion that was killed may have named the champion it did not replace.
+        if before is None or (left is not None and left.version == before.version):
             raise InputError(
                 f"{journey}.{task}", "no champion came before the present one", "a task promoted at least twice"
             )
-        left, number = self.version(journey, task, CHAMPION), int(before.version)
+        number = int(before.version)
         # The mark first: killed in between, the next attempt finds the champion still there.
         if left is not None and int(left.version) != number:
             words = f"rolled back: version {number} is champion again"

@@ -48,7 +48,9 @@ def journey(
     except (NoScoresError, NoJourneyError) as error:
         return page(request, "empty.html", {"problem": error}, here="journey")
     mine, other = found.maps[0], found.maps[1] if compare else None
-    kpis = [_kpi(kpi, _of(other, "kpis", kpi["name"], "name"), to_text(found.run.cutoff)) for kpi in mine["kpis"]]
+    kpis = [
+        _kpi(kpi, _of(other, "kpis", kpi["name"], "name"), to_text(found.run.complete_until)) for kpi in mine["kpis"]
+    ]
     context = {
         "run": found.run,
         "groups": by_grouping(found.groups),

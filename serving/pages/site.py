@@ -32,7 +32,7 @@ def install(app: FastAPI, state: State, helm: Helm | None, *, loopback: bool) ->
         Whether only this machine can reach the server.
     """
     app.state.sessions = Sessions(state.store, state.keys, loopback=loopback)
-    app.state.steering = Steering(helm, state.renew)
+    app.state.steering = Steering(helm, state.champions.renew)
     app.state.cards = {}
     app.include_router(assets.router)
     for module in _PAGES:

@@ -93,7 +93,7 @@ async def events(state: Shared, request: Request, idempotency_key: Key = None) -
         return respond(fault)
     rows = [row for row in taken.read.rows if row is not None]
     keyed = None if idempotency_key is None else Keyed(_owner(request), idempotency_key, body)
-    reply = await asyncio.wrap_future(state.intake.submit(rows, keyed))
+    reply = await asyncio.wrap_future(state.intake.submit(rows, keyed, len(body)))
     return _told(taken, reply)
 
 
@@ -110,7 +110,8 @@ def _read(state: State, body: bytes) -> _Taken:
         raise InputError("body", f"{', '.join(sorted(further))} beside events", "events alone")
     if not 1 <= len(items) <= MOST:
         raise InputError("events", f"{len(items):,} events", f"1 to {MOST:,}", "send several requests")
-    return _Taken(read(items, state.definition, now(), alone=alone), alone)
+    known = state.loaded.journey if state.loaded else state.definition
+    return _Taken(read(items, state.definition, now(), types=known.types, alone=alone), alone)
 
 
 def _owner(request: Request) -> str:
@@ -149,5 +150,5 @@ def _refused(row: dict[str, Any], letter: str | None, place: str) -> InputError:
     if letter == intake.OTHERS:
         do = "give every event an id of its own"
         return TakenError(f"{place}{EVENT_ID}", row[EVENT_ID], "an id of no other customer's event", do)
-    found = "more than a day after now, and after the newest run's cutoff"
+    found = "more than a day after now, and after the end of the newest run's log"
     return InputError(f"{place}time", found, "an instant that has come", "correct the clock that told it")

@@ -138,7 +138,7 @@ def journey(
     return JourneyAnswer(
         journey=found.run.journey,
         run=found.run.id,
-        cutoff=to_text(found.run.cutoff),
+        cutoff=to_text(found.run.complete_until),
         scored_at=to_text(found.run.scored_at),
         groups=found.groups,
         map=maps[0],

@@ -159,7 +159,7 @@ def test(state: Shared, webhook_id: WebhookId) -> DeliveryState:
     sent = send(webhook, delivery, state.outbound)
     with state.store.transaction(writes=True) as connection:
         ended = {"attempts": 1, "state": "delivered" if sent.received else "dead"}
-        webhooks.told(connection, delivery.id, sent, ended)
+        webhooks.told(connection, delivery, sent, ended)
         return _delivery(webhooks.delivery_of_id(connection, webhook_id, delivery.id))
 
 
