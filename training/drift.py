@@ -33,7 +33,7 @@ NAMED, TO_NAME = 5, 0.04  # features at most, each with this share in telling at
 _BINS, _ROUNDS = 64, 30
 _PARAMETERS = {
     "objective": "binary", "num_leaves": 7, "learning_rate": 0.15, "min_data_in_leaf": 50, "lambda_l2": 10.0,
-    "feature_fraction": 0.5, "seed": 7, "deterministic": True, "force_row_wise": True, "verbosity": -1,
+    "feature_fraction": 0.5, "seed": 7, "deterministic": True, "force_col_wise": True, "verbosity": -1,
 }  # fmt: skip
 
 

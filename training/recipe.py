@@ -52,7 +52,7 @@ class Recipe:
             "max_bin": 127,
             "seed": self.seed,
             "deterministic": True,
-            "force_row_wise": True,
+            "force_col_wise": True,
             "num_threads": threads,
             "verbosity": -1,
         }
