@@ -34,7 +34,7 @@ from training.recipe import Recipe
 from training.tracking import Tracking
 
 MONTH = 28
-HISTORY = 392  # days before the first list
+HISTORY = 504  # days before the first list
 # The shipped definition over another log, with a horizon and a history that the first training can afford.
 _CHANGED = (
     ("../.journeycast/simulated.parquet", "simulated.parquet"),
@@ -133,17 +133,8 @@ class Business:
 
     def read(self) -> tuple[Journey, EventLog]:
         """The journey and its log as they stand this morning, from the files a user would have."""
-        self.place.folder.mkdir(parents=True, exist_ok=True)
         # Contacts are not in the file: the store has them, as of any business.
-        self.world.log(contacts=False).write_parquet(self.place.folder / "simulated.parquet")
-        text = (SHIPPED / "simulated.yml").read_text(encoding="utf-8")
-        until = datetime.combine(self.world.today, time(), UTC).isoformat().replace("+00:00", "Z")
-        for before, after in (*_CHANGED, (_UNTIL, until)):
-            if before not in text:
-                raise InputError("journeys/simulated.yml", f"has no {before} any more")
-            text = text.replace(before, after)
-        self.file.write_text(text, encoding="utf-8")
-        definition, base = read_journey(self.file)
+        definition, base = _written(self.world, self.file, contacts=False)
         return read(definition, base, self.place.threads, events.stored(self.place.store, definition.journey))
 
     def tools(self, journey: Journey, log: EventLog) -> Tools:
@@ -169,8 +160,8 @@ class Business:
     def _act(self, journey: Journey) -> tuple[int | None, int, int, float]:
         """Cut the list, hold some out, contact the others; the campaign, how many, who accepted, the cost."""
         now, costs = journey.observed_until_microseconds + 8 * HOUR, journey.campaign
-        drawn = round(self._capacity / (1 - self._holdout))
-        asked = Proposal(f"month {self.world.today}", Filters(), costs, Cut(None, drawn), self._holdout, 1)
+        # A capacity counts contacts: those held out come besides.
+        asked = Proposal(f"month {self.world.today}", Filters(), costs, Cut(None, self._capacity), self._holdout, 1)
         try:
             made = proposals.create(self.place.store, journey.journey, asked, now)
             done = sending.send(self.place.store, journey.journey, made.id, now + HOUR, "email", now + HOUR)
@@ -179,8 +170,7 @@ class Business:
         with self.place.store.transaction() as connection:
             arm = [row.customer_id for row in connection.execute(campaigns.of_campaign(done.id, CONTACT))]
         taken = self.world.contact(arm)
-        cost = len(arm) * costs.contact_cost + int(taken.sum()) * costs.incentive_cost
-        return done.id, len(arm), int(taken.sum()), cost
+        return done.id, len(arm), int(taken.sum()), _cost(journey, len(arm), int(taken.sum()))
 
     def _measured(self, sent: list[int], journey: Journey, log: EventLog) -> dict[str, Any] | None:
         """The outcome of the oldest campaign not measured yet, which leaves the list; null: none is due."""
@@ -200,19 +190,39 @@ class Business:
         return found.model_dump(include={"verdict", "why", "difference", "saved_value", "more_value", "net"})
 
 
-def by_rule(world: World, folder: Path, capacity: int, months: int) -> Iterator[tuple[int, float]]:
-    """The same year by a list of the best simple rules, without a hold-out: accepted and cost of each month."""
+@dataclass(frozen=True, slots=True)
+class ListMonth:
+    """What the contacts of a month meant."""
+
+    contacted: int
+    accepted: int
+    cost: float
+
+
+def by_rule(world: World, folder: Path, capacity: int, months: int) -> Iterator[ListMonth]:
+    """The same year by a list of the best simple rules, without a hold-out, month by month."""
     world.advance(HISTORY - world.day)
     for _ in range(months):
-        file = folder / "rule.parquet"
-        folder.mkdir(parents=True, exist_ok=True)
-        world.log().write_parquet(file)
-        definition, base = read_journey(SHIPPED / "simulated.yml")
-        until = datetime.combine(world.today, time(), UTC)
-        source = definition.events[0].model_copy(update={"file": str(file.resolve())})
-        journey, log = read(definition.model_copy(update={"events": [source], "observed_until": until}), base, 1)
+        journey, log = read(*_written(world, folder / "by_rule" / "simulated.yml", contacts=True), threads=1)
         chosen = rule_list(journey, log, capacity)
-        taken = world.contact(chosen)
-        costs = journey.campaign
+        taken = int(world.contact(chosen).sum())
         world.advance(MONTH)
-        yield int(taken.sum()), len(chosen) * costs.contact_cost + int(taken.sum()) * costs.incentive_cost
+        yield ListMonth(len(chosen), taken, _cost(journey, len(chosen), taken))
+
+
+def _cost(journey: Journey, contacted: int, accepted: int) -> float:
+    return contacted * journey.campaign.contact_cost + accepted * journey.campaign.incentive_cost
+
+
+def _written(world: World, file: Path, *, contacts: bool) -> tuple[Journey, Path]:
+    """The shipped definition over the world's log of this morning, both written to the file's folder."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    world.log(contacts=contacts).write_parquet(file.parent / "simulated.parquet")
+    text = (SHIPPED / "simulated.yml").read_text(encoding="utf-8")
+    until = datetime.combine(world.today, time(), UTC).isoformat().replace("+00:00", "Z")
+    for before, after in (*_CHANGED, (_UNTIL, until)):
+        if before not in text:
+            raise InputError("journeys/simulated.yml", f"has no {before} any more")
+        text = text.replace(before, after)
+    file.write_text(text, encoding="utf-8")
+    return read_journey(file)
