@@ -14,7 +14,7 @@ from features.schema import DAY
 from serving.show_drift import drift_html
 from training.drift_report import drift_report
 from training.signals import _expected, signals
-from training.vector_drift import psi
+from training.stability import psi
 
 STEP = 28 * DAY
 

@@ -19,12 +19,12 @@ from scipy import stats
 from features.instants import microseconds
 from features.journey import Journey
 from features.schema import CHANNEL, CONTACTED, CUSTOMER, DAY, EVENT, KNOWN_AT, TIME, VALUE
+from training.price_levels import LEVELS, price_levels
 
 Array = NDArray[np.float64]
 
 STEPS = 16  # at most, the newest among them
 EARLIER = 5  # steps of which what is usual can be told
-LEVELS = 8  # values of a category that are looked at, the commonest
 ALARM = 0.02  # the chance, over all signals together, that one of a world without change is called unusual
 _TREND = 8  # earlier steps from which a trend can be told
 _LEAST = 30  # events of a step from which a share or a price of theirs means something
@@ -104,7 +104,8 @@ def _series(journey: Journey, rows: pl.DataFrame, steps: int) -> Iterator[Series
         yield "late", name, f"{name} events learned late", "logit", late
         prices = mine.filter(pl.col(VALUE).is_not_null())
         if _counts(prices, steps).min() >= _LEAST:
-            yield "price", name, f"value of a {name}, to the same customers", "log", _prices(prices, steps)
+            levels = price_levels(prices, journey.properties, steps)
+            yield "price", name, f"price level of {name} events", "log", levels
     if len(own) and _counts(own, steps).min() >= _LEAST:
         for level in _levels(own, CHANNEL):
             yield "channel", level, f"events through {level}", "logit", _share(own, pl.col(CHANNEL) == level, steps)
@@ -146,15 +147,6 @@ def _share(rows: pl.DataFrame, holds: pl.Expr, steps: int) -> Array:
     """Never 0 or 1: as if half an event of each kind had been seen besides."""
     hits = _by_step(rows, holds.fill_null(False).sum(), steps)
     return np.asarray((hits + 0.5) / (_counts(rows, steps) + 1))
-
-
-def _prices(rows: pl.DataFrame, steps: int) -> Array:
-    """The geometric mean, each value beside its customer's own: who buys when is no change of price."""
-    logs = pl.col(VALUE).abs().clip(1e-9).log()
-    told = rows.with_columns(apart=logs - logs.mean().over(CUSTOMER), repeated=pl.len().over(CUSTOMER) > 1)
-    told = told.filter("repeated")
-    middle = float(np.log(max(float(rows[VALUE].abs().median() or 1.0), 1e-9)))  # type: ignore[arg-type]
-    return np.exp(middle + _by_step(told, pl.col("apart").mean(), steps))
 
 
 def _means(rows: pl.DataFrame, value: pl.Expr, steps: int) -> Array:
