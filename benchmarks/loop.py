@@ -25,6 +25,7 @@ from serving.live import HISTORY, MONTH, Business, by_rule, place_at
 from training.recipe import Recipe
 
 RECIPE = Recipe(learning_rate=0.15, leaves=7, rounds_at_most=80, patience=10)
+HOLDOUT = 0.2  # of a list
 SEEDS = Path(".journeycast/bench/loop.seeds.jsonl")
 
 
@@ -35,19 +36,21 @@ def year(seed: int, customers: int, months: int, capacity: int, folder: Path) ->
     none.advance(HISTORY + months * MONTH)
     paid = list(by_rule(rule, folder, capacity, months))
     with closing(place_at(folder, 1, RECIPE, figures=False)) as place:
-        told = list(Business(model, place, capacity).live(months, lambda words: progress(f"seed {seed}, {words}")))
+        business = Business(model, place, capacity, HOLDOUT)
+        told = list(business.live(months, lambda words: progress(f"seed {seed}, {words}")))
     spent = [float(np.sum(world.value[HISTORY:])) for world in worlds]
     cost = {"rule": sum(month.cost for month in paid), "model": sum(month.cost for month in told)}
-    nets = [month.saved["net"]["value"] for month in told if month.saved and month.saved["net"]]
+    more = business.against_holdouts()
     return {
         "spent_without_list": spent[0],
         "kept_by_rule": spent[1] - spent[0] - cost["rule"],
         "kept_by_model": spent[2] - spent[0] - cost["model"],
         "cost": cost,
-        "net_against_holdout": float(np.sum(nets)) if nets else None,
-        "measured": len(nets),
+        "kept_against_holdouts": None if more is None else more - cost["model"],
+        "held_out": sum(month.held_out for month in told),
         "accepted": {"rule": sum(month.accepted for month in paid), "model": sum(month.accepted for month in told)},
         "contacted": {"rule": sum(month.contacted for month in paid), "model": sum(month.contacted for month in told)},
+        "months_without_list": sum(not month.versions for month in told),
         "trained": sum(bool(month.decisions) for month in told),
         "promoted": sum(": promoted:" in words for month in told for words in month.decisions),
         "rolled_back": sum(len(month.rolled_back) for month in told),
@@ -89,9 +92,9 @@ def lines_of(rows: list[dict[str, Any]]) -> list[Line]:
         ],
         "the models' list ahead of the rules' list": [row["kept_by_model"] - row["kept_by_rule"] for row in rows],
     }
-    held = [row["net_against_holdout"] for row in rows if row["net_against_holdout"] is not None]
+    held = [row["kept_against_holdouts"] for row in rows if row["kept_against_holdouts"] is not None]
     if held:
-        asked["the same as the hold-outs tell it, of the campaigns whose horizon was over"] = held
+        asked["money kept in a year by the list of the models, against its hold-outs"] = held
     found = []
     for name, values in asked.items():
         told = interval(values)
@@ -104,7 +107,9 @@ def lines_of(rows: list[dict[str, Any]]) -> list[Line]:
 
 def _counts(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Sizes, and what was done in a year in the mean."""
-    told = {name: float(np.mean([row[name] for row in rows])) for name in ("trained", "promoted", "rolled_back")}
+    told = {
+        name: float(np.mean([row[name] for row in rows])) for name in ("trained", "promoted", "rolled_back", "held_out")
+    }
     told["spent_without_list"] = float(np.mean([row["spent_without_list"] for row in rows]))
     for name in ("contacted", "accepted", "cost"):
         told[f"{name}_by_models"], told[f"{name}_by_rules"] = (

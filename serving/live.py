@@ -6,24 +6,25 @@ with a hold-out. Only the customers are simulated, and respond.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.definition import SHIPPED
 from features.definition import read as read_journey
-from features.errors import InputError
+from features.errors import InputError, NoModelError
 from features.journey import Journey
 from features.log import EventLog, read
 from features.schema import HOUR
 from features.simulator.live import World
 from serving import batch, campaigns, events, outcomes, proposals, registry, retraining, sending
-from serving.campaigns import CONTACT
+from serving.campaigns import CONTACT, HOLDOUT, Arm
 from serving.filters import Filters
 from serving.planning import Cut
 from serving.proposals import Proposal
@@ -43,6 +44,8 @@ _CHANGED = (
 )
 _UNTIL = "2024-06-24T00:00:00Z"
 Report = Callable[[str], None]
+Places = NDArray[np.intp]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +76,15 @@ def place_at(folder: Path, threads: int, recipe: Recipe, *, figures: bool = True
 class Month:
     """What happened in a month.
 
-    `value` is what customers were expected to spend in it, `contacted`, `accepted` and `cost` what the list
-    meant, `saved` what the newest campaign whose horizon is over saved against its hold-out (null: there
-    is none), `why` and `decisions` what the retraining said.
+    `versions` are those that made the list (empty: no model has passed the gate, there is no list), `value` what
+    customers were expected to spend in the month, `saved` what the newest campaign whose horizon is over saved
+    against its hold-out (null: there is none), `why` and `decisions` what the retraining said.
     """
 
     day: str
     versions: dict[str, int]
     contacted: int
+    held_out: int
     accepted: int
     cost: float
     value: float
@@ -92,6 +96,24 @@ class Month:
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         return asdict(self)
+
+
+class Acted(NamedTuple):
+    """A list acted upon: the campaign (null: nobody was contacted), its arms, who accepted, and the cost."""
+
+    campaign: int | None = None
+    contacted: Sequence[str] = ()
+    held_out: Sequence[str] = ()
+    accepted: int = 0
+    cost: float = 0.0
+
+
+class Arms(NamedTuple):
+    """Those whom a list named for the first time, as places in the world, and what everybody was worth before."""
+
+    contacted: Places
+    held_out: Places
+    before: Floats
 
 
 class Business:
@@ -108,6 +130,7 @@ class Business:
     def __init__(self, world: World, place: Place, capacity: int, holdout: float = 0.1) -> None:
         self.world, self.place, self._capacity, self._holdout = world, place, capacity, holdout
         self.file = place.folder / "simulated.yml"
+        self._arms: list[Arms] = []
 
     def live(self, months: int, report: Report) -> Iterator[Month]:
         """Let a year's history pass, train the first models, and go on month by month."""
@@ -117,20 +140,39 @@ class Business:
             journey, log = self.read()
             report(f"{self.world.today}: outcomes, drift, retraining")
             story = retraining.retrain(journey, log, self.tools(journey, log), lambda _: None)
-            if not story.scored:
-                self._score(journey, log)
             saved = self._measured(sent, journey, log)
             report(f"{self.world.today}: the list")
-            campaign, contacted, accepted, cost = self._act(journey)
-            sent += [] if campaign is None else [campaign]
-            run = self.place.store.latest_run(journey.journey)
-            versions = {} if run is None else dict(run.versions)
+            versions = self._versions(journey, log, story.scored)
+            acted = self._act(journey) if versions else Acted()
+            sent += [] if acted.campaign is None else [acted.campaign]
             day, before = self.world.today.isoformat(), len(self.world.value)
             self.world.advance(MONTH)
-            value = float(np.sum(self.world.value[before:]))
             yield Month(
-                day, versions, contacted, accepted, cost, value, saved, story.why, story.rolled_back, story.decisions
+                day=day,
+                versions=versions,
+                contacted=len(acted.contacted),
+                held_out=len(acted.held_out),
+                accepted=acted.accepted,
+                cost=acted.cost,
+                value=float(np.sum(self.world.value[before:])),
+                saved=saved,
+                why=story.why,
+                rolled_back=story.rolled_back,
+                decisions=story.decisions,
             )
+
+    def against_holdouts(self) -> float | None:
+        """What those contacted have spent more than those held out since a list first named them; null: no hold-out.
+
+        By intention to treat. A customer who is held out once is held out of every list: the draw is by their id.
+        """
+        more = []
+        for arms in self._arms:
+            since = self.world.worth - arms.before
+            if len(arms.contacted) and len(arms.held_out):
+                apart = since[arms.contacted].mean() - since[arms.held_out].mean()
+                more.append(len(arms.contacted) * float(apart))
+        return sum(more) if more else None
 
     def read(self) -> tuple[Journey, EventLog]:
         """The journey and its log as they stand this morning, from the files a user would have."""
@@ -158,20 +200,41 @@ class Business:
         scorer, newest = self._scorer(journey, log), events.newest(self.place.store, journey.journey)
         batch.score(journey, log, scorer, self.place.store, lambda done, of: None, newest)
 
-    def _act(self, journey: Journey) -> tuple[int | None, int, int, float]:
-        """Cut the list, hold some out, contact the others; the campaign, how many, who accepted, the cost."""
+    def _versions(self, journey: Journey, log: EventLog, scored: bool) -> dict[str, int]:
+        """Score everyone, unless this has been done; the versions that did, none where no model is there."""
+        try:
+            if not scored:
+                self._score(journey, log)
+        except NoModelError:
+            return {}
+        run = self.place.store.latest_run(journey.journey)
+        return {} if run is None else dict(run.versions)
+
+    def _act(self, journey: Journey) -> Acted:
+        """Cut the list, hold some out, contact the others."""
         now, costs = journey.observed_until_microseconds + 8 * HOUR, journey.campaign
         # A capacity counts contacts: those held out come besides.
         asked = Proposal(f"month {self.world.today}", Filters(), costs, Cut(None, self._capacity), self._holdout, 1)
         try:
             made = proposals.create(self.place.store, journey.journey, asked, now)
             done = sending.send(self.place.store, journey.journey, made.id, now + HOUR, "email", now + HOUR)
-        except InputError:  # nobody is worth a contact
-            return None, 0, 0, 0.0
+        except InputError:  # nobody is left to contact
+            return Acted()
+        contacted, held_out = (self._arm(done.id, arm) for arm in (CONTACT, HOLDOUT))
+        self._note(contacted, held_out)
+        taken = int(self.world.contact(contacted).sum())
+        return Acted(done.id, contacted, held_out, taken, _cost(journey, len(contacted), taken))
+
+    def _arm(self, campaign_id: int, arm: Arm) -> list[str]:
         with self.place.store.transaction() as connection:
-            arm = [row.customer_id for row in connection.execute(campaigns.of_campaign(done.id, CONTACT))]
-        taken = self.world.contact(arm)
-        return done.id, len(arm), int(taken.sum()), _cost(journey, len(arm), int(taken.sum()))
+            return [row.customer_id for row in connection.execute(campaigns.of_campaign(campaign_id, arm))]
+
+    def _note(self, *arms: list[str]) -> None:
+        """Keep who is named for the first time, and what they were worth before."""
+        every = [np.flatnonzero(np.isin(self.world.names.to_numpy(), arm)) for arm in arms]
+        named = np.concatenate([np.empty(0, np.intp), *(part for one in self._arms for part in one[:2])])
+        new = [np.setdiff1d(places, named) for places in every]
+        self._arms.append(Arms(new[0], new[1], self.world.worth.copy()))
 
     def _measured(self, sent: list[int], journey: Journey, log: EventLog) -> dict[str, Any] | None:
         """The outcome of the oldest campaign not measured yet, which leaves the list; null: none is due."""

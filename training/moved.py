@@ -74,4 +74,9 @@ def outcomes_moved(journey: Journey, log: EventLog, at: int) -> Iterator[Moved]:
         past = means[:-1]
         apart = np.abs(means - past.mean()) / max(float(past.std(ddof=1)), 0.02 * abs(float(past.mean())), 1e-9)
         limit = float(stats.t.isf(ALARM / 8, len(past) - 1) * np.sqrt(1 + 1 / len(past)))
-        yield Moved(f"outcomes of {name}", float(apart[-1]), tuple(float(v) for v in apart[-2::-1]), limit)
+        yield Moved(
+            f"outcomes of {name}, in the spread of earlier ones",
+            float(apart[-1]),
+            tuple(float(v) for v in apart[-2::-1]),
+            limit,
+        )

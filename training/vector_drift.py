@@ -73,14 +73,13 @@ class TwoSamples:
 class VectorDrift:
     """Features, the strongest first, the classifier's test, and what became of all customers together.
 
-    `trained_from` and `trained_to` are the first and last of the cutoffs compared with; null: nothing was compared.
+    `trained` are the cutoffs of the training data that it was compared with, the newest first.
     """
 
     features: tuple[FeatureDrift, ...]
     moved: tuple[Moved, ...]
     two_samples: TwoSamples | None = None
-    trained_from: int | None = None
-    trained_to: int | None = None
+    trained: tuple[int, ...] = ()
 
 
 class _Seen(NamedTuple):
@@ -112,8 +111,7 @@ def vector_drift(journey: Journey, log: EventLog, at: int, models: Mapping[str, 
     apart, tested = _two_samples(seen, rows, side, compared)
     moved = [*tested, *_moved(seen, side, compared, distances), *outcomes_moved(journey, log, at)]
     features = _features(seen, distances)
-    trained = compared[0][1]
-    return VectorDrift(features, tuple(moved), apart, at - trained[-1] * step, at - trained[0] * step)
+    return VectorDrift(features, tuple(moved), apart, tuple(at - n * step for n in compared[0][1]))
 
 
 def _comparisons(journey: Journey, log: EventLog, at: int, models: Mapping[str, Model]) -> list[Comparison]:
@@ -168,10 +166,10 @@ def _moved(
     chance = ALARM / (2 * len(seen) + 1)
     for one in seen:
         every = np.column_stack([distances[name] for name in one.names])
-        yield unusual_beyond(f"features of {one.task}, by what they matter", every @ one.weights, chance)
+        yield unusual_beyond(f"PSI of the features of {one.task}, by what they matter", every @ one.weights, chance)
         said = one.model.link.predict(one.model.margins(one.matrix))
         predicted = said[:, -1] if one.task == "next_stage" else said[:, 0]
-        yield unusual_beyond(f"predictions of {one.task}", psi_of_sides(predicted, side, compared), chance)
+        yield unusual_beyond(f"PSI of the predictions of {one.task}", psi_of_sides(predicted, side, compared), chance)
 
 
 def _features(seen: list[_Seen], distances: Mapping[str, Array]) -> tuple[FeatureDrift, ...]:
@@ -205,7 +203,7 @@ def _two_samples(
     spread = float(np.hypot(np.std(past, ddof=1), newest.error)) * np.sqrt(1 + 1 / len(past))
     reach = float(stats.t.isf(ALARM / (2 * len(seen) + 1), len(past) - 1)) * spread
     limit = max(_TOLD_APART, float(np.mean(past)) + reach)
-    what = "newest vectors told apart from those of training, by a classifier"
+    what = "ROC AUC of telling the newest vectors from those of training"
     names = np.array(list(columns))[np.argsort(-newest.by, kind="stable")[:3]]
     found = TwoSamples(newest.auc, low, high, tuple(past), tuple(str(name) for name in names))
     return found, [Moved(what, newest.auc, tuple(past), limit)]
