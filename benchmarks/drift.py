@@ -1,12 +1,15 @@
 """Drift counted on simulated businesses: alarms without a change, and changes found with their cause.
 
-`python -m benchmarks.drift --seeds 20`. Each seed is a business of its own with its own champion, trained a step before
-the newest cutoff; looked at without a change, then with each change in its last step.
+`python -m benchmarks.drift --seeds 20`. Each seed is a business of its own, looked at without a change, then with each
+change in its last step. The champion is that of another business of the kind, trained a step before the newest
+cutoff: all businesses live on the same days. Each seed is a line in a file of its own as soon as it is looked at: cut
+off, the same command goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -30,6 +33,8 @@ from training.train import train
 
 START = date(2022, 3, 1)
 STEP = 28 * DAY
+LOOKS = Path(".journeycast/bench/drift.seeds.jsonl")
+TRAINED = 1  # the seed of the business whose champion looks at all of them
 RECIPE = Recipe(learning_rate=0.25, leaves=7, rounds_at_most=40)
 
 
@@ -98,20 +103,39 @@ def named(report: DriftReport, causes: tuple[str, ...]) -> bool:
     return report.alarm and any(name == cause.of for cause in report.causes[:3] for name in causes)
 
 
-def look(seed: int, customers: int, days: int) -> dict[str, tuple[bool, str]]:
+Said = tuple[bool, str]
+
+
+def look(seed: int, customers: int, days: int, models: dict[str, Model]) -> dict[str, Said]:
     """One business: whether there is an alarm without a change, whether each change is found; and what was said."""
     journey, log = business(seed, customers, days)
-    plain = drift_report(journey, log, champions(journey, log))
+    plain = drift_report(journey, log, models)
     told = {"": (plain.alarm, plain.words)}
     for name, change in CHANGES.items():
         changed = EventLog(change.of(log.events, journey.observed_until_microseconds - STEP), log.profile)
-        # Without the champions: signals come before what vectors tell, so they alone decide on the first three.
+        # Without the champion: signals come before what vectors tell, so they alone decide on the first three.
         report = drift_report(journey, changed, {})
         told[name] = (named(report, change.causes), report.words)
     return told
 
 
-def lines_of(looks: dict[int, dict[str, tuple[bool, str]]], sizes: dict[str, int]) -> list[Line]:
+def run(file: Path, seeds: range, sizes: dict[str, int]) -> dict[int, dict[str, Said]]:
+    """What was said of every seed; those of the same sizes that the file has are not looked at again."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    told = [json.loads(text) for text in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+    done = {line["seed"]: line["said"] for line in told if line["sizes"] == sizes}
+    models: dict[str, Model] = {}
+    for seed in seeds:
+        if seed not in done:
+            models = models or champions(*business(TRAINED, **sizes))
+            done[seed] = look(seed, **sizes, models=models)
+            progress(f"seed {seed}: {[found for found, _ in done[seed].values()]}")
+            with file.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps({"seed": seed, "sizes": sizes, "said": done[seed]}) + "\n")
+    return {seed: done[seed] for seed in seeds}
+
+
+def lines_of(looks: dict[int, dict[str, Said]], sizes: dict[str, int]) -> list[Line]:
     """What all seeds say together."""
     alarms = {seed: told[""][1] for seed, told in looks.items() if told[""][0]}
     detail = {"seeds": len(looks), **sizes, "said": [f"seed {seed}: {words}" for seed, words in alarms.items()]}
@@ -127,16 +151,15 @@ def lines_of(looks: dict[int, dict[str, tuple[bool, str]]], sizes: dict[str, int
 def main() -> None:
     """Look at every seed and write what all of them say."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("seeds", 20), ("first", 100), ("customers", 1000), ("days", 540)):
+    for name, default in (("seeds", 20), ("first", 200), ("customers", 1000), ("days", 540)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--looked", type=Path, default=LOOKS, help="the file with a line per seed")
     parser.add_argument("--out", type=Path, default=RESULTS / "drift.jsonl", help="the file of JSON lines")
     asked = parser.parse_args()
-    looks = {}
-    for seed in range(asked.first, asked.first + asked.seeds):
-        looks[seed] = look(seed, asked.customers, asked.days)
-        progress(f"seed {seed}: {looks[seed]}")
+    sizes = {"customers": asked.customers, "days": asked.days}
+    looks = run(asked.looked, range(asked.first, asked.first + asked.seeds), sizes)
     lines = Lines(asked.out)
-    for line in lines_of(looks, {"customers": asked.customers, "days": asked.days}):
+    for line in lines_of(looks, sizes):
         lines.add(line)
 
 

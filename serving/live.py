@@ -44,6 +44,7 @@ _CHANGED = (
 )
 _UNTIL = "2024-06-24T00:00:00Z"
 Report = Callable[[str], None]
+Changes = Sequence[tuple[str, str]]
 Places = NDArray[np.intp]
 Floats = NDArray[np.float64]
 
@@ -78,7 +79,8 @@ class Month:
 
     `versions` are those that made the list (empty: no model has passed the gate, there is no list), `value` what
     customers were expected to spend in the month, `saved` what the newest campaign whose horizon is over saved
-    against its hold-out (null: there is none), `why` and `decisions` what the retraining said.
+    against its hold-out (null: there is none). The rest is what the retraining said: what each rule found, why
+    training was due (empty: it was not), what was decided.
     """
 
     day: str
@@ -89,6 +91,7 @@ class Month:
     cost: float
     value: float
     saved: dict[str, Any] | None
+    rules: list[str]
     why: list[str]
     rolled_back: list[str]
     decisions: list[str]
@@ -125,10 +128,13 @@ class Business:
         How many customers can be contacted in a month.
     holdout
         Share of the list that is not contacted, to compare with.
+    changed
+        Texts of the shipped definition and what stands in their place.
     """
 
-    def __init__(self, world: World, place: Place, capacity: int, holdout: float = 0.1) -> None:
+    def __init__(self, world: World, place: Place, capacity: int, holdout: float = 0.1, changed: Changes = ()) -> None:
         self.world, self.place, self._capacity, self._holdout = world, place, capacity, holdout
+        self._changed = changed
         self.file = place.folder / "simulated.yml"
         self._arms: list[Arms] = []
 
@@ -138,10 +144,10 @@ class Business:
         sent: list[int] = []
         for _ in range(months):
             journey, log = self.read()
-            report(f"{self.world.today}: outcomes, drift, retraining")
-            story = retraining.retrain(journey, log, self.tools(journey, log), lambda _: None)
+            told = partial(_dated, report, self.world.today.isoformat())
+            story = retraining.retrain(journey, log, self.tools(journey, log), told)
             saved = self._measured(sent, journey, log)
-            report(f"{self.world.today}: the list")
+            told("the list")
             versions = self._versions(journey, log, story.scored)
             acted = self._act(journey) if versions else Acted()
             sent += [] if acted.campaign is None else [acted.campaign]
@@ -156,7 +162,8 @@ class Business:
                 cost=acted.cost,
                 value=float(np.sum(self.world.value[before:])),
                 saved=saved,
-                why=story.why,
+                rules=[rule.words for rule in story.rules],
+                why=story.why if story.due else [],
                 rolled_back=story.rolled_back,
                 decisions=story.decisions,
             )
@@ -177,7 +184,7 @@ class Business:
     def read(self) -> tuple[Journey, EventLog]:
         """The journey and its log as they stand this morning, from the files a user would have."""
         # Contacts are not in the file: the store has them, as of any business.
-        definition, base = _written(self.world, self.file, contacts=False)
+        definition, base = _written(self.world, self.file, self._changed, contacts=False)
         return read(definition, base, self.place.threads, events.stored(self.place.store, definition.journey))
 
     def tools(self, journey: Journey, log: EventLog) -> Tools:
@@ -251,7 +258,7 @@ class Business:
         except InputError:
             return None
         campaigns.write_outcome(self.place.store, campaign_id, found.model_dump())
-        return found.model_dump(include={"verdict", "why", "difference", "saved_value", "more_value", "net"})
+        return found.model_dump(include={"begins", "verdict", "why", "difference", "saved_value", "more_value", "net"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,24 +274,28 @@ def by_rule(world: World, folder: Path, capacity: int, months: int) -> Iterator[
     """The same year by a list of the best simple rules, without a hold-out, month by month."""
     world.advance(HISTORY - world.day)
     for _ in range(months):
-        journey, log = read(*_written(world, folder / "by_rule" / "simulated.yml", contacts=True), threads=1)
+        journey, log = read(*_written(world, folder / "by_rule" / "simulated.yml", (), contacts=True), threads=1)
         chosen = rule_list(journey, log, capacity)
         taken = int(world.contact(chosen).sum())
         world.advance(MONTH)
         yield ListMonth(len(chosen), taken, _cost(journey, len(chosen), taken))
 
 
+def _dated(report: Report, day: str, words: str, *_: int | None) -> None:
+    report(f"{day}: {words}")
+
+
 def _cost(journey: Journey, contacted: int, accepted: int) -> float:
     return contacted * journey.campaign.contact_cost + accepted * journey.campaign.incentive_cost
 
 
-def _written(world: World, file: Path, *, contacts: bool) -> tuple[Journey, Path]:
+def _written(world: World, file: Path, changed: Changes, *, contacts: bool) -> tuple[Journey, Path]:
     """The shipped definition over the world's log of this morning, both written to the file's folder."""
     file.parent.mkdir(parents=True, exist_ok=True)
     world.log(contacts=contacts).write_parquet(file.parent / "simulated.parquet")
     text = (SHIPPED / "simulated.yml").read_text(encoding="utf-8")
     until = datetime.combine(world.today, time(), UTC).isoformat().replace("+00:00", "Z")
-    for before, after in (*_CHANGED, (_UNTIL, until)):
+    for before, after in (*_CHANGED, (_UNTIL, until), *changed):
         if before not in text:
             raise InputError("journeys/simulated.yml", f"has no {before} any more")
         text = text.replace(before, after)
