@@ -22,10 +22,6 @@ check: install ## ruff, format, mypy, the direction of imports
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_directions.py
 
-# Tests that mostly wait for processes of their own (Spark, the README's commands, changed copies, a browser) run beside the others,
-# which two workers share file by file.
-APART := tests/test_spark.py tests/test_readme.py tests/test_mutations.py tests/test_pages_browser.py
-
 # The pages are tested in a real browser; without one those tests are skipped and say so.
 chromium:
 	@command -v chromium chromium-browser google-chrome >/dev/null || { command -v apt-get >/dev/null && { \
@@ -34,9 +30,10 @@ chromium:
 		$$run env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1; } || \
 		echo "The browser tests need Chromium, and it could not be installed here: sudo apt-get install chromium"
 
+# What mostly waits for processes of its own runs beside the rest, which two workers share file by file.
 test: check chromium ## everything that guards the project
-	@$(BIN)/pytest -q -p no:cacheprovider $(APART) > .apart.txt 2>&1 & apart=$$!; \
-	$(BIN)/pytest -q -n 2 --dist loadfile $(APART:%=--ignore=%); together=$$?; \
+	@$(BIN)/pytest -q -p no:cacheprovider --part apart > .apart.txt 2>&1 & apart=$$!; \
+	$(BIN)/pytest -q -n 2 --dist loadfile --part together; together=$$?; \
 	wait $$apart; apart=$$?; cat .apart.txt; rm -f .apart.txt; \
 	test $$apart -eq 0 && test $$together -eq 0
 

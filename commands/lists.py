@@ -34,7 +34,9 @@ def at_risk(
     *,
     top: Annotated[int | None, typer.Option(help="How many customers; default: 10.", min=1)] = None,
     budget: Annotated[float | None, typer.Option(help="As many as can be contacted for this.", min=0)] = None,
-    sort: Annotated[str | None, typer.Option(help="expected_loss, or profit of a contact (with --budget).")] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="expected_loss, profit (with --budget) or churn_probability.")
+    ] = None,
     risk: RiskOption = None,
     stage: StageOption = None,
     minimum_cltv: MinimumOption = None,

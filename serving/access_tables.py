@@ -46,6 +46,11 @@ class _Erasures(TypedColumns):
     allowed_at = Column(BigInteger)  # null: the customer is kept out
 
 
+class _SignedOut(TypedColumns):
+    digest = Column(LargeBinary, primary_key=True)  # SHA-256 of a session's cookie
+    until = Column(BigInteger, nullable=False)  # when the session would have ended
+
+
 class _Secrets(TypedColumns):
     name: Named[str] = Column(primary_key=True)
     value = Column(LargeBinary, nullable=False)
@@ -56,6 +61,7 @@ audit = Table("audit", metadata, _Audit, sqlite_autoincrement=True)
 replies = Table("replies", metadata, _Replies)
 erasures = Table("erasures", metadata, _Erasures)
 secrets = Table("secrets", metadata, _Secrets)
+signed_out = Table("signed_out", metadata, _SignedOut)
 
 audit_by_age = Index("audit_by_age", audit.c.at)
 audit_of_journey = Index("audit_of_journey", audit.c.journey, audit.c.id)

@@ -13,7 +13,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from features.addresses import shown
 from features.errors import InputError
-from serving.migrations import upgrade  # and, with it, every table
+from serving import access_tables as _access_tables  # noqa: F401 - they are the store's too
+from serving.migrations import upgrade
 from serving.tables import SCHEMA, metadata, schema_version
 
 _LOCK = 0x6A6F7572  # PostgreSQL's, which knows locks by numbers

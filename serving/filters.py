@@ -16,7 +16,7 @@ from features.journey import Campaign
 from serving.suppression import SNOOZED, SUPPRESSED, Moment, Status, barred, snoozed, status_at, suppressed
 from serving.tables import Run, scores, worklist
 
-Sort: TypeAlias = Literal["expected_loss", "profit"]
+Sort: TypeAlias = Literal["expected_loss", "profit", "churn_probability"]
 PREVIOUS: Literal["previous"] = "previous"
 _PRECISE = 3  # signs of an id from which few customers share them
 _LAST_SIGN = "\U0010ffff"  # no id goes on with a later one

@@ -1,4 +1,4 @@
-"""The same change for many customers of a list: those named, or everyone the list's filters let through."""
+"""The same change for many customers of a list: those named, who may be everyone its filters let through."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class Changed(NamedTuple):
     unknown: int
 
 
-def of_list(store: Store, journey: str, wanted: Wanted, changes: Sequence[Change], moment: Moment) -> Changed:
-    """Change everyone on a list, as its filters find them now.
+def matching(store: Store, journey: str, wanted: Wanted, moment: Moment) -> list[str]:
+    """Everyone on a list, as its filters find them now.
 
     Raises
     ------
     NoScoresError
         Where the journey has no run.
     InputError
-        Where more than `MOST` are on it; nothing is changed then.
+        Where more than `MOST` are on it.
     """
     with store.transaction() as connection:
-        found = ranked(connection, run_of(connection, journey), wanted, moment)["customer_id"].to_list()
+        found: list[str] = ranked(connection, run_of(connection, journey), wanted, moment)["customer_id"].to_list()
     if len(found) > MOST:
         raise InputError(
             "customers",
@@ -44,7 +44,7 @@ def of_list(store: Store, journey: str, wanted: Wanted, changes: Sequence[Change
             f"up to {MOST:,} at once",
             "narrow the filters, or plan a campaign: it takes a list of any length",
         )
-    return of_customers(store, journey, found, changes, moment)
+    return found
 
 
 def of_customers(

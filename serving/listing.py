@@ -16,7 +16,7 @@ from serving.answers import AtRiskCustomer
 from serving.cursors import Cursor
 from serving.filters import Wanted
 from serving.suppression import Moment, told_status, why_suppressed
-from serving.tables import UNKNOWN, Run, scores, scores_of_stage, scores_ranked, worklist
+from serving.tables import UNKNOWN, Run, scores, scores_by_churn, scores_of_stage, scores_ranked, worklist
 
 Rows: TypeAlias = Select[*tuple[Any, ...]]
 
@@ -134,6 +134,8 @@ def _conditions(run: Run, wanted: Wanted, moment: Moment) -> list[ColumnElement[
 def _by_index(found: Rows, wanted: Wanted) -> Rows:
     """SQLite keeps no statistics of the tables and would sort where an index has the order."""
     filters = wanted.filters
+    if wanted.sort == "churn_probability" and not wanted.by_id and filters.status in (None, "open"):
+        return found.with_hint(scores, f"INDEXED BY {scores_by_churn.name}", "sqlite")
     if filters.status not in (None, "open") or wanted.by_id:
         return found  # few customers: they are looked up one by one
     covered = filters.reason is None and filters.changed_since is None

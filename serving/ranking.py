@@ -1,4 +1,4 @@
-"""The order of a list in SQL: by expected loss, or by the expected profit of a contact.
+"""The order of a list in SQL: by expected loss, by the expected profit of a contact, or by churn probability.
 
 With `p` the churn probability, `S` what is at stake and `L = p S` the expected loss, the profit
 `p g (S - d) - (1 - p) d - f` is `g L + d (1 - g) p - (d + f)`: it grows with both `L` and `p`. Since
@@ -32,12 +32,16 @@ def rank(wanted: Wanted) -> ColumnElement[Any]:
     """What the list is ordered by; `UNKNOWN` where it is not known."""
     if wanted.sort == "expected_loss":
         return scores.c.rank_value + 0.0 if wanted.by_id else scores.c.rank_value
+    if wanted.sort == "churn_probability":
+        return scores.c.churn_probability
     return func.coalesce(profit(wanted.costs), UNKNOWN)
 
 
 def order(ranked: ColumnElement[Any]) -> tuple[ColumnElement[Any], ...]:
     """The largest first; ties by churn probability, then by id."""
-    return ranked.desc(), scores.c.churn_probability.desc(), scores.c.customer_id
+    probability = scores.c.churn_probability
+    ties = () if ranked is probability else (probability.desc(),)
+    return ranked.desc(), *ties, scores.c.customer_id
 
 
 def behind(ranked: ColumnElement[Any], end: Cursor) -> ColumnElement[bool]:

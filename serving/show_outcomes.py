@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+_ALONE = ("ece", "tweedie_deviance", "mae", "spearman", "coverage")  # metrics that nothing leads to expect
 _ARMS = (("not_contacted", "not contacted"), ("contacted", "contacted"))
 _PARTS = (("bands", "risk"), ("stages", "stage"), ("reached", "reached"), ("segments", "segment"), ("deciles", "tenth"))
 
@@ -21,6 +22,8 @@ def outcomes_tables(report: dict[str, Any]) -> RenderableType:
     for name, task in report["tasks"].items():
         grade = task["grade"]["words"] if task["grade"] else "not graded: too few customers or no earlier outcomes"
         parts.append(Text(f"{name}, version {task['version']}, next {task['horizon_days']:g} days: {grade}"))
+        if told := list(_metrics(task)):
+            parts.append(Text(f"{', '.join(told)}; in brackets what the probabilities led to expect"))
         parts.append(_table(name, task))
     if any(task["contacted"]["customers"] for task in report["tasks"].values()):
         parts.append(Text(f"Contacted customers stand apart: {report['why_apart']}."))
@@ -53,6 +56,14 @@ def estimated_lines(found: Iterable[dict[str, Any]]) -> Iterator[str]:
                 yield f"Run {one['run_id']}, {one['cutoff'][:10]}, {name}, to be expected: {', '.join(told)}"
     if found:
         yield f"That holds as long as {next(iter(found))['conditions']}."
+
+
+def _metrics(task: dict[str, Any]) -> Iterator[str]:
+    """What happened in the metrics of training, and what they were expected to be, where that can be told."""
+    for metric, value in task["metrics"].items():
+        guess = task["estimated"].get(metric)
+        if value is not None and (guess or metric in _ALONE):
+            yield f"{metric} {value:.3f}" + (f" ({guess['low']:.3f} to {guess['high']:.3f})" if guess else "")
 
 
 def _table(name: str, task: dict[str, Any]) -> Table:

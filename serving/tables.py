@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from features.schema import CONTACTED
 
-SCHEMA = "0006"
+SCHEMA = "0007"
 
 metadata = MetaData()
 # Ids sort by code point on every database, so that a list has one order everywhere.
@@ -283,6 +283,12 @@ scores_ranked = Index(
     "scores_ranked",
     *(scores.c.run_id, *_ORDER),
     *(scores.c.risk, scores.c.stage, scores.c.cltv_expected, scores.c.at_stake),
+    *(scores.c.reason_code, scores.c.risk_since),
+)
+scores_by_churn = Index(
+    "scores_by_churn",
+    *(scores.c.run_id, scores.c.churn_probability.desc(), scores.c.customer_id),
+    *(scores.c.rank_value, scores.c.risk, scores.c.stage, scores.c.cltv_expected, scores.c.at_stake),
     *(scores.c.reason_code, scores.c.risk_since),
 )
 scores_of_stage = Index(

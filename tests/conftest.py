@@ -24,7 +24,10 @@ def pytest_assertrepr_compare(op: str, left: Any, right: Any) -> list[str] | Non
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where screenshots go, and how hard `tests/test_hardening.py` tries; `make harden` tries harder."""
+    """Where screenshots go, how hard `tests/test_hardening.py` tries (`make harden` tries harder), and which tests."""
     parser.addoption("--screenshots", default=None, help="The folder that the browser tests write screenshots to.")
     parser.addoption("--kills", type=int, default=1, help="processes killed per work and database")
+    parser.addoption(
+        "--part", choices=["apart", "together"], help="of the tests, as `make test` runs them beside each other"
+    )
     parser.addoption("--bodies", type=int, default=100, help="malformed bodies sent")

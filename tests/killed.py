@@ -15,6 +15,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+import alembic.operations  # noqa: E402
+import alembic.runtime.migration  # noqa: E402
+import alembic.script  # noqa: E402, F401 - as late in the code, and too slow for each fork
 from stores import VERSIONS, answer_of  # noqa: E402
 
 from features.journey import RiskBands  # noqa: E402

@@ -106,6 +106,11 @@ def test_only_the_command_line_reads_the_environment():
     assert [f for f in SHIPPED if f != "journeycast.py" and reads_environment((ROOT / f).read_text("utf-8"))] == []
 
 
+def test_revisions_of_the_store_lean_on_nothing_that_changes():
+    revisions = [file for file in FILES if file.startswith("serving/versions/")]
+    assert set().union(*(tops(file) for file in revisions)) == {"alembic", "sqlalchemy"}
+
+
 def test_nothing_is_pickled():
     assert {file: tops(file) & PICKLES for file in FILES if tops(file) & PICKLES} == {}
 

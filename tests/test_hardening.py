@@ -6,6 +6,7 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ import pytest
 from killed import CUSTOMERS
 from renewing import renewed, shop_of, tracking_of
 from servers import untrained
-from shop import read_shop
+from shop import DEFINITION, read_shop, write_log
 from sqlalchemy import event, func, select, text, update
 from starlette.testclient import TestClient
 from stores import VERSIONS, answer_of, execute, ids, write
@@ -153,30 +154,36 @@ def test_an_upgrade_that_is_killed_is_done_again(url, moments):
             assert execute(url, text("SELECT version_num FROM schema_version")).scalar() == SCHEMA
 
 
-def shop_in(folder: Path, database: Path) -> str:
+STAGES = "tasks:\n  next_stage: {in: 28d}\n"
+OTHERS = "  churn: {no: purchase, within: 28d}\n  cltv: {sum: purchase, within: 56d}\n"
+
+
+def shop_in(folder: Path, database: Path, tasks: str) -> str:
     """The URL of an empty store beside the shop's files and an empty tracking store."""
     folder.mkdir()
-    read_shop(folder)
+    write_log(folder / "events.csv")
+    (folder / "shop.yml").write_text(re.sub(r"^tasks:\n(  .*\n)+", tasks, DEFINITION, flags=re.MULTILINE))
     copyfile(database, folder / "mlflow.db")
     return f"sqlite:///{folder}/scores.db"
 
 
 def test_outcomes_retraining_and_scores_that_are_killed_lose_nothing_and_count_nothing_twice(tmp_path, blank, moments):
-    """Three kills to a shop, while others ask for the same; then it goes on for two months."""
-    found = moments(6.0)
+    """Three kills to a shop, while others ask for the same, after a month at peace; of one kill, in its first month."""
+    found = moments(4.0)
+    peace, tasks = (0, STAGES) if len(found) == 1 else (1, STAGES + OTHERS)
     with closing(Killing("renew")) as killing:
         for first in range(0, len(found), 3):
-            shop = shop_in(tmp_path / str(first), blank)
-            for seconds in found[first : first + 3]:
+            shop = shop_in(tmp_path / str(first), blank, tasks)
+            for number, seconds in enumerate(found[first : first + 3]):
                 process = killing.begin(shop)
+                killing.wait_for("renewed", 0 if number else peace)
                 killing.wait_for("training")
                 with pytest.raises(BusyError, match="is under way elsewhere"):
                     renewed(shop, lambda _: None)
                 time.sleep(seconds)
                 killing.end(process)
                 a_minute_passes(shop)
-            for _ in range(2):
-                renewed(shop, lambda _: None)
+            renewed(shop, lambda _: None)
             with closing(Store(shop)) as store:
                 check_renewed(shop, store)
 

@@ -78,7 +78,7 @@ def test_a_request_brings_costs_of_its_own(client):
     assert names(listed(client, sort="profit", incentive_cost=0)) == names(listed(client))
 
 
-@pytest.mark.parametrize("sort", ["expected_loss", "profit"])
+@pytest.mark.parametrize("sort", ["expected_loss", "profit", "churn_probability"])
 @pytest.mark.parametrize("begins", ["c0", "c01", "c011", "a/", "n%"])
 def test_a_list_is_narrowed_to_ids_that_begin_so(client, begins, sort):
     everyone = names(listed(client, sort=sort))

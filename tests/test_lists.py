@@ -24,6 +24,10 @@ def by_profit(costs: Campaign = COSTS, **filters) -> Wanted:
     return Wanted(Filters(**filters), "profit", costs)
 
 
+SORTS = ["expected_loss", "profit", "churn_probability"]
+BY_CHURN = Wanted(Filters(), "churn_probability")
+
+
 def only(**filters) -> Wanted:
     return Wanted(Filters(**filters))
 
@@ -97,7 +101,13 @@ costs = st.builds(
 
 
 @settings(max_examples=60)
-@given(customers, costs, st.sampled_from(["expected_loss", "profit"]), st.integers(1, 7), st.sets(st.integers(0, 24)))
+@given(
+    customers,
+    costs,
+    st.sampled_from(SORTS),
+    st.integers(1, 7),
+    st.sets(st.integers(0, 24)),
+)
 def test_everyone_stands_on_the_list_once_and_in_order(tmp_path_factory, found, costs, sort, limit, opted_out):
     store = Store(f"sqlite:///{tmp_path_factory.mktemp('pages')}/scores.db")
     write(store, *(answer_of(f"c{n:02}", loss, p) for n, (loss, p) in enumerate(found)))
@@ -106,7 +116,7 @@ def test_everyone_stands_on_the_list_once_and_in_order(tmp_path_factory, found, 
     store.close()
     listed = [line.customer_id for line in lines]
     assert sorted(listed) == [f"c{n:02}" for n in range(len(found)) if n not in opted_out]
-    amounts = [line.expected_loss if sort == "expected_loss" else line.contact_profit for line in lines]
+    amounts = [getattr(line, "contact_profit" if sort == "profit" else sort) for line in lines]
     keys = [
         (-(UNKNOWN if amount is None else amount), -line.churn_probability, line.customer_id)
         for amount, line in zip(amounts, lines, strict=True)
@@ -116,7 +126,7 @@ def test_everyone_stands_on_the_list_once_and_in_order(tmp_path_factory, found, 
 
 def test_pages_are_the_list_on_both_databases(store):
     write(store, *(answer_of(f"c{n:03}", (37 * n) % 101 - 20.0, (1 + n % 9) / 10) for n in range(150)))
-    for wanted in (only(), by_profit(), by_profit(Campaign(incentive_cost=90.0))):
+    for wanted in (only(), by_profit(), by_profit(Campaign(incentive_cost=90.0)), BY_CHURN):
         whole = store.at_risk("shop", wanted, limit=200).items
         assert read_through(store, wanted, 7) == whole
         assert len(whole) == 150
@@ -130,6 +140,7 @@ def test_pages_are_the_list_on_both_databases(store):
         (only(reason="OVERDUE", changed_since=0), "scores_ranked"),
         (only(risk="low", stage="active", minimum_cltv=5.0), "scores_of_stage"),
         (by_profit(), "scores_ranked"),
+        (BY_CHURN, "scores_by_churn"),
         (by_profit(risk="low", stage="active", minimum_cltv=5.0), "scores_of_stage"),
     ],
 )

@@ -1,13 +1,21 @@
 """Stores of earlier versions are brought to this one, whole."""
 
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 from stores import answer_of, execute, ids, write
 
+import serving
+from serving.database import connect, transaction
 from serving.filters import Filters, Wanted
+from serving.migrations import upgrade
 from serving.store import Store
+from serving.tables import SCHEMA, metadata
 
 # The tables as the spine made them, SQLite's words and PostgreSQL's.
 FIRST = """
@@ -55,7 +63,7 @@ def make_first(url: str) -> None:
 
 
 def described(url: str) -> dict:
-    """Tables, columns, keys and indexes of a database, in words that can be compared."""
+    """Tables, columns, keys, indexes and what else SQLite was told of a database, in words that can be compared."""
     engine = create_engine(url)
     found = inspect(engine)
     tables = {
@@ -63,31 +71,80 @@ def described(url: str) -> dict:
             "columns": {c["name"]: (str(c["type"]), c["nullable"]) for c in found.get_columns(name)},
             "key": found.get_pk_constraint(name)["constrained_columns"],
             "indexes": sorted(
-                (i["name"], *map(str, i["column_names"]), bool(i["unique"])) for i in found.get_indexes(name)
+                (i["name"], *map(str, i["column_names"]), bool(i["unique"]), *map(str, i["dialect_options"].values()))
+                for i in found.get_indexes(name)
             ),
             "unique": sorted(tuple(u["column_names"]) for u in found.get_unique_constraints(name)),
+            "options": found.get_table_options(name),
         }
         for name in found.get_table_names()
         if not name.startswith("sqlite_")
     }
     engine.dispose()
+    if url.startswith("sqlite"):
+        for name, statement in execute(url, text("SELECT name, sql FROM sqlite_master WHERE type = 'table'")):
+            if name in tables:
+                tables[name]["counts"] = "AUTOINCREMENT" in statement
     return tables
 
 
-def test_a_store_of_the_first_version_becomes_the_same_as_a_new_one(url, tmp_path):
+def make(url: str, version: str) -> None:
+    """A store of an earlier version, with what the first one held."""
     make_first(url)
-    with closing(Store(url)) as store:
-        store.latest_run("shop")
-    upgraded = described(url)
-    if url.startswith("sqlite"):
-        fresh = f"sqlite:///{tmp_path}/fresh.db"
-    else:
-        for table in upgraded:
-            execute(url, text(f"DROP TABLE {table} CASCADE"))
-        fresh = url
+    engine = connect(url)
+    with transaction(engine, writes=True) as connection:
+        assert upgrade(connection, "0001", version) == version
+    engine.dispose()
+
+
+def differences(url: str) -> list:
+    """What Alembic would still have to do."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": "schema_version"})
+        found = compare_metadata(context, metadata)
+    engine.dispose()
+    return found
+
+
+@pytest.fixture
+def new(url, tmp_path) -> dict:
+    """A store made by this version, described; the database is empty again."""
+    fresh = f"sqlite:///{tmp_path}/fresh.db" if url.startswith("sqlite") else url
     with closing(Store(fresh)) as store:
         store.latest_run("shop")
-    assert upgraded == described(fresh)
+    found = described(fresh)
+    for table in found if fresh == url else ():
+        execute(url, text(f"DROP TABLE {table} CASCADE"))
+    return found
+
+
+REVISIONS = [one.revision for one in ScriptDirectory(str(Path(serving.__file__).parent)).walk_revisions()][::-1]
+
+
+def test_the_newest_revision_makes_the_version_that_this_code_knows():
+    assert REVISIONS[-1] == SCHEMA == f"{len(REVISIONS):04}"
+
+
+@pytest.mark.parametrize("version", REVISIONS[:-1])
+def test_a_store_of_an_earlier_version_becomes_the_same_as_a_new_one(url, new, version):
+    make(url, version)
+    with closing(Store(url)) as store:
+        assert ids(store.at_risk("shop")) == ["b", "a"]
+    assert described(url) == new
+    assert differences(url) == []
+
+
+def test_the_first_revision_makes_what_stores_of_the_first_version_were(url):
+    make_first(url)
+    first = described(url)
+    for table in first:
+        execute(url, text(f"DROP TABLE {table}" + ("" if url.startswith("sqlite") else " CASCADE")))
+    engine = connect(url)
+    with transaction(engine, writes=True) as connection:
+        assert upgrade(connection, None, "0001") == "0001"
+    engine.dispose()
+    assert described(url) == first
 
 
 def test_what_a_store_of_the_first_version_held_is_still_there(url):

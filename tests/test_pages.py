@@ -300,11 +300,24 @@ def test_a_contact_with_its_outcome_is_an_event_and_an_outcome(client):
 
 
 def test_everyone_who_matches_is_changed_by_the_filter_not_by_ids(client):
-    response = post(client, "/work", action="suppress", everyone="yes", back="/?risk=high&limit=25")
+    asked = {"action": "suppress", "everyone": "yes", "back": "/?risk=high&limit=25"}
+    many = len(client.get("/v1/at-risk?risk=high&limit=1000").json()["items"])
+    response = post(client, "/work", **asked, sure=str(many))
     high = client.get("/v1/at-risk?risk=high&include=suppressed&limit=1000").json()["items"]
     assert f"{len(high)} customers suppressed" in response.text
     assert {item["suppressed"] for item in high} == {"opted_out"}
     assert client.get("/v1/at-risk?risk=high").json()["items"] == []
+
+
+@pytest.mark.parametrize("sure", [{}, {"sure": "1"}], ids=["not asked yet", "the list has changed"])
+def test_a_whole_list_is_asked_for_once_more_with_its_number_before_anything_changes(client, sure):
+    asked = {"action": "assign", "assignee": "Ada <b>", "everyone": "yes", "back": "/?risk=high&limit=25"}
+    before = client.get("/v1/at-risk?risk=high&limit=1000").json()["items"]
+    response = post(client, "/work", **asked, **sure)
+    assert f"{len(before)} customers assigned?" in response.text
+    assert "Ada &lt;b&gt;" in response.text
+    assert ("changed meanwhile" in response.text) == bool(sure)
+    assert client.get("/v1/at-risk?risk=high&limit=1000").json()["items"] == before
 
 
 def test_who_opted_out_is_not_contacted_and_counted(client):
@@ -655,8 +668,12 @@ def test_a_session_ends_with_its_key_and_with_signing_out(keyed):
     client, made, store = keyed
     sign_in(client, made, "admin")
     held = re.search(r'name="form_token" value="([^"]+)"', client.get("/").text)[1]
+    copied = dict(client.cookies)
     assert client.post("/sign-out", data={"form_token": held}).headers["location"] == "/sign-in"
     assert client.get("/").status_code == 303
+    copy = TestClient(client.app, follow_redirects=False, cookies=copied)
+    assert copy.get("/").status_code == 303
+    assert copy.post("/work", data={"form_token": held, "action": "assign"}).headers["location"].startswith("/sign-in")
     sign_in(client, made, "admin")
     assert client.get("/").status_code == 200
 

@@ -207,6 +207,8 @@ def test_everyone_who_matches_is_worked_on_at_once(opened):
     page.locator("summary", has_text="Contacted").click()
     page.get_by_label("By", exact=True).fill("phone")
     page.get_by_role("button", name="Mark as contacted").click()
+    assert page.get_by_role("heading", level=1).inner_text() == f"{many} customers marked as contacted?"
+    page.get_by_role("button", name=f"Yes, all {many}").click()
     assert page.get_by_role("status").first.inner_text() == f"{many} customers marked as contacted."
     assert page.get_by_text("Nobody matches").is_visible()
 

@@ -168,12 +168,13 @@ def test_a_better_recipe_is_promoted_and_can_be_rolled_back(store, shop, made):
 
 
 def test_a_recipe_ahead_by_less_than_chance_would_put_it_is_refused(store, shop, made):
-    # The same recipe by another seed: one of the two is ahead, by a sliver. Only its recipe is read of a version.
+    # The same recipe by two other seeds: one of them is ahead, by a sliver. Only its recipe is read of a version.
     one = made(LATER)[0]
-    about = one.model.about | {key: {**one.model.about[key], "seed": 8} for key in ("recipe", "asked_recipe")}
-    store.register(shop(LATER)[0], [replace(one, model=replace(one.model, about=about))])
+    for seed in (8, 9):
+        about = one.model.about | {key: {**one.model.about[key], "seed": seed} for key in ("recipe", "asked_recipe")}
+        store.register(shop(LATER)[0], [replace(one, model=replace(one.model, about=about))])
     leads = []
-    for standing, number in ((1, 5), (5, 1)):
+    for standing, number in ((5, 6), (6, 5)):
         store.set_champion("shop", "churn", standing)
         decision = decide(store, shop, LATER, number=number)
         assert not decision.promoted, decision.words

@@ -114,10 +114,11 @@ def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, 
     at = tools(place, business, lambda: scored.append(1))
     batch.score(then, business.log, at.load(), store, lambda done, of: None)
 
-    champions = at.load().models
-    assert roll_back(now, business.log, store, tracking, champions) == []  # the world is as ever
+    as_ever = retrain(now, business.log, at, lambda _: None)
+    assert (as_ever.due, as_ever.scored, as_ever.decisions, as_ever.rolled_back) == (False, False, [], [])
+    assert told(tracking) == []  # where nothing is due, nothing is left behind
     refused = under(business, NEVER.model_copy(update={"roll_back": False}))
-    assert roll_back(refused, with_competitor(business.log, then), store, tracking, champions) == []
+    assert roll_back(refused, with_competitor(business.log, then), store, tracking, at.load().models) == []
     story = retrain(now, with_competitor(business.log, then), at, lambda _: None)
     [words] = story.rolled_back
     assert words.startswith("churn: version 3 was")
@@ -143,29 +144,19 @@ def with_competitor(log: EventLog, opens) -> EventLog:
     return replace(log, events=log.events.filter(~gone))
 
 
-def test_where_nothing_is_due_nothing_is_left_behind(place, business):
-    at = tools(place, business)
-    batch.score(under(business, NEVER), business.log, at.load(), at.store, lambda done, of: None)
-    story = retrain(under(business, NEVER), business.log, at, lambda _: None)
-    assert (story.due, story.scored, story.decisions) == (False, False, [])
-    assert told(at.tracking) == []
-
-
-def test_a_training_killed_half_way_is_found_undone_and_done_again(place, business, trained, monkeypatch):
+def test_a_training_that_fails_is_told(place, business, monkeypatch):
     at = tools(place, business)
 
-    def killed(*_):
+    def fails(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(retraining, "train", killed)
+    monkeypatch.setattr(retraining, "train", fails)
     with pytest.raises(KeyboardInterrupt):
         retrain(under(business, NEVER), business.log, at, lambda _: None, always=True)
     assert at.tracking.version("simulated", "churn", 2) is None
-    monkeypatch.setattr(retraining, "train", lambda *_: [trained["churn"]])  # as trained before: it takes long
-    story = retrain(under(business, NEVER), business.log, at, lambda _: None, always=True)
-    [words] = story.decisions
-    assert words.startswith("simulated.churn version 2: kept the champion: ")
-    assert sorted(run.info.status for run in told(at.tracking)) == ["FAILED", "FINISHED"]
+    [run] = told(at.tracking)
+    assert (run.info.status, run.data.tags["failed"]) == ("FAILED", "KeyboardInterrupt")
+    assert run.data.tags["why"] == "asked for, whatever the rules say"
 
 
 def test_what_a_killed_retraining_had_registered_is_decided_by_the_next(place, business, trained):

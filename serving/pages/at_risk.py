@@ -27,7 +27,7 @@ from serving.tables import Run
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 _COUNTED = 10_000  # how far matches are counted: further, the number tells a team nothing
-SORTS = {"expected_loss": "Expected loss", "profit": "Profit of a contact"}
+SORTS = {"expected_loss": "Expected loss", "profit": "Profit of a contact", "churn_probability": "Churn risk"}
 SIZES = (25, 50, 100, 200)
 _LABELS = {
     "risk": "Risk",
@@ -156,11 +156,11 @@ def _said(name: str, value: str) -> str:
             return plain(value)
 
 
-def _sorts(query: AtRiskQuery, shared: dict[str, list[str]], run: Run) -> list[tuple[str, str, bool]]:
-    """The orders there are: words, address, and whether it is the present one."""
-    known = SORTS if run.currency is not None else {"expected_loss": "Churn risk"}
+def _sorts(query: AtRiskQuery, shared: dict[str, list[str]], run: Run) -> list[tuple[str, str, str, bool]]:
+    """The orders there are: name, words, address, and whether it is the present one."""
+    known = SORTS if run.currency is not None else {"expected_loss": SORTS["churn_probability"]}
     return [
-        (words, lists.address("/", shared, sort=name if name != "expected_loss" else None), name == query.sort)
+        (name, words, lists.address("/", shared, sort=name if name != "expected_loss" else None), name == query.sort)
         for name, words in known.items()
     ]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from features.schema import to_text
+from features.schema import DAY, to_text
 from serving.pages.events import Event
 from serving.pages.words import day, days, percent, plain
 from serving.planning import Plan, Point
@@ -185,7 +185,7 @@ def timeline(events: Sequence[Event]) -> Figure:
     lanes = sorted({event.lane for event in events})
     layout = {
         "showlegend": len(traces) > 1,
-        "xaxis": {"type": "date"},
+        "xaxis": {"type": "date", **_at_least_days([event.time for event in events])},
         "yaxis": {
             "type": "category",
             "categoryarray": [label(lane) for lane in lanes],
@@ -194,6 +194,12 @@ def timeline(events: Sequence[Event]) -> Figure:
         "height": 150 + 38 * len(lanes),
     }
     return {"data": traces, "layout": layout}
+
+
+def _at_least_days(times: Sequence[int]) -> dict[str, list[str]]:
+    """An axis of days even where all events are of one instant."""
+    first, last = min(times, default=0), max(times, default=0)
+    return {} if not times or last - first > 2 * DAY else {"range": [to_text(first - DAY), to_text(last + DAY)]}
 
 
 def volume(told: dict[str, Any]) -> Figure:

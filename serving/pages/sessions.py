@@ -1,9 +1,9 @@
 """Who looks at the pages: a browser's session, what it may do, and the token that its forms carry.
 
 A session stands in its cookie, signed with the store's secret, so that every worker of every server knows
-it. It names a key, never the key's secret, and is worth nothing once the key is revoked. Where the server
-has no keys it listens on loopback only, and whoever reaches it may do everything; the token guards it from
-other sites in the same browser all the same.
+it. It names a key, never the key's secret, and is worth nothing once the key is revoked or somebody signed
+out of it. Where the server has no keys it listens on loopback only, and whoever reaches it may do everything;
+the token guards it from other sites in the same browser all the same.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ from __future__ import annotations
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
+from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, HTTPException, Request
+from sqlalchemy import delete, insert, or_, select
 from starlette.responses import Response
 
 from features.schema import HOUR
+from serving.access_tables import signed_out
 from serving.audit import LOOPBACK
 from serving.clock import now
 from serving.kept_out import secret as secret_of_store
@@ -80,7 +83,7 @@ class Sessions:
         """The browser's session; null: it has none, it is over, or its key is gone."""
         cookie = request.cookies.get(COOKIE, "")
         told = self._read(cookie)
-        if told is None or told["until"] < now():
+        if told is None or told["until"] < now() or self._over(cookie):
             return None
         if not self.keyed:
             return self._session(cookie, None)
@@ -97,6 +100,21 @@ class Sessions:
         session = self._session(f"{packed}.{self._signed('session', packed)}", key)
         session.fresh = True
         return session
+
+    def close(self, session: Session) -> None:
+        """End a session for good, wherever its cookie was copied to; those long over are forgotten."""
+        told = self._read(session.cookie)
+        if told is None:
+            return
+        digest = _digest(session.cookie)
+        with self._store.transaction(writes=True) as connection:
+            connection.execute(delete(signed_out).where(or_(signed_out.c.until < now(), signed_out.c.digest == digest)))
+            connection.execute(insert(signed_out).values(digest=digest, until=told["until"]))
+
+    def _over(self, cookie: str) -> bool:
+        with self._store.transaction() as connection:
+            found = select(signed_out.c.digest).where(signed_out.c.digest == _digest(cookie))
+            return connection.execute(found).first() is not None
 
     def _session(self, cookie: str, key: Key | None) -> Session:
         token = self._signed("form", cookie)
@@ -117,6 +135,10 @@ class Sessions:
                 self._secret = secret_of_store(connection)
         digest = hmac.digest(self._secret, f"pages {purpose} {text}".encode(), "sha256")
         return urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def _digest(cookie: str) -> bytes:
+    return sha256(cookie.encode()).digest()
 
 
 def remember(response: Response, request: Request, session: Session) -> None:

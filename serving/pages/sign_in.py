@@ -40,8 +40,9 @@ def sign_in(request: Request, key: Annotated[str, Form(max_length=1000)] = "", b
 
 @router.post("/sign-out")
 def sign_out(request: Request, session: Visitor) -> Response:
-    """Forget the session in this browser."""
+    """End the session, and forget it in this browser."""
     sessions: Sessions = request.app.state.sessions
+    sessions.close(session)
     response = RedirectResponse("/sign-in" if sessions.keyed else "/", 303)
     response.delete_cookie(COOKIE, path="/")
     return response

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from fastapi import APIRouter, Form, Request
 from pydantic import BaseModel, Field
 from starlette.datastructures import QueryParams
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 
 from features.errors import InputError
 from features.schema import to_microseconds
@@ -18,8 +18,10 @@ from serving.asked import WorklistChange
 from serving.clock import now
 from serving.list_changes import Changed
 from serving.pages import lists
+from serving.pages.at_risk import said_of
 from serving.pages.route import PageRoute
 from serving.pages.sessions import Visitor, needs
+from serving.pages.templating import page
 from serving.state import Shared, State
 from serving.suppression import Moment
 
@@ -34,18 +36,21 @@ _DONE = {
     "reopen": "open again",
     "note": "noted",
 }
+_DETAILS = {"assignee": "To", "until": "Until", "channel": "By", "outcome": "Outcome", "note": "Note"}
 Text = Annotated[str, Field(max_length=1000)]
 
 
 class Asked(BaseModel):
     """What the form says: an action with its details, for the customers named or, with `everyone`, the whole list.
 
-    `back` is the address the form stood on, which says which list it was.
+    `back` is the address the form stood on, which says which list it was; `sure` is how many its whole list
+    held when whoever asks said yes to changing them all.
     """
 
     action: Text = ""
     customer: list[Text] = Field(default=[], max_length=1000)
     everyone: Text = ""
+    sure: int | None = None
     back: Annotated[str, Field(max_length=8000)] = "/"
     assignee: Text = ""
     until: Text = ""
@@ -55,12 +60,16 @@ class Asked(BaseModel):
 
 
 @router.post("/work")
-def work(request: Request, session: Visitor, state: Shared, asked: Annotated[Asked, Form()]) -> RedirectResponse:
-    """Make a change and go back to where it was asked for; what became of it is told there."""
+def work(request: Request, session: Visitor, state: Shared, asked: Annotated[Asked, Form()]) -> Response:
+    """Make a change and go back to where it was asked for; a change to a whole list asks once more first."""
     needs(session, "ingest")
     back = here(asked.back)
     try:
-        done = _done(state, asked, back)
+        changes = [lists.checked(WorklistChange, change).change() for change in _changes(asked)]
+        found, moment = _chosen(state, asked, back)
+        if asked.everyone and found and asked.sure != len(found):
+            return _ask(request, asked, back, len(found))
+        done = list_changes.of_customers(state.store, state.journey, found, changes, moment)
     except InputError as error:
         session.say(in_words(error, "Nothing was changed."), "failed")
     else:
@@ -68,16 +77,32 @@ def work(request: Request, session: Visitor, state: Shared, asked: Annotated[Ask
     return RedirectResponse(back, 303)
 
 
-def _done(state: State, asked: Asked, back: str) -> Changed:
-    changes = [lists.checked(WorklistChange, change).change() for change in _changes(asked)]
+def _chosen(state: State, asked: Asked, back: str) -> tuple[list[str], Moment]:
+    """Whom the change is for, and the instant that says so."""
     if asked.everyone:
         query = lists.read(lists.given(QueryParams(parse_qsl(urlsplit(back).query))))
         wanted = lists.wanted(state, query)
-        return list_changes.of_list(state.store, state.journey, wanted, changes, Moment(now(), wanted.costs.rest_days))
+        moment = Moment(now(), wanted.costs.rest_days)
+        return list_changes.matching(state.store, state.journey, wanted, moment), moment
     if not asked.customer:
         raise InputError("customers", "nobody is selected", "one or more", "tick customers, or everyone who matches")
-    moment = Moment(now(), state.campaign.rest_days)
-    return list_changes.of_customers(state.store, state.journey, asked.customer, changes, moment)
+    return asked.customer, Moment(now(), state.campaign.rest_days)
+
+
+def _ask(request: Request, asked: Asked, back: str, many: int) -> Response:
+    """Ask whether really all of them; also where the list is no longer as long as it was when that was asked."""
+    said = asked.model_dump(include={"action", *_DETAILS}, exclude_defaults=True) | {"everyone": "yes", "back": back}
+    told = lists.told(lists.read(lists.given(QueryParams(parse_qsl(urlsplit(back).query)))))
+    context = {
+        "verb": _DONE[asked.action],
+        "many": many,
+        "said": said | {"sure": many},
+        "details": [(words, said[name]) for name, words in _DETAILS.items() if name in said],
+        "changed": asked.sure is not None,
+        "chips": [said_of(name, value) for name, value in lists.filters_of(told)],
+        "back": back,
+    }
+    return page(request, "sure.html", context, here="at_risk")
 
 
 def _changes(asked: Asked) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ def at_risk(
     request: Request,
     query: Annotated[AtRiskQuery, Query()],
 ) -> Response:
-    """Customers that churn asks about, the largest expected loss or profit of a contact first.
+    """Customers that churn asks about, the largest expected loss, profit of a contact or churn probability first.
 
     Whoever opted out, was contacted within `rest_days`, is held out by a campaign or is snoozed is left
     out, unless `include` says otherwise. A list begun is read to its end on the run it began with,
