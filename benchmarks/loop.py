@@ -47,7 +47,7 @@ def year(seed: int, customers: int, months: int, capacity: int, folder: Path) ->
         "kept_by_rule": spent[1] - spent[0] - cost["rule"],
         "kept_by_model": spent[2] - spent[0] - cost["model"],
         "cost": cost,
-        "kept_against_holdouts": None if more is None else more - cost["model"],
+        "kept_against_holdouts": None if more is None else more.value - cost["model"],
         "held_out": sum(month.held_out for month in told),
         "accepted": {"rule": sum(month.accepted for month in paid), "model": sum(month.accepted for month in told)},
         "contacted": {"rule": sum(month.contacted for month in paid), "model": sum(month.contacted for month in told)},

@@ -36,6 +36,7 @@ def live_year(folder: Path, customers: int, months: int, seed: int, capacity: in
         f"{customers:,} simulated customers in {folder}: {HISTORY} days of history, then {months} months of "
         f"{MONTH} days, {capacity} contacts in each. Amounts are USD.\n",
         markup=False,
+        soft_wrap=True,
     )
     with closing(place_at(folder, usable_cpus(), Recipe(), figures=False)) as place, progress(None) as report:
         business, cost = Business(worlds[0], place, capacity), 0.0
@@ -51,7 +52,7 @@ def live_year(folder: Path, customers: int, months: int, seed: int, capacity: in
 def _tell(month: Month) -> None:
     """A month: what came of earlier ones, what changed, what was trained, what the list did."""
     out.print(f"[bold]{month.day}[/bold]")
-    _rows("outcomes", (words.removeprefix("grade of ") for words in month.rules if words.startswith("grade of ")))
+    _rows("outcomes", (_graded(words) for words in month.rules if words.startswith("grade of ")))
     _rows("drift", (words.removeprefix("drift: ") for words in month.rules if words.startswith("drift: ")))
     _rows("rolled back", month.rolled_back)
     _rows("training", [f"due: {words}" for words in month.why] + month.decisions or ["nothing is due"])
@@ -63,6 +64,11 @@ def _tell(month: Month) -> None:
     if month.saved:
         _rows("campaign", [f"of {month.saved['begins'][:10]}: {month.saved['verdict']}: {month.saved['why']}"])
     _rows("spending", [f"{month.value:,.0f} in the 28 days that follow"])
+
+
+def _graded(words: str) -> str:
+    """What a rule says of a grade, without what it asks for."""
+    return words.removeprefix("grade of ").removesuffix(" is asked for").removesuffix("; C")
 
 
 def _rows(title: str, lines: Iterable[str]) -> None:
@@ -88,6 +94,7 @@ def _sum_up(
     }
     more = business.against_holdouts()
     if more is not None:
-        lines["by the hold-outs"] = f"{more - cost:+,.0f} is what a business can see of it: contacted less held out"
+        value, low, high = (f"{part - cost:+,.0f}" for part in more)
+        lines["by the hold-outs"] = f"{value} (95 %: {low} to {high}), all that a business itself can see of it"
     for title, words in lines.items():
         out.print(f"  {title:<18}{words}", markup=False, soft_wrap=True)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from features.definition import SHIPPED
 from features.definition import read as read_journey
@@ -27,6 +28,7 @@ from serving import batch, campaigns, events, outcomes, proposals, registry, ret
 from serving.campaigns import CONTACT, HOLDOUT, Arm
 from serving.filters import Filters
 from serving.planning import Cut
+from serving.proportions import COVERAGE, Estimate
 from serving.proposals import Proposal
 from serving.retraining import Tools
 from serving.rule_list import rule_list
@@ -168,18 +170,25 @@ class Business:
                 decisions=story.decisions,
             )
 
-    def against_holdouts(self) -> float | None:
+    def against_holdouts(self) -> Estimate | None:
         """What those contacted have spent more than those held out since a list first named them; null: no hold-out.
 
-        By intention to treat. A customer who is held out once is held out of every list: the draw is by their id.
+        By intention to treat, with a 95 % interval. A customer who is held out once is held out of every
+        list: the draw is by their id.
         """
-        more = []
-        for arms in self._arms:
-            since = self.world.worth - arms.before
-            if len(arms.contacted) and len(arms.held_out):
-                apart = since[arms.contacted].mean() - since[arms.held_out].mean()
-                more.append(len(arms.contacted) * float(apart))
-        return sum(more) if more else None
+        spent = [
+            [(self.world.worth - arms.before)[places] for places in arms[:2]]
+            for arms in self._arms
+            if len(arms.contacted) and len(arms.held_out)
+        ]
+        freedom = sum(len(part) - 1 for arms in spent for part in arms)
+        if freedom < 1:
+            return None
+        spread = sum(float(((part - part.mean()) ** 2).sum()) for arms in spent for part in arms) / freedom
+        more = sum(len(one) * float(one.mean() - other.mean()) for one, other in spent)
+        variance = sum(spread * len(one) ** 2 * (1 / len(one) + 1 / len(other)) for one, other in spent)
+        reach = float(stats.t.isf((1 - COVERAGE) / 2, freedom)) * float(np.sqrt(variance))
+        return Estimate(more, more - reach, more + reach)
 
     def read(self) -> tuple[Journey, EventLog]:
         """The journey and its log as they stand this morning, from the files a user would have."""
