@@ -138,14 +138,18 @@ def run(file: Path, seeds: range, sizes: dict[str, int]) -> dict[int, dict[str, 
 def lines_of(looks: dict[int, dict[str, Said]], sizes: dict[str, int]) -> list[Line]:
     """What all seeds say together."""
     alarms = {seed: told[""][1] for seed, told in looks.items() if told[""][0]}
-    detail = {"seeds": len(looks), **sizes, "said": [f"seed {seed}: {words}" for seed, words in alarms.items()]}
+    detail = {"seeds": len(looks), **sizes, **_if_any("said", alarms)}
     found = [Line("drift without a change: alarms", 100 * len(alarms) / len(looks), "%", "<= 5", detail)]
     for name in CHANGES:
         missed = {seed: told[name][1] for seed, told in looks.items() if not told[name][0]}
-        detail = {"seeds": len(looks), "missed": [f"seed {seed}: {words}" for seed, words in missed.items()]}
+        detail = {"seeds": len(looks), **_if_any("missed", missed)}
         share = 100 * (1 - len(missed) / len(looks))
         found.append(Line(f"drift: {name}, cause among the first three", share, "%", ">= 95", detail))
     return found
+
+
+def _if_any(name: str, seeds: dict[int, str]) -> dict[str, list[str]]:
+    return {name: [f"seed {seed}: {words}" for seed, words in seeds.items()]} if seeds else {}
 
 
 def main() -> None:
