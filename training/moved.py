@@ -21,7 +21,7 @@ from training.signals import ALARM
 Array = NDArray[np.float64]
 CUTOFFS = 8  # earlier cutoffs that outcomes are compared with, at most
 EARLIER = 3  # of which what is usual can be told
-LEAST = 0.05  # a distance below this is never called unusual; 0.1 is the usual rule of thumb of a shift
+LEAST, LARGE = 0.05, 0.25  # of a PSI: below the first nothing is called unusual; the second is a large shift by custom
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,8 @@ def unusual_beyond(what: str, each: Array, chance: float) -> Moved:
     n = len(past)
     spread = max(float(past.std(ddof=1)), 0.2) * np.sqrt(1 + 1 / n)
     limit = float(np.exp(past.mean() + stats.t.isf(chance, n - 1) * spread) - 0.01)
+    # A few earlier distances would allow for anything: twice what was ever seen is enough of a large one.
+    limit = min(limit, max(LARGE, 2 * float(each[1:].max())))
     return Moved(what, float(each[0]), tuple(float(value) for value in each[1:]), max(limit, LEAST))
 
 

@@ -40,7 +40,8 @@ EARLIER = 3  # ... and at least
 MATTERS = 0.9  # share of the gain of the features that the classifier looks at
 _COLUMNS = 40  # ... at most so many
 _ROWS = 4_000  # of a cutoff, drawn: more change no number that a reader would see
-_TOLD_APART = 0.55  # no area under the curve below this is called unusual
+_TOLD_APART = 0.55  # no area under the curve below this is called unusual ...
+_FAR_APART, _FARTHER = 0.75, 0.1  # ... and any beyond these is: few earlier ones would allow for anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +203,7 @@ def _two_samples(
     low, high = newest.interval
     spread = float(np.hypot(np.std(past, ddof=1), newest.error)) * np.sqrt(1 + 1 / len(past))
     reach = float(stats.t.isf(ALARM / (2 * len(seen) + 1), len(past) - 1)) * spread
-    limit = max(_TOLD_APART, float(np.mean(past)) + reach)
+    limit = max(_TOLD_APART, min(float(np.mean(past)) + reach, max(_FAR_APART, max(past) + _FARTHER)))
     what = "ROC AUC of telling the newest vectors from those of training"
     names = np.array(list(columns))[np.argsort(-newest.by, kind="stable")[:3]]
     found = TwoSamples(newest.auc, low, high, tuple(past), tuple(str(name) for name in names))
