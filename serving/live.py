@@ -6,26 +6,29 @@ with a hold-out. Only the customers are simulated, and respond.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
 
 from features.definition import SHIPPED
 from features.definition import read as read_journey
-from features.errors import InputError
+from features.errors import InputError, NoModelError
 from features.journey import Journey
 from features.log import EventLog, read
 from features.schema import HOUR
 from features.simulator.live import World
 from serving import batch, campaigns, events, outcomes, proposals, registry, retraining, sending
-from serving.campaigns import CONTACT
+from serving.campaigns import CONTACT, HOLDOUT, Arm
 from serving.filters import Filters
 from serving.planning import Cut
+from serving.proportions import COVERAGE, Estimate
 from serving.proposals import Proposal
 from serving.retraining import Tools
 from serving.rule_list import rule_list
@@ -34,7 +37,7 @@ from training.recipe import Recipe
 from training.tracking import Tracking
 
 MONTH = 28
-HISTORY = 392  # days before the first list
+HISTORY = 504  # days before the first list
 # The shipped definition over another log, with a horizon and a history that the first training can afford.
 _CHANGED = (
     ("../.journeycast/simulated.parquet", "simulated.parquet"),
@@ -43,6 +46,9 @@ _CHANGED = (
 )
 _UNTIL = "2024-06-24T00:00:00Z"
 Report = Callable[[str], None]
+Changes = Sequence[tuple[str, str]]
+Places = NDArray[np.intp]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +79,21 @@ def place_at(folder: Path, threads: int, recipe: Recipe, *, figures: bool = True
 class Month:
     """What happened in a month.
 
-    `value` is what customers were expected to spend in it, `contacted`, `accepted` and `cost` what the list
-    meant, `saved` what the newest campaign whose horizon is over saved against its hold-out (null: there
-    is none), `why` and `decisions` what the retraining said.
+    `versions` are those that made the list (empty: no model has passed the gate, there is no list), `value` what
+    customers were expected to spend in the month, `saved` what the newest campaign whose horizon is over saved
+    against its hold-out (null: there is none). The rest is what the retraining said: what each rule found, why
+    training was due (empty: it was not), what was decided.
     """
 
     day: str
     versions: dict[str, int]
     contacted: int
+    held_out: int
     accepted: int
     cost: float
     value: float
     saved: dict[str, Any] | None
+    rules: list[str]
     why: list[str]
     rolled_back: list[str]
     decisions: list[str]
@@ -92,6 +101,24 @@ class Month:
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         return asdict(self)
+
+
+class Acted(NamedTuple):
+    """A list acted upon: the campaign (null: nobody was contacted), its arms, who accepted, and the cost."""
+
+    campaign: int | None = None
+    contacted: Sequence[str] = ()
+    held_out: Sequence[str] = ()
+    accepted: int = 0
+    cost: float = 0.0
+
+
+class Arms(NamedTuple):
+    """Those whom a list named for the first time, as places in the world, and what everybody was worth before."""
+
+    contacted: Places
+    held_out: Places
+    before: Floats
 
 
 class Business:
@@ -103,11 +130,15 @@ class Business:
         How many customers can be contacted in a month.
     holdout
         Share of the list that is not contacted, to compare with.
+    changed
+        Texts of the shipped definition and what stands in their place.
     """
 
-    def __init__(self, world: World, place: Place, capacity: int, holdout: float = 0.1) -> None:
+    def __init__(self, world: World, place: Place, capacity: int, holdout: float = 0.1, changed: Changes = ()) -> None:
         self.world, self.place, self._capacity, self._holdout = world, place, capacity, holdout
+        self._changed = changed
         self.file = place.folder / "simulated.yml"
+        self._arms: list[Arms] = []
 
     def live(self, months: int, report: Report) -> Iterator[Month]:
         """Let a year's history pass, train the first models, and go on month by month."""
@@ -115,35 +146,54 @@ class Business:
         sent: list[int] = []
         for _ in range(months):
             journey, log = self.read()
-            report(f"{self.world.today}: outcomes, drift, retraining")
-            story = retraining.retrain(journey, log, self.tools(journey, log), lambda _: None)
-            if not story.scored:
-                self._score(journey, log)
+            told = partial(_dated, report, self.world.today.isoformat())
+            story = retraining.retrain(journey, log, self.tools(journey, log), told)
             saved = self._measured(sent, journey, log)
-            report(f"{self.world.today}: the list")
-            campaign, contacted, accepted, cost = self._act(journey)
-            sent += [] if campaign is None else [campaign]
-            versions = self._scorer(journey, log).versions
+            told("the list")
+            versions = self._versions(journey, log, story.scored)
+            acted = self._act(journey) if versions else Acted()
+            sent += [] if acted.campaign is None else [acted.campaign]
             day, before = self.world.today.isoformat(), len(self.world.value)
             self.world.advance(MONTH)
-            value = float(np.sum(self.world.value[before:]))
             yield Month(
-                day, versions, contacted, accepted, cost, value, saved, story.why, story.rolled_back, story.decisions
+                day=day,
+                versions=versions,
+                contacted=len(acted.contacted),
+                held_out=len(acted.held_out),
+                accepted=acted.accepted,
+                cost=acted.cost,
+                value=float(np.sum(self.world.value[before:])),
+                saved=saved,
+                rules=[rule.words for rule in story.rules],
+                why=story.why if story.due else [],
+                rolled_back=story.rolled_back,
+                decisions=story.decisions,
             )
+
+    def against_holdouts(self) -> Estimate | None:
+        """What those contacted have spent more than those held out since a list first named them; null: no hold-out.
+
+        By intention to treat, with a 95 % interval. A customer who is held out once is held out of every
+        list: the draw is by their id.
+        """
+        spent = [
+            [(self.world.worth - arms.before)[places] for places in arms[:2]]
+            for arms in self._arms
+            if len(arms.contacted) and len(arms.held_out)
+        ]
+        freedom = sum(len(part) - 1 for arms in spent for part in arms)
+        if freedom < 1:
+            return None
+        spread = sum(float(((part - part.mean()) ** 2).sum()) for arms in spent for part in arms) / freedom
+        more = sum(len(one) * float(one.mean() - other.mean()) for one, other in spent)
+        variance = sum(spread * len(one) ** 2 * (1 / len(one) + 1 / len(other)) for one, other in spent)
+        reach = float(stats.t.isf((1 - COVERAGE) / 2, freedom)) * float(np.sqrt(variance))
+        return Estimate(more, more - reach, more + reach)
 
     def read(self) -> tuple[Journey, EventLog]:
         """The journey and its log as they stand this morning, from the files a user would have."""
-        self.place.folder.mkdir(parents=True, exist_ok=True)
         # Contacts are not in the file: the store has them, as of any business.
-        self.world.log(contacts=False).write_parquet(self.place.folder / "simulated.parquet")
-        text = (SHIPPED / "simulated.yml").read_text(encoding="utf-8")
-        until = datetime.combine(self.world.today, time(), UTC).isoformat().replace("+00:00", "Z")
-        for before, after in (*_CHANGED, (_UNTIL, until)):
-            if before not in text:
-                raise InputError("journeys/simulated.yml", f"has no {before} any more")
-            text = text.replace(before, after)
-        self.file.write_text(text, encoding="utf-8")
-        definition, base = read_journey(self.file)
+        definition, base = _written(self.world, self.file, self._changed, contacts=False)
         return read(definition, base, self.place.threads, events.stored(self.place.store, definition.journey))
 
     def tools(self, journey: Journey, log: EventLog) -> Tools:
@@ -166,21 +216,41 @@ class Business:
         scorer, newest = self._scorer(journey, log), events.newest(self.place.store, journey.journey)
         batch.score(journey, log, scorer, self.place.store, lambda done, of: None, newest)
 
-    def _act(self, journey: Journey) -> tuple[int | None, int, int, float]:
-        """Cut the list, hold some out, contact the others; the campaign, how many, who accepted, the cost."""
+    def _versions(self, journey: Journey, log: EventLog, scored: bool) -> dict[str, int]:
+        """Score everyone, unless this has been done; the versions that did, none where no model is there."""
+        try:
+            if not scored:
+                self._score(journey, log)
+        except NoModelError:
+            return {}
+        run = self.place.store.latest_run(journey.journey)
+        return {} if run is None else dict(run.versions)
+
+    def _act(self, journey: Journey) -> Acted:
+        """Cut the list, hold some out, contact the others."""
         now, costs = journey.observed_until_microseconds + 8 * HOUR, journey.campaign
-        drawn = round(self._capacity / (1 - self._holdout))
-        asked = Proposal(f"month {self.world.today}", Filters(), costs, Cut(None, drawn), self._holdout, 1)
+        # A capacity counts contacts: those held out come besides.
+        asked = Proposal(f"month {self.world.today}", Filters(), costs, Cut(None, self._capacity), self._holdout, 1)
         try:
             made = proposals.create(self.place.store, journey.journey, asked, now)
             done = sending.send(self.place.store, journey.journey, made.id, now + HOUR, "email", now + HOUR)
-        except InputError:  # nobody is worth a contact
-            return None, 0, 0, 0.0
+        except InputError:  # nobody is left to contact
+            return Acted()
+        contacted, held_out = (self._arm(done.id, arm) for arm in (CONTACT, HOLDOUT))
+        self._note(contacted, held_out)
+        taken = int(self.world.contact(contacted).sum())
+        return Acted(done.id, contacted, held_out, taken, _cost(journey, len(contacted), taken))
+
+    def _arm(self, campaign_id: int, arm: Arm) -> list[str]:
         with self.place.store.transaction() as connection:
-            arm = [row.customer_id for row in connection.execute(campaigns.of_campaign(done.id, CONTACT))]
-        taken = self.world.contact(arm)
-        cost = len(arm) * costs.contact_cost + int(taken.sum()) * costs.incentive_cost
-        return done.id, len(arm), int(taken.sum()), cost
+            return [row.customer_id for row in connection.execute(campaigns.of_campaign(campaign_id, arm))]
+
+    def _note(self, *arms: list[str]) -> None:
+        """Keep who is named for the first time, and what they were worth before."""
+        every = [np.flatnonzero(np.isin(self.world.names.to_numpy(), arm)) for arm in arms]
+        named = np.concatenate([np.empty(0, np.intp), *(part for one in self._arms for part in one[:2])])
+        new = [np.setdiff1d(places, named) for places in every]
+        self._arms.append(Arms(new[0], new[1], self.world.worth.copy()))
 
     def _measured(self, sent: list[int], journey: Journey, log: EventLog) -> dict[str, Any] | None:
         """The outcome of the oldest campaign not measured yet, which leaves the list; null: none is due."""
@@ -197,22 +267,46 @@ class Business:
         except InputError:
             return None
         campaigns.write_outcome(self.place.store, campaign_id, found.model_dump())
-        return found.model_dump(include={"verdict", "why", "difference", "saved_value", "more_value", "net"})
+        return found.model_dump(include={"begins", "verdict", "why", "difference", "saved_value", "more_value", "net"})
 
 
-def by_rule(world: World, folder: Path, capacity: int, months: int) -> Iterator[tuple[int, float]]:
-    """The same year by a list of the best simple rules, without a hold-out: accepted and cost of each month."""
+@dataclass(frozen=True, slots=True)
+class ListMonth:
+    """What the contacts of a month meant."""
+
+    contacted: int
+    accepted: int
+    cost: float
+
+
+def by_rule(world: World, folder: Path, capacity: int, months: int) -> Iterator[ListMonth]:
+    """The same year by a list of the best simple rules, without a hold-out, month by month."""
     world.advance(HISTORY - world.day)
     for _ in range(months):
-        file = folder / "rule.parquet"
-        folder.mkdir(parents=True, exist_ok=True)
-        world.log().write_parquet(file)
-        definition, base = read_journey(SHIPPED / "simulated.yml")
-        until = datetime.combine(world.today, time(), UTC)
-        source = definition.events[0].model_copy(update={"file": str(file.resolve())})
-        journey, log = read(definition.model_copy(update={"events": [source], "observed_until": until}), base, 1)
+        journey, log = read(*_written(world, folder / "by_rule" / "simulated.yml", (), contacts=True), threads=1)
         chosen = rule_list(journey, log, capacity)
-        taken = world.contact(chosen)
-        costs = journey.campaign
+        taken = int(world.contact(chosen).sum())
         world.advance(MONTH)
-        yield int(taken.sum()), len(chosen) * costs.contact_cost + int(taken.sum()) * costs.incentive_cost
+        yield ListMonth(len(chosen), taken, _cost(journey, len(chosen), taken))
+
+
+def _dated(report: Report, day: str, words: str, *_: int | None) -> None:
+    report(f"{day}: {words}")
+
+
+def _cost(journey: Journey, contacted: int, accepted: int) -> float:
+    return contacted * journey.campaign.contact_cost + accepted * journey.campaign.incentive_cost
+
+
+def _written(world: World, file: Path, changed: Changes, *, contacts: bool) -> tuple[Journey, Path]:
+    """The shipped definition over the world's log of this morning, both written to the file's folder."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    world.log(contacts=contacts).write_parquet(file.parent / "simulated.parquet")
+    text = (SHIPPED / "simulated.yml").read_text(encoding="utf-8")
+    until = datetime.combine(world.today, time(), UTC).isoformat().replace("+00:00", "Z")
+    for before, after in (*_CHANGED, (_UNTIL, until), *changed):
+        if before not in text:
+            raise InputError("journeys/simulated.yml", f"has no {before} any more")
+        text = text.replace(before, after)
+    file.write_text(text, encoding="utf-8")
+    return read_journey(file)

@@ -130,7 +130,7 @@ def _told(tracking: Tracking, journey: str, story: Story) -> Iterator[str | None
 def _decided(journey: Journey, log: EventLog, tools: Tools, task: str) -> str:
     """What the gate says of a task's challenger."""
     decision = promote(tools.tracking, journey.journey, lambda: (journey, log), task, threads=tools.threads)
-    verb = "promoted" if decision.promoted else "kept the champion"
+    verb = "promoted" if decision.promoted else "not promoted"
     return f"{decision.name} version {decision.version}: {verb}: {decision.words}"
 
 

@@ -12,6 +12,7 @@ from serving.documented import DRIFT, Document
 from serving.store import Store
 
 _SIGNALS = 20  # the most surprising
+_FEATURES = 20  # those that moved most, by what they matter
 
 
 def keep(store: Store, journey: str, report: dict[str, Any]) -> bool:
@@ -48,6 +49,13 @@ def _of_drift(report: dict[str, Any]) -> Iterator[Metric]:
     for one in report["moved"]:
         moved.add_metric([one["what"]], one["value"])
     yield moved
+    yield GaugeMetricFamily(
+        "journeycast_drift_unknown_types", "Event types never seen in training.", value=len(report["unknown_types"])
+    )
+    psi = GaugeMetricFamily("journeycast_drift_psi", "Of a feature against training.", labels=["feature"])
+    for one in report["features"][:_FEATURES]:
+        psi.add_metric([one["name"]], one["psi"])
+    yield psi
 
 
 def _of_outcomes(report: dict[str, Any]) -> Iterator[Metric]:

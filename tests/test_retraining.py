@@ -166,7 +166,7 @@ def test_what_a_killed_retraining_had_registered_is_decided_by_the_next(place, b
     at.tracking.register(business.journey, [trained["churn"]], story)  # and then the machine was gone
     assert at.tracking.undecided("simulated", "churn", story) == 2
     [words] = retrain(under(business, NEVER), business.log, at, lambda _: None).decisions
-    assert words.startswith("simulated.churn version 2: kept the champion: ")
+    assert words.startswith("simulated.churn version 2: not promoted: ")
     assert at.tracking.open_stories("simulated") == []
     [run] = told(at.tracking)
     assert (run.info.status, run.data.tags["decisions"]) == ("KILLED", words)

@@ -12,8 +12,9 @@ from features.journey import Journey
 from features.log import EventLog
 from features.schema import CONTACTED, EVENT, KNOWN_AT, TIME, to_text
 from training.model import Model
+from training.moved import Moved
 from training.signals import Signal, signals
-from training.vector_drift import Moved, VectorDrift, vector_drift
+from training.vector_drift import VectorDrift, vector_drift
 
 CAUSES = 10  # told at most
 _SHOWN = 30  # features
@@ -48,17 +49,21 @@ class DriftReport:
         return tuple(one for one in self.vectors.moved if one.unusual)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Features that moved and matter, the strongest first; where none did, what the classifier went by."""
+        strongest = tuple(one.name for one in self.vectors.features if one.weight > 0)[:3]
+        return strongest or (self.vectors.two_samples.by if self.vectors.two_samples else ())
+
+    @property
     def causes(self) -> tuple[Cause, ...]:
         """What changed, the clearest first: event types never seen, signals, then what the models look at."""
         found = [Cause(name, f"event type {name} was never seen in training") for name in self.unknown_types]
         # The most surprising first: chances below one in a million are all alike, distances are not.
         odd = sorted((one for one in self.signals if one.unusual), key=lambda one: -abs(one.surprise))
         found += [Cause(one.of, told(one)) for one in odd]
-        if self.moved:
-            named = [one for one in self.vectors.features if one.weight > 0][:3]
-            names = ", ".join(one.name for one in named)
-            found += [Cause(one.what, f"{one.what} moved farther than usual") for one in self.moved]
-            found += [Cause(names, f"most of all {names}")] if names else []
+        found += [Cause(one.what, told_of_all(one)) for one in self.moved]
+        if self.moved and (names := self.names):
+            found.append(Cause(", ".join(names), f"what moved and matters most: {', '.join(names)}"))
         return tuple(found[:CAUSES])
 
     @property
@@ -72,7 +77,7 @@ class DriftReport:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
-        features = [asdict(one) for one in self.vectors.features[:_SHOWN]]
+        features, test = [asdict(one) for one in self.vectors.features[:_SHOWN]], self.vectors.two_samples
         return {
             "journey": self.journey,
             "at": to_text(self.at),
@@ -80,7 +85,10 @@ class DriftReport:
             "words": self.words,
             "causes": [asdict(cause) for cause in self.causes],
             "signals": [asdict(one) | {"unusual": one.unusual} for one in self.signals],
+            "unknown_types": list(self.unknown_types),
+            "trained": [to_text(cutoff) for cutoff in self.vectors.trained],
             "features": features,
+            "two_samples": None if test is None else asdict(test),
             "moved": [_plain(one) for one in self.vectors.moved],
         }
 
@@ -102,11 +110,17 @@ def told(signal: Signal) -> str:
     if signal.kind == "volume" and signal.of != "customers" and now < 0.02 * signal.expected:
         return f"hardly any {signal.of} events: is the feed broken?"
     side = "above" if now > signal.expected else "below"
-    span = f"{_number(signal, signal.low)} to {_number(signal, signal.high)} would be usual"
-    return f"{signal.words} {side} expectation: {_number(signal, now)}, {span}"
+    span = f"{number(signal, signal.low)} to {number(signal, signal.high)} would be usual"
+    return f"{signal.words} {side} expectation: {number(signal, now)}, {span}"
 
 
-def _number(signal: Signal, value: float) -> str:
+def told_of_all(one: Moved) -> str:
+    """Something of all customers in words."""
+    return f"{one.what}: {one.value:.3f}, up to {one.limit:.3f} would be usual"
+
+
+def number(signal: Signal, value: float) -> str:
+    """A signal's value as people read it."""
     if signal.kind in ("channel", "category", "known", "late"):
         return f"{100 * value:.1f} %"
     return f"{value:,.4g}"

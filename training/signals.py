@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -19,13 +19,15 @@ from scipy import stats
 from features.instants import microseconds
 from features.journey import Journey
 from features.schema import CHANNEL, CONTACTED, CUSTOMER, DAY, EVENT, KNOWN_AT, TIME, VALUE
+from training.price_levels import LEVELS, price_levels
 
 Array = NDArray[np.float64]
 
 STEPS = 16  # at most, the newest among them
 EARLIER = 5  # steps of which what is usual can be told
-LEVELS = 8  # values of a category that are looked at, the commonest
-ALARM = 0.02  # the chance, over all signals together, that one of a world without change is called unusual
+# The chance, over all signals together, that one of a world without change is called unusual. Low, because tails are
+# heavier than Student's: a few customers who buy a lot make a share jump.
+ALARM = 0.005
 _TREND = 8  # earlier steps from which a trend can be told
 _LEAST = 30  # events of a step from which a share or a price of theirs means something
 _SPREAD = {"log": 0.015, "logit": 0.03}  # no signal is steadier than this, whatever few steps say
@@ -73,7 +75,7 @@ def signals(journey: Journey, events: pl.DataFrame, at: int) -> list[Signal]:
         return []
     rows = _in_steps(events, at, step, steps)
     series = list(_series(journey, rows, int(steps)))
-    found = [_judged(*one, len(series)) for one in series]
+    found = [_judged(one, len(series)) for one in series]
     return sorted(found, key=lambda one: (one.chance, -abs(one.surprise)))
 
 
@@ -85,29 +87,42 @@ def _in_steps(events: pl.DataFrame, at: int, step: int, steps: int) -> pl.DataFr
     return rows.with_columns(step=number).filter((pl.col("step") >= 0) & (pl.col(KNOWN_AT) < end))
 
 
-Series = tuple[str, str, str, str, Array]
+class Series(NamedTuple):
+    """Kind, what it is of, words, scale and values of a signal; `noise`: what counting alone makes of a value.
+
+    `noise` is on the scale, a standard error. Few steps may by luck lie closer together than that.
+    """
+
+    kind: str
+    of: str
+    words: str
+    scale: str
+    values: Array
+    noise: float = 0.0
 
 
 def _series(journey: Journey, rows: pl.DataFrame, steps: int) -> Iterator[Series]:
-    """Kind, what it is of, words, scale and values of each signal that can be told."""
+    """Each signal that can be told."""
     own = rows.filter(pl.col(EVENT).is_in(journey.customer_types))
     active = np.maximum(_counts(own.unique(["step", CUSTOMER]), steps), 1.0)
-    yield "volume", "customers", "customers who did anything", "log", active
+    yield Series("volume", "customers", "customers who did anything", "log", active, _of_counts(active))
     sizes = {name: _counts(rows.filter(pl.col(EVENT) == name), steps) for name in rows[EVENT].unique().sort()}
     for name, counts in sizes.items():
         if counts[:-1].mean() >= _LEAST or counts[-1] >= _LEAST:
-            yield "volume", name, f"{name} events per active customer", "log", (counts + 0.5) / active
+            each = (counts + 0.5) / active
+            yield Series("volume", name, f"{name} events per active customer", "log", each, _of_counts(counts))
     frequent = [name for name, counts in sizes.items() if counts.min() >= _LEAST]
     for name in frequent:
         mine = rows.filter(pl.col(EVENT) == name)
-        late = _share(mine, pl.col(KNOWN_AT) - pl.col(TIME) > _LATE, steps)
-        yield "late", name, f"{name} events learned late", "logit", late
+        late = pl.col(KNOWN_AT) - pl.col(TIME) > _LATE
+        yield _share("late", name, f"{name} events learned late", mine, late, steps)
         prices = mine.filter(pl.col(VALUE).is_not_null())
         if _counts(prices, steps).min() >= _LEAST:
-            yield "price", name, f"value of a {name}, to the same customers", "log", _prices(prices, steps)
+            levels = price_levels(prices, journey.properties, steps)
+            yield Series("price", name, f"price level of {name} events", "log", levels)
     if len(own) and _counts(own, steps).min() >= _LEAST:
         for level in _levels(own, CHANNEL):
-            yield "channel", level, f"events through {level}", "logit", _share(own, pl.col(CHANNEL) == level, steps)
+            yield _share("channel", level, f"events through {level}", own, pl.col(CHANNEL) == level, steps)
     yield from _of_properties(journey, rows.filter(pl.col(EVENT).is_in(frequent)), steps)
 
 
@@ -119,16 +134,17 @@ def _of_properties(journey: Journey, rows: pl.DataFrame, steps: int) -> Iterator
         mine = rows.filter(pl.col(EVENT).is_in(bearers.implode()))
         if mine.is_empty() or _counts(mine, steps).min() < _LEAST:
             continue
-        yield "known", name, f"events that tell {name}", "logit", _share(mine, pl.col(name).is_not_null(), steps)
+        yield _share("known", name, f"events that tell {name}", mine, pl.col(name).is_not_null(), steps)
         told = mine.filter(pl.col(name).is_not_null())
         if _counts(told, steps).min() < _LEAST:
             continue
         if kind == "category":
             for level in _levels(told, name):
-                share = _share(told, pl.col(name).cast(pl.String) == level, steps)
-                yield "category", f"{name} {level}", f"{name} {level}", "logit", share
+                holds = pl.col(name).cast(pl.String) == level
+                yield _share("category", f"{name} {level}", f"{name} {level}", told, holds, steps)
         else:
-            yield "number", name, f"mean {name}", "plain", _means(told, pl.col(name).cast(pl.Float64), steps)
+            means = _by_step(told, pl.col(name).cast(pl.Float64).mean(), steps)
+            yield Series("number", name, f"mean {name}", "plain", means)
 
 
 def _by_step(rows: pl.DataFrame, value: pl.Expr, steps: int) -> Array:
@@ -142,23 +158,17 @@ def _counts(rows: pl.DataFrame, steps: int) -> Array:
     return _by_step(rows, pl.len(), steps)
 
 
-def _share(rows: pl.DataFrame, holds: pl.Expr, steps: int) -> Array:
-    """Never 0 or 1: as if half an event of each kind had been seen besides."""
-    hits = _by_step(rows, holds.fill_null(False).sum(), steps)
-    return np.asarray((hits + 0.5) / (_counts(rows, steps) + 1))
+def _of_counts(counts: Array) -> float:
+    """Poisson's noise of the logarithm of what earlier steps lead to expect."""
+    return float(1 / np.sqrt(max(1.0, counts[:-1].mean())))
 
 
-def _prices(rows: pl.DataFrame, steps: int) -> Array:
-    """The geometric mean, each value beside its customer's own: who buys when is no change of price."""
-    logs = pl.col(VALUE).abs().clip(1e-9).log()
-    told = rows.with_columns(apart=logs - logs.mean().over(CUSTOMER), repeated=pl.len().over(CUSTOMER) > 1)
-    told = told.filter("repeated")
-    middle = float(np.log(max(float(rows[VALUE].abs().median() or 1.0), 1e-9)))  # type: ignore[arg-type]
-    return np.exp(middle + _by_step(told, pl.col("apart").mean(), steps))
-
-
-def _means(rows: pl.DataFrame, value: pl.Expr, steps: int) -> Array:
-    return _by_step(rows, value.mean(), steps)
+def _share(kind: str, of: str, words: str, rows: pl.DataFrame, holds: pl.Expr, steps: int) -> Series:
+    """Of events by step; never 0 or 1: as if half an event of each kind had been seen besides."""
+    counts, hits = _counts(rows, steps), _by_step(rows, holds.fill_null(False).sum(), steps)
+    part = float((hits[:-1].sum() + 0.5) / (counts[:-1].sum() + 1))
+    noise = 1 / np.sqrt(max(1.0, counts[:-1].mean() * part * (1 - part)))
+    return Series(kind, of, words, "logit", (hits + 0.5) / (counts + 1), float(noise))
 
 
 def _levels(rows: pl.DataFrame, name: str) -> list[str]:
@@ -166,28 +176,29 @@ def _levels(rows: pl.DataFrame, name: str) -> list[str]:
     return [str(level) for level in counts[name].head(LEVELS)]
 
 
-def _judged(kind: str, of: str, words: str, scale: str, values: Array, signals_: int) -> Signal:
+def _judged(one: Series, signals_: int) -> Signal:
     """How the newest value stands to the earlier ones, on the scale on which equal changes are alike."""
-    there, back = _SCALES[scale]
-    lined = there(values)
-    expected, error, freedom = _expected(lined[:-1], _SPREAD.get(scale, 0.03 * float(np.abs(lined).mean())))
+    there, back = _SCALES[one.scale]
+    lined = there(one.values)
+    least = _SPREAD.get(one.scale, 0.03 * float(np.abs(lined).mean()))
+    expected, error, freedom = _expected(lined[:-1], least, one.noise)
     surprise = float((lined[-1] - expected) / error)
     alone = 2 * float(stats.t.sf(abs(surprise), freedom))
     reach = float(stats.t.isf(ALARM / 2 / signals_, freedom)) * error
     low, high = back(expected - reach), back(expected + reach)
     chance = float(-np.expm1(signals_ * np.log1p(-min(alone, 1 - 1e-12))))
-    told = tuple(float(value) for value in values)
-    return Signal(kind, of, words, told, float(back(expected)), float(low), float(high), surprise, chance)
+    told = tuple(float(value) for value in one.values)
+    return Signal(one.kind, one.of, one.words, told, float(back(expected)), float(low), float(high), surprise, chance)
 
 
-def _expected(past: Array, least: float) -> tuple[float, float, int]:
+def _expected(past: Array, least: float, noise: float = 0.0) -> tuple[float, float, int]:
     """Where past values lead, with the standard error of a new one and its degrees of freedom.
 
-    Their mean, or their line where it explains more than chance would.
+    Their mean, or their line where it explains more than chance would. They spread by `noise` at least.
     """
     n, at = len(past), np.arange(len(past), dtype=np.float64)
     mean, spread = float(past.mean()), float(past.std(ddof=1))
-    flat = mean, float(np.hypot(spread, least)) * np.sqrt(1 + 1 / n), n - 1
+    flat = mean, float(np.hypot(max(spread, noise), least)) * np.sqrt(1 + 1 / n), n - 1
     if n < _TREND:
         return flat
     line = stats.linregress(at, past)
@@ -196,7 +207,7 @@ def _expected(past: Array, least: float) -> tuple[float, float, int]:
     rest = past - (line.intercept + line.slope * at)
     around = float(np.sqrt((rest**2).sum() / (n - 2)))
     apart = 1 + 1 / n + (n - at.mean()) ** 2 / ((at - at.mean()) ** 2).sum()
-    return float(line.intercept + line.slope * n), float(np.hypot(around, least) * np.sqrt(apart)), n - 2
+    return float(line.intercept + line.slope * n), float(np.hypot(max(around, noise), least) * np.sqrt(apart)), n - 2
 
 
 def _logit(p: Array) -> Array:
