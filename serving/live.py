@@ -25,6 +25,7 @@ from features.log import EventLog, read
 from features.schema import HOUR
 from features.simulator.live import World
 from serving import batch, campaigns, events, outcomes, proposals, registry, retraining, sending
+from serving.beginning import beginning
 from serving.campaigns import CONTACT, HOLDOUT, Arm
 from serving.filters import Filters
 from serving.planning import Cut
@@ -213,8 +214,10 @@ class Business:
         return registry.load(journey.journey, place.tracking.uri, place.models, log.profile, place.threads)
 
     def _score(self, journey: Journey, log: EventLog) -> None:
-        scorer, newest = self._scorer(journey, log), events.newest(self.place.store, journey.journey)
-        batch.score(journey, log, scorer, self.place.store, lambda done, of: None, newest)
+        store, scorer = self.place.store, self._scorer(journey, log)
+        with beginning(store, journey.journey) as begin:
+            seen = read(*read_journey(self.file), self.place.threads, begin)
+            batch.score(*seen, scorer, store, lambda done, of: None, begin.run)
 
     def _versions(self, journey: Journey, log: EventLog, scored: bool) -> dict[str, int]:
         """Score everyone, unless this has been done; the versions that did, none where no model is there."""
