@@ -125,7 +125,8 @@ _PAGE = """<!doctype html>
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24; }}
 table {{ border-collapse: collapse; width: 100%; }} th, td {{ padding: .3rem .6rem; border-bottom: 1px solid #d8dee4; }}
-thead th, th[scope=row] {{ text-align: left; }} th[scope=row] {{ font-weight: normal; }} td {{ text-align: right; }}
+thead th {{ text-align: right; }} th[scope=row], thead th:first-child {{ text-align: left; }}
+th[scope=row] {{ font-weight: normal; }} td {{ text-align: right; }}
 tr.odd th {{ font-weight: 600; }} tr.odd th::before {{ content: "\\25B2 "; color: #b3261e; }}
 svg {{ height: 2.4rem; vertical-align: middle; }} polyline {{ fill: none; stroke: #57606a; stroke-width: 1.5; }}
 circle {{ fill: #0b57d0; }} .odd circle {{ fill: #b3261e; }} .span {{ fill: #c8dcf5; }} td svg rect {{ fill: #0b57d0; }}
