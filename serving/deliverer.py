@@ -82,6 +82,8 @@ class Deliverer:
             for delivery in waiting:
                 if time.monotonic() > until or self._closing.is_set() or not self._lease.held:
                     return done
+                if not self._waits(delivery):
+                    continue
                 sent = self._sent(webhook, delivery)
                 self._keep(webhook, delivery, sent, failures)
                 if not sent.received:
@@ -92,6 +94,11 @@ class Deliverer:
     def _due(self, webhook: Webhook) -> list[Delivery]:
         with self._store.transaction() as connection:
             return outbox.due(connection, webhook, AT_ONCE)
+
+    def _waits(self, delivery: Delivery) -> bool:
+        """Whether a message that was read some seconds ago is still to be sent: its customer may be erased."""
+        with self._store.transaction() as connection:
+            return outbox.waits(connection, delivery)
 
     def _sent(self, webhook: Webhook, delivery: Delivery) -> Sent:
         try:

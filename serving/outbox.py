@@ -57,6 +57,12 @@ def due(connection: Connection, webhook: Webhook, limit: int) -> list[Delivery]:
     return [Delivery(**row._mapping) for row in connection.execute(found.order_by(deliveries.c.id).limit(limit))]
 
 
+def waits(connection: Connection, delivery: Delivery) -> bool:
+    """Whether a delivery is still there and waits; those of a webhook that is deleted go with it."""
+    found = select(deliveries.c.id).where(deliveries.c.id == delivery.id, deliveries.c.state == "waiting")
+    return connection.execute(found).scalar() is not None
+
+
 def add(
     connection: Connection, webhook: Webhook, type: str, at: int, data: dict[str, Any], *, state: State = "waiting"
 ) -> int:

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 from receiver import OWN, receiver
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from standardwebhooks import Webhook as Verifier
 from stores import VERSIONS, answer_of
 
@@ -129,6 +129,26 @@ def test_a_webhook_that_is_away_holds_a_bounded_part_of_the_changes(store, deliv
         deliverer.turn()
     assert sorted(set(hook.data("customer_id"))) == names
     assert {delivery.state for delivery in log(store, webhook)} == {"delivered"}
+
+
+@pytest.mark.parametrize("gone", [stored_webhooks, deliveries])
+def test_what_is_erased_while_messages_are_sent_is_not_sent_any_more(store, deliverer, hook, gone, monkeypatch):
+    scored(store, a=0.1, b=0.1)
+    webhook = register(store, hook.url)
+    scored(store, a=0.9, b=0.9)
+    send = deliverer._sent
+
+    def and_erase(*of):
+        sent = send(*of)
+        with store.transaction(writes=True) as connection:
+            connection.execute(delete(gone))
+        return sent
+
+    monkeypatch.setattr(deliverer, "_sent", and_erase)
+    monkeypatch.setattr(delivering, "_TURN_SECONDS", 15.0)
+    deliverer.turn()
+    assert len(hook.got) == 1
+    assert log(store, webhook) == []
 
 
 # what fails
