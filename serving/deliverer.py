@@ -20,7 +20,7 @@ from serving.store import Store
 from serving.tables import webhooks as stored_webhooks
 from serving.webhooks import Delivery, Webhook
 
-ATTEMPTS = 10  # then a message is dead: after a day and a half
+ATTEMPTS = 10  # then a message is dead: after a day and a half, as are those that waited as long behind it
 AT_ONCE, TURN_SECONDS = 50, 5.0  # messages read together, and sent before the webhook itself is read again
 _FIRST, _FACTOR, _LONGEST = 5.0, 4.0, 12 * 3600.0  # seconds between the attempts at one message
 _PAUSE, _LONGEST_PAUSE = 2.0, 300.0  # seconds a webhook is left alone after failures
@@ -140,6 +140,8 @@ class Deliverer:
                 again = 0 if sent.received else failures + 1
                 connection.execute(known.values(failures=again, paused_until=pause))
             webhooks.told(connection, delivery, sent, {"attempts": attempts, **state})
+            if not sent.received and failures + 1 >= ATTEMPTS and (dead := outbox.give_up(connection, webhook)):
+                _log.warning("%s messages to webhook %s, which fails, are dead: they waited for long", dead, webhook.id)
 
     def _after(self, seconds: float, longest: float) -> int:
         """An instant so far ahead, give or take a fifth."""

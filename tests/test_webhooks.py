@@ -194,6 +194,54 @@ def test_attempts_lie_ever_further_apart_until_a_message_is_dead_and_it_can_be_s
     assert log(store, webhook)[0].state == "delivered"
 
 
+def test_what_waited_for_long_behind_messages_that_fail_is_dead_with_them(store, deliverer, hook, monkeypatch):
+    monkeypatch.setattr(delivering, "_TURN_SECONDS", 15.0)
+    scored(store, **dict.fromkeys("abc", 0.1))
+    webhook = register(store, hook.url)
+    scored(store, **dict.fromkeys("abc", 0.9))
+    hook.answers = [500] * 2
+    deliverer.turn()
+    newest = log(store, webhook)[0]
+    with store.transaction(writes=True) as connection:
+        older = update(deliveries).where(deliveries.c.id != newest.id)
+        connection.execute(older.values(created_at=now() - outbox.GIVEN_UP - 1))
+        connection.execute(update(stored_webhooks).values(failures=ATTEMPTS - 1))
+    at_once(store)
+    deliverer.turn()
+    found = log(store, webhook)
+    assert [(one.state, one.attempts, one.next_at is None) for one in found] == [
+        ("waiting", 0, False),
+        ("dead", 0, True),
+        ("dead", 2, True),
+    ]
+    assert [one.error for one in found[1:]] == [
+        "not tried: the messages before it failed for a day and a half",
+        "answered 500",
+    ]
+    with store.transaction(writes=True) as connection:
+        assert webhooks.resend(connection, webhook.id) == 2
+    hook.answers = [500]
+    deliverer.turn()
+    assert {one.state for one in log(store, webhook)} == {"waiting"}
+
+
+def test_changes_that_were_forgotten_before_they_were_sent_are_told_in_the_log(
+    store, deliverer, hook, caplog, monkeypatch
+):
+    monkeypatch.setattr(delivering, "_TURN_SECONDS", 15.0)
+    scored(store, a=0.1)
+    webhook = register(store, hook.url)
+    scored(store, a=0.9)
+    with store.transaction(writes=True) as connection:
+        changes.prune(connection, "shop", now() + DAY)
+    scored(store, a=0.1)
+    deliverer.turn()
+    assert hook.data("risk") == ["low"]
+    assert [one.getMessage() for one in caplog.records if "forgotten" in one.getMessage()] == [
+        f"webhook {webhook.id} missed changes up to {webhook.change_id + 1}, which were forgotten before they were sent"
+    ]
+
+
 def test_a_webhook_that_fails_is_left_alone_and_the_others_are_not(store, deliverer, hook):
     scored(store, **dict.fromkeys("abc", 0.1))
     with receiver() as other:
