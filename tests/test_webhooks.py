@@ -307,7 +307,8 @@ def test_a_receiver_that_is_away_is_told_as_such():
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
         "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
-        "64:ff9b::7f00:1", "2002:7f00:1::1",
+        "64:ff9b::7f00:1", "2002:7f00:1::1", "64:ff9b:1::7f00:1", "fec0::1", "::127.0.0.1", "::ffff:0:127.0.0.1",
+        "3fff::1", "5f00::1", "2001:db8::1", "2001::1",
     ],
 )  # fmt: skip
 def test_addresses_that_are_not_public_are_refused_in_every_spelling(address):
@@ -317,7 +318,9 @@ def test_addresses_that_are_not_public_are_refused_in_every_spelling(address):
         checked(f"https://{host}/hook", Rules())
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "::ffff:93.184.216.34"])
+@pytest.mark.parametrize(
+    "address", ["93.184.216.34", "2606:2800:220:1::1", "::ffff:93.184.216.34", "64:ff9b::5db8:d822"]
+)
 def test_public_addresses_are_allowed(address):
     assert Rules().allows(ip_address(address))
 
