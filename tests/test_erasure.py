@@ -169,6 +169,33 @@ def test_reports_on_the_data_forget_whom_they_name(store):
     ]
 
 
+def test_a_run_that_began_before_names_nobody_who_was_erased_since(store):
+    def documents():
+        named = [{"found": f"customer {name!r} has 90% of all events", "customer": name} for name in ("a'1", "b")]
+        erase(store, "shop", "a'1")
+        return [Document("data", {"report": {"findings": named}})]
+
+    run_id = store.write_run("shop", 1, 1, {}, [answer_of("b")], options=Options(documents=documents))
+    with store.transaction() as connection:
+        told = documented.read(connection, run_id, "data")["report"]["findings"]
+    assert told[0] == {"found": "customer (erased) has 90% of all events"}
+    assert told[1] == {"found": "customer 'b' has 90% of all events", "customer": "b"}
+
+
+def test_a_campaign_forgets_the_id_that_its_list_was_asked_for_by(store):
+    write(store, *(answer_of(name, 100.0, 0.5) for name in ("aa", "aab")))
+
+    def made(asked):
+        proposal = Proposal(asked, Filters(risk="high", customer=asked), COSTS, Cut(None, 1), 0.0, 1)
+        return create(store, "shop", proposal, now()).id
+
+    campaign, other = made("aa"), made("a")
+    erase(store, "shop", "aa")
+    told = [campaigns.read(store, "shop", one).filters for one in (campaign, other, made("aa"))]
+    assert [one["customer"] for one in told] == ["(erased)", "a", "(erased)"]
+    assert told[0]["risk"] == "high"
+
+
 def test_what_cannot_be_an_id_is_refused(store):
     for wrong in ("", "a\x00b", "\udcff"):
         with pytest.raises(InputError, match="an id without NUL"):
