@@ -35,20 +35,21 @@ def log(name: str) -> tuple[Journey, EventLog]:
     It ends where it is complete: what came in since counts once `observed_until` reaches it.
     """
     definition, base = journey(name)
-    return _read(definition, base, stored_events(definition))
+    return read(definition, base, stored_events(definition))
 
 
 def log_so_far(name: str) -> tuple[Journey, EventLog]:
     """The same with all that came in since: what vectors at cutoffs beyond `observed_until` see."""
     definition, base = journey(name)
-    return _read(definition, base, so_far(definition))
+    return read(definition, base, so_far(definition))
 
 
-def _read(definition: Journey, base: Path, extra: Extra | None) -> tuple[Journey, EventLog]:
-    from features.log import read
+def read(definition: Journey, base: Path, extra: Extra | None) -> tuple[Journey, EventLog]:
+    """The journey resolved against its sources and these events, without who was erased, and the log."""
+    from features import log as of_sources
     from training.cpus import usable_cpus
 
-    return read(definition, base, usable_cpus(), extra, erased(definition))
+    return of_sources.read(definition, base, usable_cpus(), extra, erased(definition))
 
 
 def stored_events(definition: Journey) -> DataFrame | None:

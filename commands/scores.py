@@ -123,14 +123,11 @@ def parity(
 
 def _score_log(definition: Journey, base: Path, asked: Asked | None) -> None:
     """Score everyone of a log that fits in memory; `asked` is the run that was asked for (null: none was)."""
-    from features.log import read
     from serving import batch
     from serving.beginning import beginning
-    from training.cpus import usable_cpus
 
-    erased = opened.erased(definition)
     with opened.store() as store, beginning(store, definition.journey, asked) as begin:
-        resolved, log = read(definition, base, usable_cpus(), begin, erased)
+        resolved, log = opened.read(definition, base, begin)
         scorer = opened.scorer(resolved, log.profile)
         with progress(None) as report:
             told = partial(report, "scoring and explaining")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event, Thread
 
@@ -46,11 +46,7 @@ class Background:
     def stop(self, seconds: float = _STOP_SECONDS) -> None:
         """Let what is being done end, then close every work; a work that hangs is left as it is."""
         self._stopping.set()
-        until = time.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
-            if thread.is_alive():
-                _log.warning("%s did not end within %g s and is left", thread.name, seconds)
+        _wait(self._threads, seconds)
         end({work.name: work.close for work in self._works})
 
     def _run(self, work: Work) -> None:
@@ -78,6 +74,11 @@ def end(endings: Mapping[str, Callable[[], None]], seconds: float = _CLOSE_SECON
     threads = [Thread(target=_end, args=one, name=one[0], daemon=True) for one in endings.items()]
     for thread in threads:
         thread.start()
+    _wait(threads, seconds)
+
+
+def _wait(threads: Sequence[Thread], seconds: float) -> None:
+    """Wait so long for all of them; those that go on are told, and left."""
     until = time.monotonic() + seconds
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))

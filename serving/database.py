@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, inspect, select, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -209,6 +210,11 @@ def prepare(engine: Engine) -> None:
                 f"version {SCHEMA}",
                 "install the version of journeycast that made them, or score into a new store",
             )
+
+
+def upsert(connection: Connection, table: Table) -> Any:
+    """An insert that can say what happens where a row is there already."""
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
 
 
 def lock(connection: Connection) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import update
 
+from features.schema import MICROSECONDS
 from serving import messages, outbox, webhooks
 from serving.clock import now
 from serving.database import StoreError
@@ -25,7 +26,6 @@ AT_ONCE, TURN_SECONDS = 50, 5.0  # messages read together, and sent before the w
 _FIRST, _FACTOR, _LONGEST = 5.0, 4.0, 12 * 3600.0  # seconds between the attempts at one message
 _PAUSE, _LONGEST_PAUSE = 2.0, 300.0  # seconds a webhook is left alone after failures
 _TURN_SECONDS = 0.5  # for the quick ones to end; the slow ones go on beside the next turn
-_SECOND = 1_000_000
 _log = logging.getLogger(__name__)
 
 
@@ -136,7 +136,7 @@ class Deliverer:
 
     def _after(self, seconds: float, longest: float) -> int:
         """An instant so far ahead, give or take a fifth."""
-        return now() + round(min(seconds, longest) * self._chance.uniform(0.8, 1.2) * _SECOND)
+        return now() + round(min(seconds, longest) * self._chance.uniform(0.8, 1.2) * MICROSECONDS)
 
 
 class _Sending(Thread):

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 import polars as pl
 from sqlalchemy import Connection, Select, func, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 
 from features.schema import CHANNEL, CONTACTED, CUSTOMER, EVENT, EVENT_ID, KNOWN_AT, TIME, VALUE
-from serving.database import DURABLE
+from serving.database import DURABLE, upsert
 from serving.kept_out import WRITERS
 from serving.store import Store
 from serving.tables import events
@@ -166,8 +165,6 @@ def _whole(value: Any) -> Any:
     return value.encode(errors="replace").decode() if isinstance(value, str) and not value.isascii() else value
 
 
-def insert_new(connection: Connection) -> postgresql.Insert | sqlite.Insert:
+def insert_new(connection: Connection) -> Any:
     """An insert of events that passes over ids it knows."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(events).on_conflict_do_nothing(index_elements=_KEYS)
-    return sqlite.insert(events).on_conflict_do_nothing(index_elements=_KEYS)
+    return upsert(connection, events).on_conflict_do_nothing(index_elements=_KEYS)

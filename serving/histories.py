@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import orjson
 import polars as pl
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from features.canonical import ordered, without_repeated_ids
 from features.schema import CHANNEL, CUSTOMER, EVENT_ID, KNOWN_AT, POSITION, TIME, VALUE
+from serving.database import upsert
 from serving.events import COLUMNS, of_customer
 from serving.kept_out import barred
 from serving.store import Store
@@ -59,7 +59,7 @@ def write(store: Store, journey: str, until: int, events: pl.DataFrame) -> None:
         with store.transaction(writes=True) as connection:
             gone = barred(connection, journey, (one.customer_id for one in changed))
             rows = [row for row in rows if row[CUSTOMER] not in gone]
-            put = _insert(connection)
+            put = upsert(connection, histories)
             new = {name: put.excluded[name] for name in ("history", "events", "digest", "until")}
             if rows:
                 connection.execute(put.on_conflict_do_update(index_elements=_KEYS, set_=new), rows)
@@ -161,7 +161,3 @@ def _told(rows: pl.DataFrame) -> pl.DataFrame:
     """The columns in order; a property's numbers are float64."""
     properties = [name for name in rows.columns if name not in COLUMNS]
     return rows.select(*COLUMNS, *(pl.col(n).cast(pl.Float64) if rows[n].dtype.is_integer() else n for n in properties))
-
-
-def _insert(connection: Connection) -> Any:
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(histories)

@@ -20,7 +20,7 @@ from serving import events, replies
 from serving.clock import now
 from serving.database import StoreError
 from serving.kept_out import barred
-from serving.present import observed, present, scored_until
+from serving.present import reached
 from serving.replies import Keyed
 from serving.store import Store
 
@@ -236,10 +236,10 @@ def _written(connection: Connection, journey: str, batch: Sequence[_Request], ad
 def _outcomes(connection: Connection, journey: str, requests: Sequence[_Request], moment: int, add: _Add) -> list[str]:
     """Write what can be; a letter for each event of each request."""
     rows = [row for request in requests for row in request.rows]
-    of_file = {False: present(connection, journey), True: scored_until(connection, journey)}
-    here = [of_file[request.of_file] for request in requests for _ in request.rows]
+    so_far = reached(connection, journey)
+    here = [so_far.scored if request.of_file else so_far.present for request in requests for _ in request.rows]
     # Not `here`, nor the newest run's cutoff: an event moves those, and would take the limit along.
-    furthest = max(moment, observed(connection, journey) or moment) + _STRAYS
+    furthest = max(moment, so_far.observed or moment) + _STRAYS
     kept_out = barred(connection, journey, {row[CUSTOMER] for row in rows})
     letters, seen, wanted = list[str](), set[str](), list[dict[str, Any]]()
     for row, instant in zip(rows, here, strict=True):

@@ -6,11 +6,11 @@ import secrets as random
 from collections.abc import Iterable
 
 from sqlalchemy import ColumnElement, Connection, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 
 from features.erased import Erased, hash_of
 from features.errors import ErasedError
 from serving.access_tables import erasures, secrets
+from serving.database import upsert
 
 WRITERS = 0x6A6F7574  # PostgreSQL: shared by those who write of customers, alone by whoever erases one
 _HASHES = "hashes"
@@ -72,8 +72,7 @@ def secret(connection: Connection) -> bytes:
     wanted = select(secrets.c.value).where(secrets.c.name == _HASHES)
     found = connection.execute(wanted).scalar()
     if found is None:
-        insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(secrets)
         new = {"name": _HASHES, "value": random.token_bytes(32)}
-        connection.execute(insert.values(new).on_conflict_do_nothing())
+        connection.execute(upsert(connection, secrets).values(new).on_conflict_do_nothing())
         found = connection.execute(wanted).scalar_one()
     return bytes(found)

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from features.errors import InputError
-from serving.database import StoreError
+from serving.database import StoreError, upsert
 from serving.tables import leases
 
 if TYPE_CHECKING:
@@ -123,13 +122,12 @@ class Lease:
     def _taken(self, connection: Connection, seen: tuple[int, int | None] | None) -> bool:
         """Take it, if it still is as it was seen (null: nobody ever had it)."""
         if seen is None:
-            kind: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-            new = kind.insert(leases).values(name=self.name, fence=1, beat=1)
+            new = upsert(connection, leases).values(name=self.name, fence=1, beat=1)
             taken = connection.execute(new.on_conflict_do_nothing(index_elements=["name"])).rowcount
         else:
             same = (leases.c.fence == seen[0], leases.c.beat.is_not_distinct_from(seen[1]))
-            new = update(leases).where(leases.c.name == self.name, *same).values(fence=seen[0] + 1, beat=1)
-            taken = connection.execute(new).rowcount
+            next_one = update(leases).where(leases.c.name == self.name, *same).values(fence=seen[0] + 1, beat=1)
+            taken = connection.execute(next_one).rowcount
         if taken:
             self.fence = seen[0] + 1 if seen else 1
         return bool(taken)

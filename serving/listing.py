@@ -134,12 +134,11 @@ def _conditions(run: Run, wanted: Wanted, moment: Moment) -> list[ColumnElement[
 def _by_index(found: Rows, wanted: Wanted) -> Rows:
     """SQLite keeps no statistics of the tables and would sort where an index has the order."""
     filters = wanted.filters
-    if wanted.sort == "churn_probability" and not wanted.by_id and filters.status in (None, "open"):
-        return found.with_hint(scores, f"INDEXED BY {scores_by_churn.name}", "sqlite")
     if filters.status not in (None, "open") or wanted.by_id:
         return found  # few customers: they are looked up one by one
     covered = filters.reason is None and filters.changed_since is None
     index = scores_of_stage if filters.risk and filters.stage is not None and covered else scores_ranked
+    index = scores_by_churn if wanted.sort == "churn_probability" else index
     return found.with_hint(scores, f"INDEXED BY {index.name}", "sqlite")
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Text, case, func, literal, select
 
 from serving.campaigns import HOLDOUT, Stored
+from serving.database import upsert
 from serving.tables import members, worklist
-from serving.worklist import upsert
 
 _KEYS = ("journey", "customer_id")
 
@@ -37,7 +37,7 @@ def mark(
         **new,
     }
     found = select(*values.values()).where(*whom)
-    put = upsert(connection).from_select(list(values), found)
+    put = upsert(connection, worklist).from_select(list(values), found)
     connection.execute(put.on_conflict_do_update(index_elements=_KEYS, set_={**known, "changed_at": now}))
 
 

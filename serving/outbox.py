@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from features.schema import HOUR, to_text
 from serving import changes, messages, webhooks
 from serving.changes import Change
 from serving.clock import now
 from serving.cursors import Mark
+from serving.database import upsert
 from serving.tables import Run, deliveries, runs
 from serving.tables import webhooks as stored_webhooks
 from serving.webhooks import Delivery, State, Webhook
@@ -132,8 +132,7 @@ def _row(webhook: Webhook, type: str, at: int, data: dict[str, Any]) -> dict[str
 
 def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Write deliveries; what a webhook was told already stands."""
-    kind: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(kind.insert(deliveries).on_conflict_do_nothing(), rows)
+    connection.execute(upsert(connection, deliveries).on_conflict_do_nothing(), rows)
 
 
 def _data(change: Change, journey: str) -> dict[str, Any]:

@@ -6,17 +6,44 @@ HTTP, so that a history replayed years later is answered as it would have been t
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from sqlalchemy import Connection, bindparam, func, select
 
-from serving.runs import WHOLE
+from serving.runs import COMPLETE_UNTIL, OPEN
 from serving.store import latest
 from serving.tables import THEIRS, events, runs
 
 _OF_JOURNEY = events.c.journey == bindparam("journey")
 _NEWEST = select(func.max(events.c.known_at)).where(_OF_JOURNEY, THEIRS)
-_OPEN = (runs.c.journey == bindparam("journey"), ~WHOLE, runs.c.failed.is_(None))
-_COMPLETE = func.coalesce(runs.c.observed_until, runs.c.cutoff)
-_BEGUN = select(func.max(runs.c.cutoff), func.max(_COMPLETE)).where(*_OPEN)
+_BEGUN = select(func.max(runs.c.cutoff), func.max(COMPLETE_UNTIL)).where(runs.c.journey == bindparam("journey"), *OPEN)
+
+
+class Reached(NamedTuple):
+    """How far a journey has come, in microseconds; null: there is nothing of the kind.
+
+    `scored` is the cutoff of the newest run, or of one that is being written: it does not see what comes in now.
+    `observed` is up to where the log of that run is complete; events that came in do not move it. `acknowledged`
+    is the moment after the newest event that came in.
+    """
+
+    scored: int | None
+    observed: int | None
+    acknowledged: int | None
+
+    @property
+    def present(self) -> int | None:
+        """The first instant that no answer has seen yet."""
+        return _latest(self.scored, self.acknowledged)
+
+
+def reached(connection: Connection, journey: str) -> Reached:
+    """How far a journey has come."""
+    run, begun = latest(connection, journey), connection.execute(_BEGUN, {"journey": journey}).one()
+    # A run that was asked for and has not begun has the cutoff 0.
+    scored = _latest(run.cutoff if run else None, begun[0] or None)
+    observed = _latest(run.complete_until if run else None, begun[1] or None)
+    return Reached(scored, observed, acknowledged(connection, journey))
 
 
 def present(connection: Connection, journey: str) -> int | None:
@@ -25,17 +52,7 @@ def present(connection: Connection, journey: str) -> int | None:
     Microseconds; null: nothing was scored and nothing came in. The business's own contacts say nothing
     of how far it has come.
     """
-    return _latest(scored_until(connection, journey), acknowledged(connection, journey))
-
-
-def scored_until(connection: Connection, journey: str) -> int | None:
-    """The cutoff of the newest run, or of one that is being written: it does not see what comes in now.
-
-    Microseconds; null: there is none.
-    """
-    run, (begun, _) = latest(connection, journey), connection.execute(_BEGUN, {"journey": journey}).one()
-    # A run that was asked for and has not begun has the cutoff 0.
-    return _latest(run.cutoff if run else None, begun or None)
+    return reached(connection, journey).present
 
 
 def known_from(connection: Connection, journey: str, time: int) -> int:
@@ -50,15 +67,6 @@ def acknowledged(connection: Connection, journey: str) -> int | None:
     """The moment after the newest event that came in, microseconds; null: none did."""
     newest = connection.execute(_NEWEST, {"journey": journey}).scalar()
     return None if newest is None else newest + 1
-
-
-def observed(connection: Connection, journey: str) -> int | None:
-    """Up to where the log of the newest run was complete, or that of one that is being written.
-
-    Microseconds; null: there is none. Events that came in do not move it.
-    """
-    run, (_, begun) = latest(connection, journey), connection.execute(_BEGUN, {"journey": journey}).one()
-    return _latest(run.complete_until if run else None, begun or None)
 
 
 def _latest(*instants: int | None) -> int | None:

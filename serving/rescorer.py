@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from sqlalchemy import Connection
 
 from features.errors import InputError
+from features.schema import MICROSECONDS
 from serving import runs
 from serving.child import Child
 from serving.clock import now
@@ -16,7 +17,6 @@ from serving.leases import SECONDS, Lease, LeaseLostError, scoring
 from serving.runs import UnknownRunError, status
 from serving.store import Store
 
-_SECOND = 1_000_000
 _AGAIN_SECONDS = 600  # after a run that failed, before the schedule tries another
 _log = logging.getLogger(__name__)
 
@@ -158,4 +158,4 @@ class Rescorer:
 
 def _apart(instant: int) -> float:
     """Seconds between an instant and now, whichever is first."""
-    return abs(now() - instant) / _SECOND
+    return abs(now() - instant) / MICROSECONDS

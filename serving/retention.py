@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from features.schema import DAY
 from serving.clock import now
 from serving.documented import REALISED
-from serving.runs import WHOLE
+from serving.runs import COMPLETE_UNTIL, WHOLE
 from serving.tables import run_documents, runs
 
 APART = 7 * DAY
@@ -47,8 +47,8 @@ def forget(connection: Connection, journey: str, run_id: int, keep: int, horizon
     horizon
         The longest of the journey's, microseconds; 0: nothing is ever realised.
     """
-    complete = func.coalesce(runs.c.observed_until, runs.c.cutoff)  # not the cutoff: what came true is told up to there
-    of_journey = select(runs.c.id, runs.c.cutoff, complete.label("complete")).where(runs.c.journey == journey)
+    # Runs are over by how far logs are complete, not by the cutoff: what came true is told up to there.
+    of_journey = select(runs.c.id, runs.c.cutoff, COMPLETE_UNTIL.label("complete")).where(runs.c.journey == journey)
     whole = connection.execute(of_journey.where(WHOLE).order_by(runs.c.scored_at.desc(), runs.c.id.desc())).all()
     older = [(found.id, found.cutoff) for found in reversed(whole[keep:])]
     kept = thinned(older, whole[0].complete - horizon - GRACE) if horizon and whole else set()

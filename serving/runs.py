@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from features.errors import InputError
 from serving import leases
@@ -17,7 +17,9 @@ Status: TypeAlias = Literal["waiting", "running", "complete", "failed"]
 WHOLE = runs.c.customers > 0  # a run that is still being written, or never was to its end, has none
 STOPPED = "it was stopped before its end; the server's log may say why"
 RESTARTS = 2  # how often a run is begun anew after whoever wrote it was gone
-_OPEN = (~WHOLE, runs.c.failed.is_(None))
+OPEN = (~WHOLE, runs.c.failed.is_(None))
+# As `Run.complete_until`.
+COMPLETE_UNTIL = func.coalesce(runs.c.observed_until, runs.c.cutoff)
 _NOT_BEGUN: dict[str, Any] = {
     "versions": {},
     "cutoff": 0,
@@ -82,7 +84,7 @@ def ask(connection: Connection, journey: str) -> tuple[int, bool]:
 
 def asked_for(connection: Connection, journey: str) -> list[Run]:
     """The runs that were asked for and are neither whole nor failed, the oldest first."""
-    found = select(runs).where(runs.c.journey == journey, runs.c.asked_at.is_not(None), *_OPEN).order_by(runs.c.id)
+    found = select(runs).where(runs.c.journey == journey, runs.c.asked_at.is_not(None), *OPEN).order_by(runs.c.id)
     return [Run(**row._mapping) for row in connection.execute(found)]
 
 
@@ -126,7 +128,7 @@ def begin_run(connection: Connection, new: dict[str, Any], asked: Asked | None) 
         return int(connection.execute(begun).scalar_one())
     if asked.fence:
         leases.check(connection, leases.scoring(new["journey"]), asked.fence)
-    waiting = (runs.c.id == asked.run_id, runs.c.journey == new["journey"], runs.c.asked_at.is_not(None), *_OPEN)
+    waiting = (runs.c.id == asked.run_id, runs.c.journey == new["journey"], runs.c.asked_at.is_not(None), *OPEN)
     claimed = update(runs).where(*waiting, runs.c.fence.is_(None)).values({**new, "fence": asked.fence})
     if connection.execute(claimed).rowcount != 1:
         raise UnknownRunError("run", str(asked.run_id), "a run that was asked for and is not written yet")
@@ -135,7 +137,7 @@ def begin_run(connection: Connection, new: dict[str, Any], asked: Asked | None) 
 
 def mine(run_id: int, fence: int | None) -> tuple[ColumnElement[bool], ...]:
     """That a run is not whole, did not fail and is written under this number (null: not begun, or not asked for)."""
-    return (runs.c.id == run_id, runs.c.fence.is_not_distinct_from(fence), *_OPEN)
+    return (runs.c.id == run_id, runs.c.fence.is_not_distinct_from(fence), *OPEN)
 
 
 def check(connection: Connection, journey: str, run_id: int, fence: int | None) -> None:

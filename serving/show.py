@@ -22,27 +22,26 @@ SHOWN_METRICS = {
     "cltv": ("mae", "spearman", "gini", "bias", "tweedie_deviance"),
 }
 _LOSS = {"churn": "log_loss", "next_stage": "log_loss", "cltv": "tweedie_deviance"}
-_RANKED_BY: dict[Sort, tuple[str, str]] = {
-    "expected_loss": ("expected loss", "expected_loss"),
-    "profit": ("profit of a contact", "contact_profit"),
-    "churn_probability": ("churn risk", "expected_loss"),
+_RANKED_BY: dict[Sort, str] = {
+    "expected_loss": "expected loss",
+    "profit": "profit of a contact",
+    "churn_probability": "churn risk",
 }
 _RULES = 4  # shown beside a model: the strongest; MLflow holds all
 
 
 def at_risk_table(customers: Iterable[AtRiskCustomer], currency: str, sort: Sort = "expected_loss") -> Table:
     """The list, one customer a line, with the amount that ranks it; by churn risk, with the expected loss."""
-    title, amount = _RANKED_BY[sort]
-    money = _RANKED_BY["profit" if sort == "profit" else "expected_loss"][0]
-    table = Table(title=f"Customers with the largest {title}", title_justify="left", header_style="bold")
+    shown: Sort = "profit" if sort == "profit" else "expected_loss"
+    table = Table(title=f"Customers with the largest {_RANKED_BY[sort]}", title_justify="left", header_style="bold")
     table.add_column("customer")
     table.add_column("stage")
     table.add_column("churn risk", justify="right")
     table.add_column(f"CLTV, {currency}", justify="right")
-    table.add_column(f"{money}, {currency}", justify="right")
+    table.add_column(f"{_RANKED_BY[shown]}, {currency}", justify="right")
     table.add_column("top reason")
     for one in customers:
-        ranked_by = getattr(one, amount)
+        ranked_by = one.contact_profit if shown == "profit" else one.expected_loss
         table.add_row(
             escape(one.customer_id),
             escape(one.stage or "-"),

@@ -7,11 +7,11 @@ from typing import Any, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, Select, and_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from features.errors import InputError, SuppressedError, UnknownCustomerError
 from features.schema import to_text
 from serving import events
+from serving.database import upsert
 from serving.kept_out import barred, erased_error
 from serving.present import known_from
 from serving.store import Store, run_of
@@ -121,18 +121,12 @@ def change_within(connection: Connection, journey: str, customer_id: str, change
     if _is_new_contact(before, change, moment):
         _refuse_suppressed(customer_id, before, change, moment)
         at, channel = change.get("contacted_at", moment.now), change.get("channel")
-        events.in_order(connection, journey)
         known_at = known_from(connection, journey, at)
         events.add(connection, [events.contact(journey, customer_id, at, channel, moment.now, known_at)])
-    put = upsert(connection)
+    put = upsert(connection, worklist)
     values = {"journey": journey, "customer_id": customer_id, **row}
     connection.execute(put.values(values).on_conflict_do_update(index_elements=_KEYS, set_=row))
     return _entry(customer_id, row, moment)
-
-
-def upsert(connection: Connection) -> Any:
-    """An insert into the worklist that can say what happens to an entry that is there."""
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(worklist)
 
 
 def _changed(before: Mapping[Any, Any], change: Change, moment: Moment) -> dict[str, Any]:

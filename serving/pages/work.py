@@ -22,6 +22,7 @@ from serving.pages.at_risk import said_of
 from serving.pages.route import PageRoute
 from serving.pages.sessions import Visitor, needs
 from serving.pages.templating import page
+from serving.routes.at_risk import AtRiskQuery
 from serving.state import Shared, State
 from serving.suppression import Moment
 
@@ -80,8 +81,7 @@ def work(request: Request, session: Visitor, state: Shared, asked: Annotated[Ask
 def _chosen(state: State, asked: Asked, back: str) -> tuple[list[str], Moment]:
     """Whom the change is for, and the instant that says so."""
     if asked.everyone:
-        query = lists.read(lists.given(QueryParams(parse_qsl(urlsplit(back).query))))
-        wanted = lists.wanted(state, query)
+        wanted = lists.wanted(state, _list_of(back))
         moment = Moment(now(), wanted.costs.rest_days)
         return list_changes.matching(state.store, state.journey, wanted, moment), moment
     if not asked.customer:
@@ -89,10 +89,15 @@ def _chosen(state: State, asked: Asked, back: str) -> tuple[list[str], Moment]:
     return asked.customer, Moment(now(), state.campaign.rest_days)
 
 
+def _list_of(back: str) -> AtRiskQuery:
+    """The list that the page at an address shows."""
+    return lists.read(lists.given(QueryParams(parse_qsl(urlsplit(back).query))))
+
+
 def _ask(request: Request, asked: Asked, back: str, many: int) -> Response:
     """Ask whether really all of them; also where the list is no longer as long as it was when that was asked."""
     said = asked.model_dump(include={"action", *_DETAILS}, exclude_defaults=True) | {"everyone": "yes", "back": back}
-    told = lists.told(lists.read(lists.given(QueryParams(parse_qsl(urlsplit(back).query)))))
+    told = lists.told(_list_of(back))
     context = {
         "verb": _DONE[asked.action],
         "many": many,
