@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from features.check import check, report_json
-from features.instants import microseconds
 from features.journey import Journey
 from features.labels import population
 from features.log import EventLog
@@ -122,16 +121,10 @@ def _score(
     answers = (answer for events in parts for answer in _answers(events, cutoff, run))
     segments = Segments(journey.profile.segments if journey.profile else (), profile)
     scored_at, versions = to_microseconds(stamp), scorer.versions
-    options = Options(journey.risk_bands, documents=beside.documents, horizon=_longest(journey), begun=to.begun)
+    options = Options(journey.risk_bands, documents=beside.kept, begun=to.begun)
     run_id = to.store.write_run(journey.journey, cutoff, scored_at, versions, answers, segments, options)
     vectors.write()
     return Scored(run_id, cutoff, done.number, scorer.versions)
-
-
-def _longest(journey: Journey) -> int:
-    """The longest horizon of what is compared with what came true."""
-    tasks = journey.tasks
-    return max((microseconds(task.within) for task in (tasks.churn, tasks.cltv) if task is not None), default=0)
 
 
 class _Run(NamedTuple):
@@ -156,7 +149,7 @@ def _answers(events: pl.DataFrame, cutoff: int, run: _Run) -> Iterator[Answer]:
         own = events.slice(first, after - first)
         run.keep(own.filter(own[CUSTOMER].is_in(asked[CUSTOMER].implode())))
         answers = run.scorer.predict(own, asked, scored_at=run.stamp, served=run.vectors.add)
-        run.beside.answered(answers)
+        run.beside.answered(answers, run.done.of)
         yield from answers
         run.done.add(len(asked))
 
@@ -165,8 +158,8 @@ class _Counted:
     """How many customers are scored so far."""
 
     def __init__(self, report: Callable[[int, int], None], of: int) -> None:
-        self._report, self._of, self.number = report, of, 0
+        self._report, self.of, self.number = report, of, 0
 
     def add(self, customers: int) -> None:
         self.number += customers
-        self._report(self.number, self._of)
+        self._report(self.number, self.of)

@@ -1,18 +1,21 @@
-"""What is made of a log while it is scored, to be stored beside the answers: journeys, data, realised outcomes."""
+"""What is made of a log while it is scored, to be stored beside the answers: journeys, data, what came of runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
+from sqlalchemy import Connection
 
 from features.event_counts import EventCounts
 from features.journey import Journey
 from features.maps import Maps
+from serving import expectations
 from serving.answers import Answer
-from serving.documented import DATA, JOURNEY, Document
-from serving.realised import Realised
+from serving.documented import DATA, JOURNEY, Document, Kept
+from serving.realised import Lookout, Realised
+from serving.segments import Segments
 from serving.store import Store
 
 Report = Callable[[], dict[str, Any] | None]
@@ -33,7 +36,9 @@ class Beside:
 
     def __init__(self, store: Store, journey: Journey, profile: pl.DataFrame | None, report: Report) -> None:
         self._maps, self._counts = Maps(journey, profile), EventCounts()
-        self._realised, self._report = Realised(store, journey), report
+        self._lookout, self._report = Lookout(store, journey), report
+        self._journey, self._segments = journey, Segments(journey.profile.segments if journey.profile else (), profile)
+        self._expected: list[dict[str, Any]] = []
 
     def begins(self, first: int | None) -> None:
         """Say when a log in parts begins."""
@@ -44,17 +49,44 @@ class Beside:
         """Look at a part of the log."""
         self._maps.add(events)
         self._counts.add(events)
-        self._realised.add(events)
+        self._lookout.add(events)
 
-    def answered(self, answers: list[Answer]) -> None:
-        """Look at answers."""
+    def answered(self, answers: list[Answer], customers: int) -> None:
+        """Look at answers of a run with so many `customers`."""
         asked = [answer for answer in answers if answer.cltv is not None]
         values = [answer.cltv.expected for answer in asked if answer.cltv is not None]
         self._maps.expected([answer.customer_id for answer in asked], values)
+        drawn = [answer for answer in answers if expectations.drawn(answer.customer_id, customers)]
+        held = self._segments.of([answer.customer_id for answer in drawn])
+        self._expected += [expectations.row_of(*pair) for pair in zip(drawn, held, strict=True)]
 
-    def documents(self) -> Iterator[Document]:
+    def kept(self) -> Iterator[Kept]:
         """Everything that was made."""
         for grouping, name, content in self._maps.documents():
             yield Document(JOURNEY, content, grouping, name)
         yield Document(DATA, self._counts.document() | {"report": self._report()})
-        yield from self._realised.documents()
+        yield _Expected(self._expected, self._journey)
+        for realised in self._lookout.found():
+            yield _Judged(realised, self._journey)
+
+
+class _Expected(NamedTuple):
+    """What the run expects, to be compared once its horizons are over."""
+
+    rows: list[dict[str, Any]]
+    journey: Journey
+
+    def write(self, connection: Connection, run_id: int) -> None:
+        """Store it."""
+        expectations.write(connection, run_id, self.rows, self.journey)
+
+
+class _Judged(NamedTuple):
+    """What came of an earlier run."""
+
+    realised: Realised
+    journey: Journey
+
+    def write(self, connection: Connection, _: int) -> None:
+        """Store it."""
+        self.realised.keep(connection, self.realised.report(self.journey))

@@ -1,45 +1,42 @@
-"""What a run tells besides its answers: documents stored with it, and gone with it but for what came true."""
+"""What a run tells besides its answers: documents stored with it, and gone with it."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import orjson
 from sqlalchemy import Connection, delete, insert, select
 
 from serving.tables import run_documents, runs
 
-Kind: TypeAlias = Literal["journey", "data", "realised"]
+Kind: TypeAlias = Literal["journey", "data", "drift"]
 JOURNEY: Final[Kind] = "journey"
 DATA: Final[Kind] = "data"
-REALISED: Final[Kind] = "realised"
+DRIFT: Final[Kind] = "drift"
+
+
+class Kept(Protocol):
+    """Something that is stored with a run, in the transaction that makes the run visible."""
+
+    def write(self, connection: Connection, run_id: int) -> None:
+        """Store it."""
 
 
 class Document(NamedTuple):
-    """One document; `run_id` is null for the run being written, else an earlier run that it is about."""
+    """One document of a run; one that stands already is replaced."""
 
     kind: Kind
     content: dict[str, Any]
     grouping: str = ""
     name: str = ""
-    run_id: int | None = None
 
-
-def write(connection: Connection, run_id: int, documents: Iterable[Document]) -> None:
-    """Store documents; one that stands already is replaced."""
-    for found in documents:
-        key = {
-            "run_id": found.run_id or run_id,
-            "kind": found.kind,
-            "grouping": found.grouping,
-            "name": found.name,
-        }
-        connection.execute(
-            delete(run_documents).where(*(run_documents.c[name] == value for name, value in key.items()))
-        )
-        packed = zlib.compress(orjson.dumps(found.content, option=orjson.OPT_SERIALIZE_NUMPY), 6)
+    def write(self, connection: Connection, run_id: int) -> None:
+        """Store it."""
+        key = {"run_id": run_id, "kind": self.kind, "grouping": self.grouping, "name": self.name}
+        same = (run_documents.c[name] == value for name, value in key.items())
+        connection.execute(delete(run_documents).where(*same))
+        packed = zlib.compress(orjson.dumps(self.content, option=orjson.OPT_SERIALIZE_NUMPY), 6)
         connection.execute(insert(run_documents).values(key | {"document": packed}))
 
 
@@ -65,7 +62,7 @@ def forget(connection: Connection, journey: str, customer_id: str) -> None:
         for one in found:
             one["found"] = one["found"].replace(named, "(erased)")
         if found:
-            write(connection, run_id, [Document(DATA, content, grouping, name)])
+            Document(DATA, content, grouping, name).write(connection, run_id)
 
 
 def groups(connection: Connection, run_id: int, kind: Kind) -> list[tuple[str, str]]:
@@ -73,12 +70,3 @@ def groups(connection: Connection, run_id: int, kind: Kind) -> list[tuple[str, s
     columns = run_documents.c
     wanted = select(columns.grouping, columns.name).where(columns.run_id == run_id, columns.kind == kind)
     return sorted((grouping, name) for grouping, name in connection.execute(wanted))
-
-
-def realised(connection: Connection, journey: str, limit: int) -> list[tuple[int, dict[str, Any]]]:
-    """What came of the newest runs whose horizon is over, with their ids; of runs that are gone too."""
-    columns = run_documents.c
-    wanted = select(columns.run_id, columns.name, columns.document).join(runs, runs.c.id == columns.run_id)
-    wanted = wanted.where(runs.c.journey == journey, columns.kind == REALISED)
-    found = {int(name) if name else run_id: packed for run_id, name, packed in connection.execute(wanted)}
-    return [(run_id, orjson.loads(zlib.decompress(found[run_id]))) for run_id in sorted(found, reverse=True)[:limit]]

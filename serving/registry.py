@@ -21,6 +21,7 @@ from serving.waiting import within
 from training.model import Model
 
 CHAMPION = "champion"
+_REALISED = "realised/"  # how training.tracking names metrics on what happened
 _Found: TypeAlias = dict[str, tuple[int, str]]  # task -> version and digest of the champion
 _PATIENCE = 10.0  # seconds for the registry to answer, where the champions known last are at hand
 _log = logging.getLogger(__name__)
@@ -128,7 +129,10 @@ def models(journey: str, tracking_uri: str) -> list[dict[str, Any]]:
                     "decision_words": version.tags.get("decision_words"),
                     "warnings": run.data.tags.get("warnings"),
                     "registered_at": int(version.creation_timestamp),
-                    "metrics": {k: v for k, v in run.data.metrics.items() if not k.startswith("rule/")},
+                    "metrics": {k: v for k, v in run.data.metrics.items() if not k.startswith(("rule/", _REALISED))},
+                    "realised": {
+                        k.removeprefix(_REALISED): v for k, v in run.data.metrics.items() if k.startswith(_REALISED)
+                    },
                     "rules": _by_rule(run.data.metrics),
                 }
             )

@@ -58,6 +58,15 @@ def migrate(url: str) -> Iterator[str]:
     signal.pause()
 
 
+def renew(url: str) -> Iterator[str]:
+    """Months of a shop: outcomes, a retraining, scores."""
+    from renewing import renewed
+
+    while True:
+        story = renewed(url, lambda words: print(words, flush=True))
+        yield f"renewed with {len(story.decisions)} decisions"
+
+
 def promote(url: str) -> Iterator[str]:
     """One version and then the other of every task made champion, in the tracking store of this address."""
     from features.labels import TASKS
@@ -72,13 +81,15 @@ def promote(url: str) -> Iterator[str]:
             yield f"{task} {number}"
 
 
-WORKS = {work.__name__: work for work in (score, ingest, migrate, promote)}
+WORKS = {work.__name__: work for work in (score, ingest, migrate, promote, renew)}
 
 
 def main() -> None:
     work = WORKS[sys.argv[1]]
     if work is promote:
         import training.tracking  # noqa: F401 - MLflow takes seconds, once
+    if work is renew:
+        import renewing  # noqa: F401 - as do the models
     for url in sys.stdin:
         child = os.fork()
         if child == 0:

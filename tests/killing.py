@@ -24,15 +24,31 @@ class Killing:
 
     def once(self, url: str, seconds: float, *, of_first: bool = False) -> list[str]:
         """Begin the work, kill it so much later (or after the first it said), and give what it acknowledged."""
-        self._parent.stdin.write(f"{url}\n")
-        self._parent.stdin.flush()
-        process = int(self._parent.stdout.readline())
+        process = self.begin(url)
         told: Queue[list[str]] = Queue()
         first = [self._parent.stdout.readline().strip()] if of_first else []
         threading.Thread(target=lambda: told.put(self._read()), daemon=True).start()
         time.sleep(seconds)
         os.kill(process, SIGKILL)
         return first + told.get(timeout=60)
+
+    def begin(self, url: str) -> int:
+        """Begin the work; its process."""
+        self._parent.stdin.write(f"{url}\n")
+        self._parent.stdin.flush()
+        return int(self._parent.stdout.readline())
+
+    def wait_for(self, word: str, times: int = 1) -> None:
+        """Read on until the work has said a word so often."""
+        while times:
+            line = self._parent.stdout.readline()
+            assert line.strip() not in ("", "killed"), "the work ended"
+            times -= line.startswith(word)
+
+    def end(self, process: int) -> None:
+        """Kill the work."""
+        os.kill(process, SIGKILL)
+        self._read()
 
     def _read(self) -> list[str]:
         found = []

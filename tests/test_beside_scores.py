@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from contextlib import closing
-from itertools import pairwise
 from threading import Event
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from spec import SHOP, at, changed, log
 from sqlalchemy import select
 from stores import answer_of
@@ -17,12 +14,12 @@ from test_stored_histories import came_in
 
 from features.errors import InputError
 from features.event_counts import OTHERS, EventCounts
-from features.schema import DAY, to_datetime, to_text
+from features.schema import CONTACTED, DAY, to_datetime, to_text
 from serving import documented, events
 from serving.beginning import begin
-from serving.documented import REALISED, Document
-from serving.realised import Realised
-from serving.retention import APART, thinned
+from serving.beside import Beside
+from serving.documented import Document
+from serving.realised import Lookout, reports
 from serving.steering import Helm, Steering
 from serving.store import Options, Store
 from serving.tables import runs
@@ -38,14 +35,23 @@ def store(tmp_path):
 
 
 def run_at(store, cutoff, *answers):
-    return store.write_run("shop", cutoff, cutoff, {"churn": 1}, answers)
+    beside = Beside(store, JOURNEY, None, lambda: None)
+    beside.answered(list(answers), len(answers))
+    kept = [one for one in beside.kept() if not isinstance(one, Document)]
+    options = Options(documents=lambda: kept)
+    return store.write_run("shop", cutoff, cutoff, {"churn": 1, "cltv": 1}, answers, options=options)
 
 
-def realise(store, *parts):
-    found = Realised(store, JOURNEY)
+def realise(store, *parts, journey=JOURNEY):
+    found = Lookout(store, journey)
     for part in parts:
         found.add(part)
-    return {document.run_id: document.content for document in found.documents()}
+    return {one.run.run_id: (one, one.report(journey)) for one in found.found()}
+
+
+def bands(report, task):
+    rows = report["tasks"][task]["not_contacted"]["bands"]
+    return {row["group"]: (row["customers"], row["expected"], row["realised"]) for row in rows}
 
 
 def test_what_was_expected_stands_beside_what_happened_once_the_horizon_is_over(store):
@@ -61,27 +67,33 @@ def test_what_was_expected_stands_beside_what_happened_once_the_horizon_is_over(
     parts = (pl.concat([stays, log(BOUGHT, JOURNEY, customer="b")]), log(BOUGHT, JOURNEY, customer="c"))
     found = realise(store, *parts)
     assert found.keys() == {over}  # the other run's horizon is still to come
-    assert found[over]["cutoff"] == to_text(at(-56))
-    high, low = found[over]["bands"]
-    assert (high["risk"], high["customers"], high["churned"]) == ("high", 2, 1)
-    assert high["expected_churn_rate"] == pytest.approx(0.8)
-    assert (high["expected_value"], high["value"]) == (pytest.approx(30.0), pytest.approx(15.0))
-    assert (low["churn_rate"], low["value"]) == (1.0, 0.0)
+    report = found[over][1]
+    assert report["cutoff"] == to_text(at(-56))
+    churn, value = bands(report, "churn"), bands(report, "cltv")
+    assert churn["high"] == (2, pytest.approx(0.8), 0.5)
+    assert value["high"] == (2, pytest.approx(30.0), pytest.approx(15.0))
+    assert (churn["low"][2], value["low"][2]) == (1.0, 0.0)
 
 
 def test_value_is_told_only_when_its_own_longer_horizon_is_over_and_then_anew(store):
-    run_id = run_at(store, at(-40), answer_of("a", probability=0.9))
+    run_at(store, at(-40), answer_of("a", probability=0.9))
     events = log(BOUGHT, JOURNEY, customer="a")
-    (content,) = realise(store, events).values()
-    assert [(band["churned"], band["valued"], band["value"]) for band in content["bands"]] == [(1, 0, None)]
+    ((first, report),) = realise(store, events).values()
+    assert report["tasks"].keys() == {"churn"}
     with store.transaction(writes=True) as connection:
-        documented.write(connection, run_id, [Document(REALISED, content)])
+        first.keep(connection, report)
     assert realise(store, events) == {}
     later = JOURNEY.model_copy(update={"observed_until": to_datetime(at(0) + 20 * DAY)})
-    found = Realised(store, later)
-    found.add(events)
-    (document,) = found.documents()
-    assert document.content["bands"][0]["valued"] == 1
+    ((_, report),) = realise(store, events, journey=later).values()
+    assert report["tasks"].keys() == {"churn", "cltv"}
+
+
+def test_each_task_leaves_out_those_who_were_contacted_within_its_own_horizon(store):
+    """Were they left out of churn for a contact after its horizon, who stayed to be contacted would be missing."""
+    run_at(store, at(-56), answer_of("a", probability=0.9))
+    [(_, report)] = realise(store, log(BOUGHT + f"-20 | {CONTACTED} | \n", JOURNEY, customer="a")).values()
+    told = {name: task["contacted"]["customers"] for name, task in report["tasks"].items()}
+    assert told == {"churn": 0, "cltv": 1}
 
 
 def test_documents_go_with_their_run(tmp_path):
@@ -97,46 +109,39 @@ def test_documents_go_with_their_run(tmp_path):
             assert documented.read(connection, second, "data") == {"n": 2}
 
 
-def test_what_daily_runs_expected_is_compared_though_ten_runs_are_kept(url):
-    horizon, day = 28 * DAY, at(0)
+def test_what_daily_runs_expected_is_compared_though_three_runs_are_kept(url):
     with closing(Store(url, keep=3)) as store:
         for number in range(45):
-            cutoff = day + number * DAY
-            now_journey = JOURNEY.model_copy(update={"observed_until": to_datetime(cutoff)})
-            found = Realised(store, now_journey)
-            found.add(log(BOUGHT, JOURNEY, customer="a"))
+            cutoff = at(0) + number * DAY
+            today = JOURNEY.model_copy(update={"observed_until": to_datetime(cutoff)})
+            beside = Beside(store, today, None, lambda: None)
+            beside.part(log(BOUGHT, JOURNEY, customer="a"))
             answers = [answer_of("a", probability=0.9)]
-            options = Options(documents=found.documents, horizon=horizon)
+            beside.answered(answers, 1)
+            kept = [one for one in beside.kept() if not isinstance(one, Document)]
+            options = Options(documents=lambda kept=kept: kept)
             store.write_run("shop", cutoff, cutoff, {"churn": 1}, answers, options=options)
         with store.transaction() as connection:
-            told = documented.realised(connection, "shop", 100)
-            kept = connection.execute(select(runs.c.id).order_by(runs.c.id)).scalars().all()
-    assert [run_id for run_id, _ in told] == [15, 8, 1]  # one a week; run 1 is gone, and what came of it is not
-    assert kept == [8, 15, 22, 29, 36, 43, 44, 45]
-    assert {content["bands"][0]["churned"] for _, content in told} == {1}
+            told = reports(connection, "shop")
+            left = connection.execute(select(runs.c.id).order_by(runs.c.id)).scalars().all()
+    assert [report["run_id"] for report in told] == [15, 8, 1]  # one in a quarter of the horizon
+    assert left == [43, 44, 45]
+    assert {report["tasks"]["churn"]["not_contacted"]["all"]["realised"] for report in told} == {1.0}
 
 
-def test_runs_wait_for_the_log_to_be_complete_however_far_events_over_http_have_come(url):
-    with closing(Store(url, keep=1)) as store:
-        for day in (60, 120, 180):
-            with store.transaction(writes=True) as connection:
-                events.add(connection, [came_in("a", day * DAY - 1, f"{day}")])
-            options = Options(horizon=28 * DAY, begun=begin(store, "shop", DAY))
-            store.write_run("shop", day * DAY, 0, {"churn": 1}, [answer_of("a")], options=options)
-        with store.transaction() as connection:
-            kept = connection.execute(select(runs.c.cutoff, runs.c.observed_until).order_by(runs.c.id)).all()
-    assert [tuple(row) for row in kept] == [(60 * DAY, DAY), (120 * DAY, DAY), (180 * DAY, DAY)]
-
-
-@given(st.lists(st.integers(0, 100), max_size=60))
-def test_of_older_runs_those_kept_are_a_week_apart_and_stay_kept(days):
-    cutoffs = [(number, day * DAY) for number, day in enumerate(sorted(days), 1)]
-    kept = thinned(cutoffs, 20 * DAY)
-    chosen = [cutoff for number, cutoff in cutoffs if number in kept]
-    assert all(later - earlier >= APART for earlier, later in pairwise(chosen))
-    assert all(cutoff >= 20 * DAY for cutoff in chosen)
-    assert thinned([one for one in cutoffs if one[0] in kept], 20 * DAY) == kept
-    assert bool(kept) == any(cutoff >= 20 * DAY for _, cutoff in cutoffs)
+def test_runs_are_judged_where_the_log_is_complete_however_far_events_over_http_have_come(store):
+    with store.transaction(writes=True) as connection:
+        events.add(connection, [came_in("a", at(40) - 1, "one")])
+    beside = Beside(store, JOURNEY, None, lambda: None)
+    beside.answered([answer_of("a")], 1)
+    kept = [one for one in beside.kept() if not isinstance(one, Document)]
+    options = Options(documents=lambda: kept, begun=begin(store, "shop", at(0)))
+    store.write_run("shop", at(0), 0, {"churn": 1}, [answer_of("a")], options=options)
+    run, bought = store.latest_run("shop"), log(BOUGHT + "45 | purchase | 1\n", JOURNEY, customer="a")
+    assert (run.cutoff, run.complete_until) == (at(40), at(0))
+    for day, judged in ((41, {}), (67, {}), (68, {run.id})):  # the horizon of churn is 28 days
+        later = JOURNEY.model_copy(update={"observed_until": to_datetime(at(day))})
+        assert realise(store, bought, journey=later).keys() == set(judged)
 
 
 def test_events_are_counted_by_day_and_type_in_parts_as_in_one():

@@ -1,0 +1,126 @@
+"""What a run expected of its customers, kept until its horizons are over: runs themselves are forgotten sooner.
+
+Runs follow one another more quickly than horizons end. So of each run a part of the customers is kept,
+drawn by a hash of their ids and so the same ones from run to run, and of runs close to one another the
+first.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+import polars as pl
+from sqlalchemy import Connection, delete, insert, select
+
+from features.instants import microseconds
+from features.journey import Journey
+from features.labels import tasks
+from features.schema import CUSTOMER
+from serving.answers import Answer
+from serving.kept_out import barred
+from serving.tables import expectations, outcomes, runs
+
+SAMPLE = 20_000  # customers of a run that are followed up: a rate of theirs is known to within 0.7 points
+CLOSE = 4  # runs of the same versions within this part of the shortest horizon are followed up once
+KEPT = 2  # longest horizons after which nobody's expectation is kept any more; the reports are
+_AT_ONCE = 2_000
+_SCHEMA: dict[str, pl.DataType] = {
+    CUSTOMER: pl.String(),
+    "stage": pl.String(),
+    "risk": pl.String(),
+    "churn_probability": pl.Float64(),
+    "next_stage": pl.String(),
+    "cltv_expected": pl.Float64(),
+    "cltv_low": pl.Float64(),
+    "cltv_high": pl.Float64(),
+    "segments": pl.String(),
+}
+
+
+class Followed(NamedTuple):
+    """A run that is followed up; `judged_until` and `digest` are null until a report is made."""
+
+    run_id: int
+    cutoff: int
+    scored_at: int
+    versions: dict[str, int]
+    customers: int
+    judged_until: int | None = None
+    digest: str | None = None
+
+
+def drawn(customer_id: str, customers: int) -> bool:
+    """Whether a customer is followed up, of a run with so many."""
+    place = zlib.crc32(customer_id.encode("utf-8", "surrogatepass")) / 2**32
+    return customers <= SAMPLE or place < SAMPLE / customers
+
+
+def row_of(answer: Answer, segments: dict[str, str] | None) -> dict[str, Any]:
+    """What an answer expects."""
+    churn, following, cltv = answer.churn, answer.next_stage, answer.cltv
+    return {
+        CUSTOMER: answer.customer_id,
+        "stage": answer.stage.name if answer.stage else None,
+        "risk": churn.risk if churn else None,
+        "churn_probability": churn.probability if churn else None,
+        "next_stage": following.probabilities if following else None,
+        "cltv_expected": cltv.expected if cltv else None,
+        "cltv_low": cltv.low if cltv else None,
+        "cltv_high": cltv.high if cltv else None,
+        "segments": segments,
+    }
+
+
+def write(connection: Connection, run_id: int, rows: Sequence[dict[str, Any]], journey: Journey) -> bool:
+    """Follow a stored run up, unless one of the same versions close to it is; whether it is."""
+    run = _stored(connection, run_id)
+    lengths = [microseconds(task.within) for task in tasks(journey).values()]
+    _forget(connection, journey.journey, run.cutoff - (1 + KEPT) * max(lengths))
+    close = [one.cutoff for one in of_journey(connection, journey.journey) if one.versions == run.versions]
+    if any(abs(run.cutoff - cutoff) * CLOSE < min(lengths) for cutoff in close):
+        return False
+    new = run._asdict() | {"journey": journey.journey}
+    connection.execute(insert(outcomes).values(new))
+    gone = barred(connection, journey.journey, (row[CUSTOMER] for row in rows))
+    told = [{**row, "run_id": run_id, "journey": journey.journey} for row in rows if row[CUSTOMER] not in gone]
+    for start in range(0, len(told), _AT_ONCE):
+        part = told[start : start + _AT_ONCE]
+        connection.execute(insert(expectations), part)
+    return True
+
+
+def of_journey(connection: Connection, journey: str) -> list[Followed]:
+    """The runs of a journey that are or were followed up, oldest first."""
+    columns = [outcomes.c[name] for name in Followed._fields]
+    wanted = select(*columns).where(outcomes.c.journey == journey).order_by(outcomes.c.cutoff, outcomes.c.run_id)
+    return [Followed(*row) for row in connection.execute(wanted)]
+
+
+def read(connection: Connection, run_id: int) -> pl.DataFrame:
+    """What a run expected: a row per customer followed up, in the order of their ids; null: not asked."""
+    columns = [expectations.c[name] for name in _SCHEMA]
+    wanted = select(*columns).where(expectations.c.run_id == run_id).order_by(expectations.c.customer_id)
+    return frame(row._asdict() for row in connection.execute(wanted))
+
+
+def frame(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
+    """Rows as `row_of` makes them, in the order of the customers' ids; chances and segments as JSON."""
+    found = sorted(rows, key=lambda row: row[CUSTOMER])
+    return pl.DataFrame({name: [_flat(row[name]) for row in found] for name in _SCHEMA}, schema=_SCHEMA)
+
+
+def _flat(value: Any) -> Any:
+    return orjson.dumps(value).decode() if isinstance(value, dict) else value
+
+
+def _stored(connection: Connection, run_id: int) -> Followed:
+    columns = (runs.c.id, runs.c.cutoff, runs.c.scored_at, runs.c.versions, runs.c.customers)
+    return Followed(*connection.execute(select(*columns).where(runs.c.id == run_id)).one())
+
+
+def _forget(connection: Connection, journey: str, before: int) -> None:
+    old = select(outcomes.c.run_id).where(outcomes.c.journey == journey, outcomes.c.cutoff < before)
+    connection.execute(delete(expectations).where(expectations.c.run_id.in_(old)))

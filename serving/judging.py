@@ -1,0 +1,122 @@
+"""The outcomes of scoring runs: every run whose horizon is over judged, graded, stored and logged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+import polars as pl
+
+from features.journey import Journey
+from features.log import EventLog
+from features.schema import CUSTOMER, to_text
+from serving import expectations, performance
+from serving.by_version import by_version
+from serving.compared import part
+from serving.performance import happened_digest
+from serving.realised import Grades, Lookout, Realised, reports
+from serving.store import Store
+from training.estimated import CONDITIONS, estimated
+from training.hindsight import Answered, hindsight
+from training.tracking import Tracking
+
+Report = Callable[[str], None]
+
+
+class Judged(NamedTuple):
+    """What came of runs: a report of each, oldest first, and of each model version over all of its runs."""
+
+    reports: list[dict[str, Any]]
+    versions: list[dict[str, Any]]
+
+
+def judge_all(
+    store: Store, journey: Journey, log: EventLog, tracking: Tracking | None, told: Report, at: int | None = None
+) -> Judged:
+    """What came of every run that is due, by what was known before `at` (default: all that is).
+
+    Without `at` reports are stored, where what happened is not what the stored one says, and logged
+    beside the training of the models. Doing it again, or after being stopped on the way, changes nothing.
+    """
+    lookout = Lookout(store, journey, at, anew=True)
+    lookout.add(log.events)
+    every = list(lookout.found())
+    reports = list(_judged(every, store, journey, log, None if at is not None else tracking, told, keep=at is None))
+    versions = by_version(every, journey)
+    if at is None and tracking is not None:
+        for one in versions:
+            tracking.log_realised_version(journey.journey, one)
+    return Judged(reports, versions)
+
+
+def _judged(
+    every: Iterable[Realised],
+    store: Store,
+    journey: Journey,
+    log: EventLog,
+    tracking: Tracking | None,
+    told: Report,
+    *,
+    keep: bool,
+) -> Iterator[dict[str, Any]]:
+    stored = _stored(store, journey) if keep else {}
+    for found in every:
+        digest = happened_digest(found.found)
+        report = stored.get(found.run.run_id) if digest == found.run.digest else None
+        if report is None or not all("grade" in task and task["grade"] for task in report["tasks"].values()):
+            told(f"run {found.run.run_id} of {to_text(found.run.cutoff)[:10]}")
+            report = found.report(journey, grades(found, journey, log))
+            if keep:
+                with store.transaction(writes=True) as connection:
+                    found.keep(connection, report)
+        if tracking is not None:
+            tracking.log_realised(journey.journey, report)
+        yield report
+
+
+def _stored(store: Store, journey: Journey) -> dict[int, dict[str, Any]]:
+    with store.transaction() as connection:
+        return {report["run_id"]: report for report in reports(connection, journey.journey)}
+
+
+def realised_of(store: Store, journey: Journey, log: EventLog) -> Iterator[Realised]:
+    """Every run that is due with what came of it, oldest first."""
+    lookout = Lookout(store, journey, anew=True)
+    lookout.add(log.events)
+    yield from lookout.found()
+
+
+def grades(found: Realised, journey: Journey, log: EventLog) -> Grades:
+    """Per task the grade on what happened to those who were not contacted."""
+    return {name: hindsight(journey, log, answered(found, name, journey)) for name in found.run.versions}
+
+
+def answered(found: Realised, name: str, journey: Journey) -> Answered:
+    """What a task said of those who were not contacted, and what came of it."""
+    every = performance.asked(name, found.found, journey)
+    judged = part(every, ~every.rows["contacted"].to_numpy())
+    return Answered(name, found.run.cutoff, judged.rows[CUSTOMER], judged.predicted, judged.labels)
+
+
+def expected_of(store: Store, journey: Journey) -> list[dict[str, Any]]:
+    """What the runs whose horizon is open may be expected to reach, newest first, with the conditions of saying so."""
+    end, found = journey.observed_until_microseconds, []
+    with store.transaction() as connection:
+        runs = [run for run in expectations.of_journey(connection, journey.journey) if run.cutoff <= end]
+        rows = [(run, expectations.read(connection, run.run_id)) for run in runs[-3:]]
+    for run, expected in reversed(rows):
+        told = {}
+        for name, predicted in _probabilities(expected, journey).items():
+            metrics = estimated(name, predicted)
+            told[name] = {metric: asdict(value) for metric, value in metrics.items()}
+        found.append({"run_id": run.run_id, "cutoff": to_text(run.cutoff), "conditions": CONDITIONS, "tasks": told})
+    return found
+
+
+def _probabilities(expected: pl.DataFrame, journey: Journey) -> dict[str, Any]:
+    chances = [orjson.loads(text) for text in expected["next_stage"].drop_nulls()]
+    stages = np.array([[one.get(stage, 0.0) for stage in journey.stage_names] for one in chances])
+    return {"churn": expected["churn_probability"].drop_nulls().to_numpy(), "next_stage": stages}

@@ -1,0 +1,315 @@
+"""A simulated business run by its models month by month: scored, acted upon, judged, and trained anew when due.
+
+Everything is done by what a real business uses: the journey's definition, the store, the registry, campaigns
+with a hold-out. Only the customers are simulated, and respond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, time
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from features.definition import SHIPPED
+from features.definition import read as read_journey
+from features.errors import InputError, NoModelError
+from features.journey import Journey
+from features.log import EventLog, read
+from features.schema import HOUR
+from features.simulator.live import World
+from serving import batch, campaigns, events, outcomes, proposals, registry, retraining, sending
+from serving.beginning import beginning
+from serving.campaigns import CONTACT, HOLDOUT, Arm
+from serving.filters import Filters
+from serving.planning import Cut
+from serving.proportions import COVERAGE, Estimate
+from serving.proposals import Proposal
+from serving.retraining import Tools
+from serving.rule_list import rule_list
+from serving.store import Store
+from training.recipe import Recipe
+from training.tracking import Tracking
+
+MONTH = 28
+HISTORY = 504  # days before the first list
+# The shipped definition over another log, with a horizon and a history that the first training can afford.
+_CHANGED = (
+    ("../.journeycast/simulated.parquet", "simulated.parquet"),
+    ("within: 84d", "within: 56d"),
+    ("history: 112d", "history: 84d"),
+)
+_UNTIL = "2024-06-24T00:00:00Z"
+Report = Callable[[str], None]
+Changes = Sequence[tuple[str, str]]
+Places = NDArray[np.intp]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a live simulation keeps its log, its store and its models; `recipe` is what it trains by."""
+
+    folder: Path
+    store: Store
+    tracking: Tracking
+    models: Path
+    threads: int
+    recipe: Recipe
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+
+def place_at(folder: Path, threads: int, recipe: Recipe, *, figures: bool = True) -> Place:
+    """A folder as a home of its own: log, store, registry, models; `figures` are drawn of each, which takes time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tracking = Tracking(f"sqlite:///{(folder / 'mlflow.db').resolve()}", folder / "artifacts", figures=figures)
+    store = Store(f"sqlite:///{(folder / 'scores.db').resolve()}")
+    return Place(folder, store, tracking, folder / "models", threads, recipe)
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """What happened in a month.
+
+    `versions` are those that made the list (empty: no model has passed the gate, there is no list), `value` what
+    customers were expected to spend in the month, `saved` what the newest campaign whose horizon is over saved
+    against its hold-out (null: there is none). The rest is what the retraining said: what each rule found, why
+    training was due (empty: it was not), what was decided.
+    """
+
+    day: str
+    versions: dict[str, int]
+    contacted: int
+    held_out: int
+    accepted: int
+    cost: float
+    value: float
+    saved: dict[str, Any] | None
+    rules: list[str]
+    why: list[str]
+    rolled_back: list[str]
+    decisions: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self)
+
+
+class Acted(NamedTuple):
+    """A list acted upon: the campaign (null: nobody was contacted), its arms, who accepted, and the cost."""
+
+    campaign: int | None = None
+    contacted: Sequence[str] = ()
+    held_out: Sequence[str] = ()
+    accepted: int = 0
+    cost: float = 0.0
+
+
+class Arms(NamedTuple):
+    """Those whom a list named for the first time, as places in the world, and what everybody was worth before."""
+
+    contacted: Places
+    held_out: Places
+    before: Floats
+
+
+class Business:
+    """A simulated business with its definition, its log and its store.
+
+    Parameters
+    ----------
+    capacity
+        How many customers can be contacted in a month.
+    holdout
+        Share of the list that is not contacted, to compare with.
+    changed
+        Texts of the shipped definition and what stands in their place.
+    """
+
+    def __init__(self, world: World, place: Place, capacity: int, holdout: float = 0.1, changed: Changes = ()) -> None:
+        self.world, self.place, self._capacity, self._holdout = world, place, capacity, holdout
+        self._changed = changed
+        self.file = place.folder / "simulated.yml"
+        self._arms: list[Arms] = []
+
+    def live(self, months: int, report: Report) -> Iterator[Month]:
+        """Let a year's history pass, train the first models, and go on month by month."""
+        self.world.advance(HISTORY - self.world.day)
+        sent: list[int] = []
+        for _ in range(months):
+            journey, log = self.read()
+            told = partial(_dated, report, self.world.today.isoformat())
+            story = retraining.retrain(journey, log, self.tools(journey, log), told)
+            saved = self._measured(sent, journey, log)
+            told("the list")
+            versions = self._versions(journey, log, story.scored)
+            acted = self._act(journey) if versions else Acted()
+            sent += [] if acted.campaign is None else [acted.campaign]
+            day, before = self.world.today.isoformat(), len(self.world.value)
+            self.world.advance(MONTH)
+            yield Month(
+                day=day,
+                versions=versions,
+                contacted=len(acted.contacted),
+                held_out=len(acted.held_out),
+                accepted=acted.accepted,
+                cost=acted.cost,
+                value=float(np.sum(self.world.value[before:])),
+                saved=saved,
+                rules=[rule.words for rule in story.rules],
+                why=story.why if story.due else [],
+                rolled_back=story.rolled_back,
+                decisions=story.decisions,
+            )
+
+    def against_holdouts(self) -> Estimate | None:
+        """What those contacted have spent more than those held out since a list first named them; null: no hold-out.
+
+        By intention to treat, with a 95 % interval. A customer who is held out once is held out of every
+        list: the draw is by their id.
+        """
+        spent = [
+            [(self.world.worth - arms.before)[places] for places in arms[:2]]
+            for arms in self._arms
+            if len(arms.contacted) and len(arms.held_out)
+        ]
+        freedom = sum(len(part) - 1 for arms in spent for part in arms)
+        if freedom < 1:
+            return None
+        spread = sum(float(((part - part.mean()) ** 2).sum()) for arms in spent for part in arms) / freedom
+        more = sum(len(one) * float(one.mean() - other.mean()) for one, other in spent)
+        variance = sum(spread * len(one) ** 2 * (1 / len(one) + 1 / len(other)) for one, other in spent)
+        reach = float(stats.t.isf((1 - COVERAGE) / 2, freedom)) * float(np.sqrt(variance))
+        return Estimate(more, more - reach, more + reach)
+
+    def read(self) -> tuple[Journey, EventLog]:
+        """The journey and its log as they stand this morning, from the files a user would have."""
+        # Contacts are not in the file: the store has them, as of any business.
+        definition, base = _written(self.world, self.file, self._changed, contacts=False)
+        return read(definition, base, self.place.threads, events.stored(self.place.store, definition.journey))
+
+    def tools(self, journey: Journey, log: EventLog) -> Tools:
+        """What a retraining of today works with."""
+        place = self.place
+        return Tools(
+            store=place.store,
+            tracking=place.tracking,
+            load=partial(self._scorer, journey, log),
+            score=partial(self._score, journey, log),
+            threads=place.threads,
+            recipe=place.recipe,
+        )
+
+    def _scorer(self, journey: Journey, log: EventLog) -> Any:
+        place = self.place
+        return registry.load(journey.journey, place.tracking.uri, place.models, log.profile, place.threads)
+
+    def _score(self, journey: Journey, log: EventLog) -> None:
+        store, scorer = self.place.store, self._scorer(journey, log)
+        with beginning(store, journey.journey) as begin:
+            seen = read(*read_journey(self.file), self.place.threads, begin)
+            batch.score(*seen, scorer, store, lambda done, of: None, begin.run)
+
+    def _versions(self, journey: Journey, log: EventLog, scored: bool) -> dict[str, int]:
+        """Score everyone, unless this has been done; the versions that did, none where no model is there."""
+        try:
+            if not scored:
+                self._score(journey, log)
+        except NoModelError:
+            return {}
+        run = self.place.store.latest_run(journey.journey)
+        return {} if run is None else dict(run.versions)
+
+    def _act(self, journey: Journey) -> Acted:
+        """Cut the list, hold some out, contact the others."""
+        now, costs = journey.observed_until_microseconds + 8 * HOUR, journey.campaign
+        # A capacity counts contacts: those held out come besides.
+        asked = Proposal(f"month {self.world.today}", Filters(), costs, Cut(None, self._capacity), self._holdout, 1)
+        try:
+            made = proposals.create(self.place.store, journey.journey, asked, now)
+            done = sending.send(self.place.store, journey.journey, made.id, now + HOUR, "email", now + HOUR)
+        except InputError:  # nobody is left to contact
+            return Acted()
+        contacted, held_out = (self._arm(done.id, arm) for arm in (CONTACT, HOLDOUT))
+        self._note(contacted, held_out)
+        taken = int(self.world.contact(contacted).sum())
+        return Acted(done.id, contacted, held_out, taken, _cost(journey, len(contacted), taken))
+
+    def _arm(self, campaign_id: int, arm: Arm) -> list[str]:
+        with self.place.store.transaction() as connection:
+            return [row.customer_id for row in connection.execute(campaigns.of_campaign(campaign_id, arm))]
+
+    def _note(self, *arms: list[str]) -> None:
+        """Keep who is named for the first time, and what they were worth before."""
+        every = [np.flatnonzero(np.isin(self.world.names.to_numpy(), arm)) for arm in arms]
+        named = np.concatenate([np.empty(0, np.intp), *(part for one in self._arms for part in one[:2])])
+        new = [np.setdiff1d(places, named) for places in every]
+        self._arms.append(Arms(new[0], new[1], self.world.worth.copy()))
+
+    def _measured(self, sent: list[int], journey: Journey, log: EventLog) -> dict[str, Any] | None:
+        """The outcome of the oldest campaign not measured yet, which leaves the list; null: none is due."""
+        found = self._measure(sent[0], journey, log) if sent else None
+        if found is not None:
+            sent.pop(0)
+        return found
+
+    def _measure(self, campaign_id: int, journey: Journey, log: EventLog) -> dict[str, Any] | None:
+        """What the campaign saved, as soon as its horizon is over."""
+        stored = campaigns.read(self.place.store, journey.journey, campaign_id)
+        try:
+            found = outcomes.measure(self.place.store, stored, journey, log, journey.observed_until_microseconds)
+        except InputError:
+            return None
+        campaigns.write_outcome(self.place.store, campaign_id, found.model_dump())
+        return found.model_dump(include={"begins", "verdict", "why", "difference", "saved_value", "more_value", "net"})
+
+
+@dataclass(frozen=True, slots=True)
+class ListMonth:
+    """What the contacts of a month meant."""
+
+    contacted: int
+    accepted: int
+    cost: float
+
+
+def by_rule(world: World, folder: Path, capacity: int, months: int) -> Iterator[ListMonth]:
+    """The same year by a list of the best simple rules, without a hold-out, month by month."""
+    world.advance(HISTORY - world.day)
+    for _ in range(months):
+        journey, log = read(*_written(world, folder / "by_rule" / "simulated.yml", (), contacts=True), threads=1)
+        chosen = rule_list(journey, log, capacity)
+        taken = int(world.contact(chosen).sum())
+        world.advance(MONTH)
+        yield ListMonth(len(chosen), taken, _cost(journey, len(chosen), taken))
+
+
+def _dated(report: Report, day: str, words: str, *_: int | None) -> None:
+    report(f"{day}: {words}")
+
+
+def _cost(journey: Journey, contacted: int, accepted: int) -> float:
+    return contacted * journey.campaign.contact_cost + accepted * journey.campaign.incentive_cost
+
+
+def _written(world: World, file: Path, changed: Changes, *, contacts: bool) -> tuple[Journey, Path]:
+    """The shipped definition over the world's log of this morning, both written to the file's folder."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    world.log(contacts=contacts).write_parquet(file.parent / "simulated.parquet")
+    text = (SHIPPED / "simulated.yml").read_text(encoding="utf-8")
+    until = datetime.combine(world.today, time(), UTC).isoformat().replace("+00:00", "Z")
+    for before, after in (*_CHANGED, (_UNTIL, until), *changed):
+        if before not in text:
+            raise InputError("journeys/simulated.yml", f"has no {before} any more")
+        text = text.replace(before, after)
+    file.write_text(text, encoding="utf-8")
+    return read_journey(file)
