@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, and_, delete, select, update
 
 from features.schema import DAY
 from serving.clock import now
 from serving.documented import REALISED
-from serving.runs import COMPLETE_UNTIL, WHOLE
+from serving.runs import COMPLETE_UNTIL, WAITING, WHOLE
 from serving.tables import run_documents, runs
 
 APART = 7 * DAY
 GRACE = 14 * DAY  # a horizon is over for good when events that came late are in, and someone scored since
-_ABANDONED = DAY  # a run unfinished for so long is nobody's
+_ABANDONED = DAY  # a run unfinished for so long is nobody's; one that waits is still asked for
 
 
 def thinned(cutoffs: Sequence[tuple[int, int]], since: int) -> set[int]:
@@ -53,8 +53,8 @@ def forget(connection: Connection, journey: str, run_id: int, keep: int, horizon
     older = [(found.id, found.cutoff) for found in reversed(whole[keep:])]
     kept = thinned(older, whole[0].complete - horizon - GRACE) if horizon and whole else set()
     old = [found for found, _ in older if found not in kept]
-    abandoned = select(runs.c.id).where(runs.c.journey == journey, ~WHOLE, runs.c.scored_at < now() - _ABANDONED)
-    old += connection.execute(abandoned).scalars()
+    abandoned = (runs.c.journey == journey, ~WHOLE, runs.c.scored_at < now() - _ABANDONED, ~and_(*WAITING))
+    old += connection.execute(select(runs.c.id).where(*abandoned)).scalars()
     for gone in old:
         theirs = (run_documents.c.run_id == gone, run_documents.c.kind == REALISED)
         own = update(run_documents).where(*theirs, run_documents.c.name == "")

@@ -136,7 +136,7 @@ class Store:
             told = list(options.documents())  # before anybody has to wait
             with self.transaction(writes=True) as connection:
                 self._finish(connection, to, before, written)
-                documented.write(connection, run_id, told)  # of runs, too, that go now
+                documented.write_new(connection, journey, run_id, told)  # of runs, too, that go now
                 retention.forget(connection, journey, run_id, self._keep, options.horizon)
         except BaseException as error:
             with suppress(StoreError), self.transaction(writes=True) as connection:
