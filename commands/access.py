@@ -55,16 +55,19 @@ def listed() -> None:
 
 @keys.command()
 def revoke(key: Annotated[str, typer.Argument(help="The key's id.")]) -> None:
-    """End a key; servers refuse it within seconds.
+    """End a key; servers refuse it within seconds, and answer nobody without a key even after the last.
 
     Example: journeycast keys revoke 3f9a1c20
     """
     from serving import keys as made
+    from serving.clock import now
 
     with opened.store() as store:
         ended = made.revoke(store, key)
         _note(store, "*", f"keys revoke {ended.id}")
-    print(f"key {ended.id} ({ended.name}) is revoked")
+        valid = any(key.valid(now()) for key in made.listed(store))
+    left = "" if valid else "; it was the last that is valid, and servers still ask for one: create another"
+    print(f"key {ended.id} ({ended.name}) is revoked{left}")
 
 
 def audit(

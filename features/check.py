@@ -59,13 +59,17 @@ def report_json(findings: list[Finding], journey: Journey, log: EventLog) -> dic
         "customers": log.events[CUSTOMER].n_unique(),
         "left_out": log.left_out,
         "counts": {level: sum(finding.level == level for finding in findings) for level in _LEVELS},
-        "findings": [asdict(finding) for finding in findings],
+        "findings": [_told(finding) for finding in findings],
     }
 
 
 def _filled(head: str, left: int, text: str) -> list[str]:
     lines = wrap(text, _WIDTH - left) or [""]
     return [f"{head:<{left}}{lines[0]}", *(" " * left + line for line in lines[1:])]
+
+
+def _told(finding: Finding) -> dict[str, Any]:
+    return {name: value for name, value in asdict(finding).items() if value is not None}
 
 
 def _verdict(findings: list[Finding]) -> str:

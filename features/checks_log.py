@@ -167,6 +167,7 @@ def customers(journey: Journey, log: EventLog) -> Iterator[Finding]:
             f"all events are of one customer ({busiest!r})",
             "many customers",
             "look whether customer_id is mapped to the right column",
+            customer=busiest,
         )
     elif most > ONE_CUSTOMER * log.events.height and counted.height >= 1 / ONE_CUSTOMER:
         yield Finding(
@@ -175,6 +176,7 @@ def customers(journey: Journey, log: EventLog) -> Iterator[Finding]:
             f"customer {busiest!r} has {share(most, log.events.height)} of all events",
             "ids that stand for one customer",
             "leave out test accounts and ids that stand for unknown",
+            customer=busiest,
         )
 
 

@@ -10,13 +10,17 @@ Level = Literal["error", "warning", "recommendation", "fact"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found at a place, what is needed there and what to do; facts need nothing."""
+    """What was found at a place, what is needed there and what to do; facts need nothing.
+
+    `customer` is the id that `found` names; null: it names nobody.
+    """
 
     level: Level
     place: str
     found: str
     needed: str = ""
     do: str = ""
+    customer: str | None = None
 
 
 def share(part: float, whole: float) -> str:

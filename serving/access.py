@@ -13,7 +13,7 @@ from serving.asked import storable
 from serving.audit import LOOPBACK, Audit, Entry
 from serving.clock import now
 from serving.database import StoreError
-from serving.keys import Key, Keys
+from serving.keys import Kept, Key, Keys, key_of
 from serving.problems import of_input, of_status, respond
 from serving.rates import Rates
 
@@ -64,9 +64,8 @@ class Access:
             await self.app(scope, receive, send)
             return
         try:
-            if not self._door.keys.fresh():
-                await run_in_threadpool(lambda: self._door.keys.required)
-            who = self._admitted(scope)
+            kept = self._door.keys.at_hand()
+            who = _admitted(scope, await run_in_threadpool(self._door.keys.kept) if kept is None else kept, self._door)
         except StoreError as error:
             await respond(of_input(error))(scope, receive, send)
             return
@@ -75,25 +74,6 @@ class Access:
             self._enter(scope, who.who, who.status)
             return
         await self._passed(who, scope, receive, send)
-
-    def _admitted(self, scope: Scope) -> Key | str | _Refusal:
-        """The key a request comes with, or who comes without one; or why it gets no further."""
-        secret, keys = secret_of(Headers(scope=scope)), self._door.keys
-        if secret is None and self._door.loopback and not keys.required:
-            return LOOPBACK
-        key = keys.check(secret) if secret is not None else None
-        if key is None and self._door.loopback and not keys.required:
-            return LOOPBACK
-        if key is None:
-            told = "no key is given" if secret is None else "the key is unknown, expired or revoked"
-            error = "" if secret is None else ', error="invalid_token"'
-            return _Refusal(401, told, {"WWW-Authenticate": f'Bearer realm="journeycast"{error}'}, None)
-        scope_needed = needed(scope["method"], scope["path"])
-        if not key.may(scope_needed):
-            asked = f'Bearer realm="journeycast", error="insufficient_scope", scope="{scope_needed}"'
-            told = f"the key {key.name!r} may {', '.join(key.scopes)}, and this needs {scope_needed}"
-            return _Refusal(403, told, {"WWW-Authenticate": asked}, key.id)
-        return key
 
     async def _passed(self, who: Key | str, scope: Scope, receive: Receive, send: Send) -> None:
         name = who.id if isinstance(who, Key) else who
@@ -131,6 +111,24 @@ class Access:
         path = getattr(route, "path", None) or _begin(scope)
         method, journey = scope["method"], self._door.journey
         self._door.audit.add(Entry(now(), who, method, path.replace(":path}", "}"), journey, customer, status))
+
+
+def _admitted(scope: Scope, kept: Kept, door: Door) -> Key | str | _Refusal:
+    """The key a request comes with, or who comes without one; or why it gets no further."""
+    if door.loopback and not kept:
+        return LOOPBACK
+    secret = secret_of(Headers(scope=scope))
+    key = key_of(secret, kept) if secret is not None else None
+    if key is None:
+        told = "no key is given" if secret is None else "the key is unknown, expired or revoked"
+        error = "" if secret is None else ', error="invalid_token"'
+        return _Refusal(401, told, {"WWW-Authenticate": f'Bearer realm="journeycast"{error}'}, None)
+    scope_needed = needed(scope["method"], scope["path"])
+    if not key.may(scope_needed):
+        asked = f'Bearer realm="journeycast", error="insufficient_scope", scope="{scope_needed}"'
+        told = f"the key {key.name!r} may {', '.join(key.scopes)}, and this needs {scope_needed}"
+        return _Refusal(403, told, {"WWW-Authenticate": asked}, key.id)
+    return key
 
 
 def _begin(scope: Scope) -> str:

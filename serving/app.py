@@ -82,7 +82,7 @@ class _Application(FastAPI):
 
 def _tell_of_keys(document: dict[str, Any]) -> None:
     """Say of every route which scope it needs, and how it refuses."""
-    about = "A key of `journeycast keys create`. A server on loopback without keys needs none."
+    about = "A key of `journeycast keys create`. A server on loopback needs none until the first is made."
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": about}}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():

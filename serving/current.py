@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from serving.scorer import Scorer
     from serving.vector_log import VectorLog
 
-_KEPT = 10_000  # answers computed anew
+_KEPT = 10_000  # customers whose newest answer is kept
 NO_MODEL = "events came in since, which this answer does not know: the models cannot be loaded now"
 _NO_HISTORY = "events came in since, which this answer does not know: it was scored by an earlier version; score again"
 
@@ -86,7 +86,8 @@ class Current:
 
     def __init__(self, store: Store, turn: Lock) -> None:
         self._store, self._turn, self._lock = store, turn, Lock()
-        self._kept: OrderedDict[tuple[object, ...], bytes | None] = OrderedDict()
+        # By customer: what the newest answer was computed from, and it; no older one is ever asked for.
+        self._kept: OrderedDict[str, tuple[tuple[object, ...], bytes | None]] = OrderedDict()
 
     def answer(self, found: Found, scorer: Scorer, vectors: VectorLog | None) -> bytes | None:
         """The answer from everything that is known by now, as JSON; null: nothing of the customer can be seen yet.
@@ -95,14 +96,16 @@ class Current:
         """
         with self._store.transaction() as connection:
             cutoff = present(connection, scorer.journey.journey)
-        key = (found.customer_id, found.newest, found.run, cutoff, *scorer.versions.items())
+        known = (found.newest, found.run, cutoff, *scorer.versions.items())
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+            before, told = self._kept.get(found.customer_id, (None, None))
+            if before == known:
+                self._kept.move_to_end(found.customer_id)
+                return told
         told = self._computed(found, cutoff, scorer, vectors)
         with self._lock:
-            self._kept[key] = told
+            self._kept[found.customer_id] = known, told
+            self._kept.move_to_end(found.customer_id)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return told

@@ -34,6 +34,8 @@ _SETTINGS = (
     *(f"busy_timeout={_PATIENCE}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"),
     "secure_delete=ON",
 )
+# PostgreSQL: no privilege, table, column or schema, where SQLite tells of the file. Other statements are our mistakes.
+_NOT_AS_MADE = ("42501", "42P01", "42703", "3F000")
 _SWEEPS = 2_000  # milliseconds that are waited for those who still read what was deleted
 
 
@@ -130,9 +132,11 @@ def transaction(engine: Engine, *, writes: bool = False, long: bool = False) -> 
             if long and engine.name == "postgresql":
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
             yield connection
-    except (IntegrityError, ProgrammingError, DataError):
+    except (IntegrityError, DataError):
         raise
     except (DBAPIError, PoolTimeoutError) as error:
+        if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) not in _NOT_AS_MADE:
+            raise
         lost = isinstance(error, DBAPIError) and error.connection_invalidated
         raise _told(AwayError if lost else StoreError, engine, error) from error
 

@@ -21,7 +21,7 @@ from serving.store import Store
 from serving.tables import webhooks as stored_webhooks
 from serving.webhooks import Delivery, Webhook
 
-ATTEMPTS = 10  # then a message is dead: after a day and a half
+ATTEMPTS = 10  # then a message is dead: after a day and a half, as are those that waited as long behind it
 AT_ONCE, TURN_SECONDS = 50, 5.0  # messages read together, and sent before the webhook itself is read again
 _FIRST, _FACTOR, _LONGEST = 5.0, 4.0, 12 * 3600.0  # seconds between the attempts at one message
 _PAUSE, _LONGEST_PAUSE = 2.0, 300.0  # seconds a webhook is left alone after failures
@@ -82,6 +82,8 @@ class Deliverer:
             for delivery in waiting:
                 if time.monotonic() > until or self._closing.is_set() or not self._lease.held:
                     return done
+                if not self._waits(delivery):
+                    continue
                 sent = self._sent(webhook, delivery)
                 self._keep(webhook, delivery, sent, failures)
                 if not sent.received:
@@ -92,6 +94,11 @@ class Deliverer:
     def _due(self, webhook: Webhook) -> list[Delivery]:
         with self._store.transaction() as connection:
             return outbox.due(connection, webhook, AT_ONCE)
+
+    def _waits(self, delivery: Delivery) -> bool:
+        """Whether a message that was read some seconds ago is still to be sent: its customer may be erased."""
+        with self._store.transaction() as connection:
+            return outbox.waits(connection, delivery)
 
     def _sent(self, webhook: Webhook, delivery: Delivery) -> Sent:
         try:
@@ -133,6 +140,8 @@ class Deliverer:
                 again = 0 if sent.received else failures + 1
                 connection.execute(known.values(failures=again, paused_until=pause))
             webhooks.told(connection, delivery, sent, {"attempts": attempts, **state})
+            if not sent.received and failures + 1 >= ATTEMPTS and (dead := outbox.give_up(connection, webhook)):
+                _log.warning("%s messages to webhook %s, which fails, are dead: they waited for long", dead, webhook.id)
 
     def _after(self, seconds: float, longest: float) -> int:
         """An instant so far ahead, give or take a fifth."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection, Sequence
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import orjson
 from sqlalchemy import Connection, delete, insert, select
 
+from serving.kept_out import NO_NAME, barred
 from serving.tables import run_documents, runs
 
 Kind: TypeAlias = Literal["journey", "data", "drift"]
@@ -40,6 +42,18 @@ class Document(NamedTuple):
         connection.execute(insert(run_documents).values(key | {"document": packed}))
 
 
+def write_new(connection: Connection, journey: str, run_id: int, documents: Sequence[Kept]) -> None:
+    """Store documents of a run that ends, without the ids of those who were erased since it began."""
+    reports = [found.content for found in documents if isinstance(found, Document) and found.kind == DATA]
+    findings = [one for told in reports for one in (told.get("report") or {}).get("findings", [])]
+    named = [one["customer"] for one in findings if one.get("customer") is not None]
+    gone = barred(connection, journey, named) if named else set()
+    for told in reports:
+        _unnamed(told, gone)
+    for one in documents:
+        one.write(connection, run_id)
+
+
 def read(connection: Connection, run_id: int, kind: Kind, grouping: str = "", name: str = "") -> dict[str, Any] | None:
     """A document of a run; null: it has none."""
     columns = run_documents.c
@@ -50,19 +64,27 @@ def read(connection: Connection, run_id: int, kind: Kind, grouping: str = "", na
     return None if found is None else orjson.loads(zlib.decompress(found))
 
 
-def forget(connection: Connection, journey: str, customer_id: str) -> None:
-    """Take a customer's id out of what reports on the data found, which name whoever stands out."""
-    columns, named = run_documents.c, repr(customer_id)
+def forget(connection: Connection, journey: str, customers: Collection[str]) -> None:
+    """Take customers' ids out of what reports on the data found, which name whoever stands out."""
+    columns = run_documents.c
     wanted = select(columns.run_id, columns.grouping, columns.name).join(runs, runs.c.id == columns.run_id)
     for run_id, grouping, name in connection.execute(
         wanted.where(runs.c.journey == journey, columns.kind == DATA)
     ).all():
         content = read(connection, run_id, DATA, grouping, name) or {}
-        found = [one for one in (content.get("report") or {}).get("findings", []) if named in one["found"]]
-        for one in found:
-            one["found"] = one["found"].replace(named, "(erased)")
-        if found:
+        if _unnamed(content, customers):
             Document(DATA, content, grouping, name).write(connection, run_id)
+
+
+def _unnamed(content: dict[str, Any], customers: Collection[str]) -> bool:
+    """Take the ids out of a report's findings; whether there were any."""
+    changed = False
+    for one in (content.get("report") or {}).get("findings", []):
+        for named in map(repr, customers):
+            if named in one["found"]:
+                one["found"], changed = one["found"].replace(named, NO_NAME), True
+                one.pop("customer", None)
+    return changed
 
 
 def groups(connection: Connection, run_id: int, kind: Kind) -> list[tuple[str, str]]:

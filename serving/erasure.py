@@ -18,7 +18,7 @@ from features.schema import to_text
 from serving import access_tables, documented
 from serving.asked import storable
 from serving.clock import now
-from serving.kept_out import alone, secret
+from serving.kept_out import NO_NAME, alone, secret
 from serving.store import Store
 from serving.tables import campaigns, members, metadata, runs
 
@@ -52,7 +52,8 @@ def erase(store: Store, journey: str, customer_id: str) -> Receipt:
     with store.transaction(writes=True) as connection:
         alone(connection)
         deleted = {table.name: _deleted(connection, table, journey, customer_id) for table in holders()}
-        documented.forget(connection, journey, customer_id)
+        documented.forget(connection, journey, [customer_id])
+        _forget_lists(connection, journey, customer_id)
         counts = {name: count for name, count in deleted.items() if count}
         hashed, moment, receipt_id = hash_of(secret(connection), customer_id), now(), token_hex(8)
         row = {"id": receipt_id, "journey": journey, "hash": hashed, "at": moment, "counts": counts}
@@ -106,6 +107,15 @@ def _count_members(connection: Connection, journey: str, customer_id: str) -> No
     theirs = select(members.c.campaign_id).where(members.c[_CUSTOMER] == customer_id)
     one_more = update(campaigns).where(campaigns.c.journey == journey, campaigns.c.id.in_(theirs))
     connection.execute(one_more.values(erased=func.coalesce(campaigns.c.erased, 0) + 1))
+
+
+def _forget_lists(connection: Connection, journey: str, customer_id: str) -> None:
+    """Take the id out of campaigns whose list was asked for by it."""
+    cut = connection.execute(select(campaigns.c.id, campaigns.c.filters).where(campaigns.c.journey == journey))
+    for campaign_id, filters in cut.all():
+        if filters.get("customer") == customer_id:
+            own = update(campaigns).where(campaigns.c.id == campaign_id)
+            connection.execute(own.values(filters=filters | {"customer": NO_NAME}))
 
 
 def _refuse(customer_id: str) -> None:

@@ -20,7 +20,7 @@ _PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host")
 
 
 class OwnHost:
-    """ASGI middleware: as long as there is no key, requests must be of this machine.
+    """ASGI middleware: as long as there never was a key, requests must be of this machine.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from threading import Lock, Thread
 from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 
 from features.schema import CUSTOMER, DAY, EVENT_ID, KNOWN_AT, TIME
 from serving import events, replies
@@ -183,15 +183,23 @@ class Intake:
 
 
 _Add: TypeAlias = Callable[[Connection, Sequence[dict[str, Any]]], events.Added]
-_OF_WHAT_WAS_SAID = ("22", "40", "54")  # classes of SQLSTATE: the data, a deadlock, a limit such as that of an index
+_DEADLOCK, _TOO_LONG = "40", "54000"  # SQLSTATE: a class of them; what an index does not take
+
+
+def _refused(error: BaseException | None) -> bool:
+    """Whether the store does not take what it was given; any other fault is the store's own and passes."""
+    return isinstance(error, DataError | UnicodeError) or _sqlstate(error) == _TOO_LONG
 
 
 def _away(error: Exception) -> bool:
     """Whether the store takes nothing now, whatever it is; else it may take the other requests of a batch."""
     if not isinstance(error, StoreError):
         return False
-    state = getattr(getattr(error.__cause__, "orig", None), "sqlstate", None)
-    return state is None or not state.startswith(_OF_WHAT_WAS_SAID)
+    return not _refused(error.__cause__) and not _sqlstate(error.__cause__).startswith(_DEADLOCK)
+
+
+def _sqlstate(error: BaseException | None) -> str:
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
 
 
 def _each_alone(connection: Connection, rows: Sequence[dict[str, Any]]) -> events.Added:
@@ -202,7 +210,7 @@ def _each_alone(connection: Connection, rows: Sequence[dict[str, Any]]) -> event
             with connection.begin_nested():
                 new |= events.add(connection, [row]).new
         except (DBAPIError, UnicodeError) as error:
-            if isinstance(error, DBAPIError) and error.connection_invalidated:
+            if not _refused(error):
                 raise
             refused.add(row[EVENT_ID])
     return events.Added(new, refused)

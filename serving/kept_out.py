@@ -13,6 +13,7 @@ from serving.access_tables import erasures, secrets
 from serving.database import upsert
 
 WRITERS = 0x6A6F7574  # PostgreSQL: shared by those who write of customers, alone by whoever erases one
+NO_NAME = "(erased)"  # what stands where an id stood that was told in words
 _HASHES = "hashes"
 _AT_ONCE = 5_000  # hashes that a query asks for
 

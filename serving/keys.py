@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import insert, select, update
 
@@ -45,6 +45,9 @@ class Key:
         return self.revoked_at is None and (self.expires_at is None or instant < self.expires_at)
 
 
+Kept: TypeAlias = dict[str, tuple[Key, bytes]]
+
+
 def create(store: Store, name: str, scopes: Sequence[str], expires_at: int | None = None) -> tuple[Key, str]:
     """A new key and its secret, which nobody can tell again.
 
@@ -72,7 +75,7 @@ def listed(store: Store) -> list[Key]:
 
 
 def revoke(store: Store, key_id: str) -> Key:
-    """End a key; one that was revoked stays so.
+    """End a key; one that was revoked stays so. Requests need a key even after the last.
 
     Raises
     ------
@@ -93,7 +96,7 @@ class Keys:
 
     def __init__(self, store: Store) -> None:
         self._store, self._lock = store, Lock()
-        self._kept: dict[str, tuple[Key, bytes]] = {}
+        self._kept: Kept = {}
         self._read_at = self._tried_at = -float("inf")
 
     def fresh(self) -> bool:
@@ -102,8 +105,8 @@ class Keys:
 
     @property
     def required(self) -> bool:
-        """Whether requests need a key: there is one that is not revoked. An expired one still shuts the door."""
-        return any(key.revoked_at is None for key, _ in self._all().values())
+        """Whether requests need a key: one was ever made. Expired and revoked ones still shut the door."""
+        return bool(self.kept())
 
     def check(self, secret: str) -> Key | None:
         """The key of a secret; null: it is none, or one that is revoked or expired.
@@ -113,12 +116,7 @@ class Keys:
         StoreError
             Where the keys cannot be read.
         """
-        parts = secret.split("_", 2)
-        found = self._all().get(parts[1]) if len(parts) == 3 and parts[0] == _PREFIX else None
-        if found is None:
-            return None
-        key, digest = found
-        return key if hmac.compare_digest(digest, _digest(secret)) and key.valid(now()) else None
+        return key_of(secret, self.kept())
 
     def of_id(self, key_id: str) -> Key | None:
         """The key of an id; null: there is none, or it is revoked or expired.
@@ -128,10 +126,21 @@ class Keys:
         StoreError
             Where the keys cannot be read.
         """
-        found = self._all().get(key_id)
+        found = self.kept().get(key_id)
         return found[0] if found is not None and found[0].valid(now()) else None
 
-    def _all(self) -> dict[str, tuple[Key, bytes]]:
+    def at_hand(self) -> Kept | None:
+        """The keys as they are in memory; null: `kept` has to look, and may wait for the store."""
+        return self._kept if self.fresh() else None
+
+    def kept(self) -> Kept:
+        """Every key there ever was and the digest of its secret, by id.
+
+        Raises
+        ------
+        StoreError
+            Where the keys cannot be read.
+        """
         stale = time.monotonic() - self._read_at > _STALE_SECONDS
         if self.fresh() or not self._lock.acquire(blocking=stale):  # another looks: those last read hold meanwhile
             return self._kept
@@ -151,6 +160,16 @@ class Keys:
         else:
             self._read_at = time.monotonic()
         self._tried_at = time.monotonic()
+
+
+def key_of(secret: str, kept: Kept) -> Key | None:
+    """The key of a secret among these; null: it is none, or one that is revoked or expired."""
+    parts = secret.split("_", 2)
+    found = kept.get(parts[1]) if len(parts) == 3 and parts[0] == _PREFIX else None
+    if found is None:
+        return None
+    key, digest = found
+    return key if hmac.compare_digest(digest, _digest(secret)) and key.valid(now()) else None
 
 
 def _read(store: Store) -> list[tuple[Key, bytes]]:

@@ -23,6 +23,9 @@ Address: TypeAlias = IPv4Address | IPv6Address
 SECONDS = 15.0  # for the whole of a request, however slowly it is answered
 _READ = 4096  # bytes at a time
 _NAT64 = IPv6Network("64:ff9b::/96")
+# All of IPv6 that is given out to be reached; what else Python takes to be global depends on its release.
+_UNICAST = IPv6Network("2000::/3")
+_NOT_PUBLIC = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Rules:
     def allows(self, address: Address) -> bool:
         """Whether a request may go to an address."""
         return any(address in ip_network(network) for network in self.networks) or all(
-            one.is_global and not one.is_multicast for one in _meant(address)
+            one.is_global and not one.is_multicast and _given_out(one) for one in _meant(address)
         )
 
 
@@ -218,15 +221,19 @@ def _port(parts: SplitResult) -> int:
 
 
 def _meant(address: Address) -> list[Address]:
-    """The address, and the IPv4 address it leads to where it only wraps one."""
+    """The address, or the IPv4 address it leads to where it only wraps one."""
     if isinstance(address, IPv4Address):
         return [address]
-    wrapped = address.ipv4_mapped or address.sixtofour
     if address in _NAT64:
-        wrapped = IPv4Address(int(address) & 0xFFFFFFFF)
-    if address.ipv4_mapped is not None:
-        return [address.ipv4_mapped]
-    return [address] if wrapped is None else [address, wrapped]
+        return [IPv4Address(int(address) & 0xFFFFFFFF)]
+    return [address.ipv4_mapped or address]
+
+
+def _given_out(address: Address) -> bool:
+    """Whether an address is of a network that anybody may be reached in."""
+    if isinstance(address, IPv4Address):
+        return True
+    return address in _UNICAST and not any(address in network for network in _NOT_PUBLIC)
 
 
 def _refused(found: str, accepted: str, do: str) -> RefusedAddressError:

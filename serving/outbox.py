@@ -6,6 +6,7 @@ week holds a thousand rows and not a million.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,9 @@ from serving.webhooks import Delivery, State, Webhook
 
 AT_ONCE = 500  # changes made into deliveries in one transaction
 WAITING = 1_000  # deliveries of a webhook that wait before more are made
+GIVEN_UP = 36 * HOUR  # how long a message may wait for a webhook that fails
 LONGEST_WAIT, LONGEST_PAUSE = 15 * HOUR, HOUR // 10  # between attempts at a message, and at a webhook (microseconds)
+_log = logging.getLogger(__name__)
 
 
 def behind(connection: Connection, known: Sequence[Webhook]) -> bool:
@@ -55,6 +58,29 @@ def due(connection: Connection, webhook: Webhook, limit: int) -> list[Delivery]:
     ready = (deliveries.c.state == "waiting", or_(next_at.is_(None), next_at <= at, next_at > at + LONGEST_WAIT))
     found = select(deliveries).where(deliveries.c.webhook_id == webhook.id, *ready)
     return [Delivery(**row._mapping) for row in connection.execute(found.order_by(deliveries.c.id).limit(limit))]
+
+
+def waits(connection: Connection, delivery: Delivery) -> bool:
+    """Whether a delivery is still there and waits; those of a webhook that is deleted go with it."""
+    found = select(deliveries.c.id).where(deliveries.c.id == delivery.id, deliveries.c.state == "waiting")
+    return connection.execute(found).scalar() is not None
+
+
+def give_up(connection: Connection, webhook: Webhook) -> int:
+    """Let the messages to a webhook that have waited for too long be dead, tried or not; how many there were.
+
+    Behind many others that fail, a message's own attempts would take weeks.
+    """
+    old = (deliveries.c.state == "waiting", deliveries.c.created_at < now() - GIVEN_UP)
+    over = {
+        "state": "dead",
+        "next_at": None,
+        "tried_at": func.coalesce(deliveries.c.tried_at, now()),  # from which on it is told of
+        "error": func.coalesce(deliveries.c.error, "not tried: the messages before it failed for a day and a half"),
+    }
+    return connection.execute(
+        update(deliveries).where(deliveries.c.webhook_id == webhook.id, *old).values(over)
+    ).rowcount
 
 
 def add(
@@ -89,6 +115,10 @@ def _of_changes(connection: Connection, webhook: Webhook) -> tuple[list[dict[str
     if messages.RISK_CHANGED not in webhook.types:
         return [], newest
     begun = max(webhook.change_id, changes.pruned(connection, webhook.journey))
+    if begun > webhook.change_id:
+        _log.warning(
+            "webhook %s missed changes up to %s, which were forgotten before they were sent", webhook.id, begun
+        )
     after = Mark(webhook.journey, begun)
     page = changes.page(connection, webhook.journey, limit=AT_ONCE, after=after, risks=webhook.risks, up_to=newest)
     rows = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from secrets import randbits
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,7 @@ from serving.campaigns import CONTACT, HOLDOUT, Stored, of_id
 from serving.cut import affordable_length
 from serving.database import lock
 from serving.filters import Filters, Wanted
-from serving.kept_out import barred
+from serving.kept_out import NO_NAME, barred
 from serving.listing import ranked
 from serving.marks import hold_out
 from serving.planning import Cut, Drawn, Plan, plan
@@ -131,7 +132,7 @@ def create(store: Store, journey: str, proposal: Proposal, now: int, planned_on:
             "horizon": run.horizon,
             "currency": run.currency,
             "created_at": now,
-            "filters": proposal.filters.told(),
+            "filters": _told(connection, journey, proposal.filters),
             "costs": proposal.costs.model_dump(),
             "budget": proposal.cut.budget,
             "capacity": proposal.cut.capacity,
@@ -146,6 +147,12 @@ def create(store: Store, journey: str, proposal: Proposal, now: int, planned_on:
         made = of_id(connection, journey, campaign_id)
         hold_out(connection, made, now + min(made.horizon, _UNSENT_HOLDS), now)
         return made
+
+
+def _told(connection: Connection, journey: str, filters: Filters) -> dict[str, Any]:
+    """The filters to store, without the id of a customer who was erased."""
+    gone = filters.customer and barred(connection, journey, [filters.customer])
+    return filters.told() | ({"customer": NO_NAME} if gone else {})
 
 
 def _made(connection: Connection, journey: str, proposal: Proposal, run_id: int) -> Stored | None:

@@ -18,6 +18,7 @@ WHOLE = runs.c.customers > 0  # a run that is still being written, or never was 
 STOPPED = "it was stopped before its end; the server's log may say why"
 RESTARTS = 2  # how often a run is begun anew after whoever wrote it was gone
 OPEN = (~WHOLE, runs.c.failed.is_(None))
+WAITING = (runs.c.asked_at.is_not(None), *OPEN, runs.c.fence.is_(None))  # asked for, and not begun
 # As `Run.complete_until`.
 COMPLETE_UNTIL = func.coalesce(runs.c.observed_until, runs.c.cutoff)
 _NOT_BEGUN: dict[str, Any] = {
@@ -128,8 +129,8 @@ def begin_run(connection: Connection, new: dict[str, Any], asked: Asked | None) 
         return int(connection.execute(begun).scalar_one())
     if asked.fence:
         leases.check(connection, leases.scoring(new["journey"]), asked.fence)
-    waiting = (runs.c.id == asked.run_id, runs.c.journey == new["journey"], runs.c.asked_at.is_not(None), *OPEN)
-    claimed = update(runs).where(*waiting, runs.c.fence.is_(None)).values({**new, "fence": asked.fence})
+    waiting = (runs.c.id == asked.run_id, runs.c.journey == new["journey"], *WAITING)
+    claimed = update(runs).where(*waiting).values({**new, "fence": asked.fence})
     if connection.execute(claimed).rowcount != 1:
         raise UnknownRunError("run", str(asked.run_id), "a run that was asked for and is not written yet")
     return asked.run_id

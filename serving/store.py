@@ -133,8 +133,7 @@ class Store:
             told = list(options.documents())  # before anybody has to wait
             with self.transaction(writes=True) as connection:
                 self._finish(connection, to, before, written)
-                for kept in told:
-                    kept.write(connection, run_id)
+                documented.write_new(connection, journey, run_id, told)
                 retention.forget(connection, journey, self._keep)
         except BaseException as error:
             with suppress(StoreError), self.transaction(writes=True) as connection:

@@ -185,7 +185,7 @@ def resend(connection: Connection, webhook_id: int, delivery_id: int | None = No
     wanted = deliveries.c.state == "dead" if delivery_id is None else deliveries.c.id == delivery_id
     again = {"state": "waiting", "attempts": 0, "next_at": now()}
     chosen = update(deliveries).where(deliveries.c.webhook_id == webhook_id, wanted)
-    connection.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(paused_until=None))
+    connection.execute(update(webhooks).where(webhooks.c.id == webhook_id).values(failures=0, paused_until=None))
     return int(connection.execute(chosen.values(again)).rowcount)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from threading import Event
 from urllib.parse import quote
 
+import orjson
 import polars as pl
 import pytest
 from servers import serving
@@ -21,7 +24,7 @@ from features.errors import ErasedError, InputError
 from features.journey import Campaign
 from features.log import read
 from features.schema import CUSTOMER, DAY, EVENT, KNOWN_AT, TIME
-from serving import audit, campaigns, documented, events, histories, worklist
+from serving import audit, campaigns, documented, events, histories, tables, worklist
 from serving.access_tables import erasures
 from serving.audit import Entry
 from serving.clock import now
@@ -51,7 +54,12 @@ def fill(store, *customers):
     rows = {CUSTOMER: customers, TIME: times, EVENT: ["purchase"] * len(times), KNOWN_AT: times}
     histories.write(store, "shop", DAY, pl.DataFrame(rows).with_row_index("position").sort(CUSTOMER))
     create(store, "shop", Proposal("all", Filters(), COSTS, Cut(None, len(customers)), 0.0, 1), now())
+    tell(store, customers)
     for one in customers:
+        create(store, "shop", Proposal("one", Filters(customer=one), COSTS, Cut(None, 1), 0.0, 1), now())
+        came = came_in(one, 1, f"event-{one}"[:500])
+        with store.transaction(writes=True) as connection:
+            events.add(connection, [came])
         worklist.change(store, "shop", one, {"status": "contacted"}, Moment(now(), 28.0))
     with store.transaction(writes=True) as connection:
         audit.write(
@@ -59,6 +67,41 @@ def fill(store, *customers):
         )
         vector = {"journey": "shop", "cutoff": 0, "served_at": 0, "definitions": "", "vector": b""}
         connection.execute(insert(served_vectors), [vector | {CUSTOMER: one} for one in customers])
+
+
+def tell(store, customers):
+    """Changes, messages and a report that name each customer."""
+    run, of = store.latest_run("shop"), {"journey": "shop", "run_id": 1, "changed_at": 0}
+    webhook = {"journey": "shop", "url": "https://a.example", "description": "", "types": [], "secret": ""}
+    webhook |= {"created_at": 0, "change_id": 0, "scored_at": 0, "failures": 0}
+    message = {"journey": "shop", "message_id": "m", "type": "t", "state": "waiting", "attempts": 0, "created_at": 0}
+    findings = [{"found": f"customer {one!r}", "customer": one} for one in customers]
+    report = [Document("data", {"report": {"findings": findings}})]
+    with store.transaction(writes=True) as connection:
+        hook = connection.execute(insert(tables.webhooks).values(webhook)).inserted_primary_key[0]
+        for one in customers:
+            body = {"body": orjson.dumps({"id": one}).decode(), "webhook_id": hook}
+            connection.execute(insert(tables.changes).values(of | {CUSTOMER: one}))
+            connection.execute(insert(tables.deliveries).values(message | body | {CUSTOMER: one}))
+        documented.write(connection, run.id, report)
+
+
+def told_of(url, customer):
+    """The tables with any text, JSON or bytes, deflated or not, that hold a customer's id."""
+    found = set()
+    for table in metadata.sorted_tables:
+        for row in execute(url, select(table)).all():
+            if any(customer in plain(value) for value in row):
+                found.add(table.name)
+    return found
+
+
+def plain(value):
+    if isinstance(value, (bytes, memoryview)):
+        with suppress(zlib.error):
+            return zlib.decompress(value).decode()
+        return bytes(value).decode("latin-1")
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
 
 
 def rows_of(url, customer):
@@ -79,12 +122,13 @@ def client(url):
 def test_nothing_of_an_erased_customer_is_left_in_any_table(store, url):
     fill(store, *HARD_IDS, "other")
     before = rows_of(url, "other")
-    filled = {"answers", "audit", "campaign_members", "events", "histories", "scores", "served_vectors", "worklist"}
-    assert filled <= set(before)
+    assert set(before) == {table.name for table in holders()}
+    assert {*before, "campaigns", "run_documents"} <= told_of(url, "näme 😀")
     for customer in HARD_IDS:
         receipt = erase(store, "shop", customer)
         assert receipt.rows == before
         assert rows_of(url, customer) == {}
+    assert (told_of(url, "näme 😀"), told_of(url, "DROP TABLE")) == (set(), set())
     assert rows_of(url, "other") == before
     assert ids(store.at_risk("shop")) == []  # the other was contacted
     assert len(audit.newest(store, "shop", 100)) == len(HARD_IDS) + 1
@@ -167,6 +211,33 @@ def test_reports_on_the_data_forget_whom_they_name(store):
         "customer (erased) has 90% of all events",
         "customer 'aa' too",
     ]
+
+
+def test_a_run_that_began_before_names_nobody_who_was_erased_since(store):
+    def documents():
+        named = [{"found": f"customer {name!r} has 90% of all events", "customer": name} for name in ("a'1", "b")]
+        erase(store, "shop", "a'1")
+        return [Document("data", {"report": {"findings": named}})]
+
+    run_id = store.write_run("shop", 1, 1, {}, [answer_of("b")], options=Options(documents=documents))
+    with store.transaction() as connection:
+        told = documented.read(connection, run_id, "data")["report"]["findings"]
+    assert told[0] == {"found": "customer (erased) has 90% of all events"}
+    assert told[1] == {"found": "customer 'b' has 90% of all events", "customer": "b"}
+
+
+def test_a_campaign_forgets_the_id_that_its_list_was_asked_for_by(store):
+    write(store, *(answer_of(name, 100.0, 0.5) for name in ("aa", "aab")))
+
+    def made(asked):
+        proposal = Proposal(asked, Filters(risk="high", customer=asked), COSTS, Cut(None, 1), 0.0, 1)
+        return create(store, "shop", proposal, now()).id
+
+    campaign, other = made("aa"), made("a")
+    erase(store, "shop", "aa")
+    told = [campaigns.read(store, "shop", one).filters for one in (campaign, other, made("aa"))]
+    assert [one["customer"] for one in told] == ["(erased)", "a", "(erased)"]
+    assert told[0]["risk"] == "high"
 
 
 def test_what_cannot_be_an_id_is_refused(store):

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from servers import serving
 from spec import SHOP
-from sqlalchemy import select
+from sqlalchemy import select, text
 from stores import answer_of, execute
 from test_events_http import ANY, VARIED, purchase, statuses
 from test_events_http import row as row_of
@@ -20,6 +20,7 @@ from serving.beginning import begin
 from serving.clock import now
 from serving.database import StoreError
 from serving.intake import Intake
+from serving.replies import Keyed
 from serving.store import Options
 from serving.tables import events as stored_events
 
@@ -97,6 +98,41 @@ def test_what_the_store_does_not_take_is_rejected_and_the_rest_of_all_requests_i
             found = [intake.submit([row("a"), row(long), row("b")]), intake.submit([row("c")])]
         assert [one.result().outcomes for one in (first, *found)] == ["a", "ara", "a"]
     assert known(url, CUSTOMER) == [("first",), ("a",), ("b",), ("c",)]
+
+
+BROKEN = {  # a fault of the store's own that one event alone meets
+    "postgresql": """
+        CREATE FUNCTION full() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100'; END $$;
+        CREATE TRIGGER t BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.customer_id = 'b') EXECUTE FUNCTION full()""",
+    "sqlite": """
+        CREATE TRIGGER t BEFORE INSERT ON events WHEN NEW.customer_id = 'b' BEGIN SELECT json(NEW.customer_id); END""",
+}
+MENDED = {"postgresql": "DROP TRIGGER t ON events", "sqlite": "DROP TRIGGER t"}
+
+
+def keyed_twice(store, url, rows, mended):
+    """What becomes of a request that meets a fault, and under the same key once the fault is mended."""
+    key = Keyed("someone", "key", b"body")
+    with closing(Intake(store, JOURNEY)) as intake:
+        with pytest.raises(StoreError, match="score store"):
+            intake.submit(rows, key).result()
+        execute(url, text(mended))
+        return intake.submit(rows, key).result()
+
+
+def test_a_fault_of_the_store_is_neither_told_as_one_of_the_event_nor_remembered(store, url):
+    kind = url.partition(":")[0]
+    assert store.latest_run(JOURNEY) is None
+    execute(url, text(BROKEN[kind]))
+    long = "".join(ANY) if kind == "postgresql" else "\ud800"
+    assert keyed_twice(store, url, [row("a"), row(long), row("b")], MENDED[kind]) == ("ara", False)
+
+
+def test_a_table_that_is_missing_is_a_store_that_cannot_be_used(store, url):
+    assert store.latest_run(JOURNEY) is None
+    execute(url, text("ALTER TABLE events RENAME TO kept"))
+    assert keyed_twice(store, url, [row("a")], "ALTER TABLE kept RENAME TO events") == ("a", False)
 
 
 # the clock

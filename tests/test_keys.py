@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import closing
 
 import pytest
@@ -77,9 +78,9 @@ def test_a_key_ends_when_it_expires_or_is_revoked(store, monkeypatch):
     later = now() + 2 * DAY
     monkeypatch.setattr("serving.keys.now", lambda: later)
     assert held.check(first) is None
-    assert held.required  # an expired key shuts the door; revoking the last opens it to this machine again
     keys.revoke(store, one.id)
-    assert not Keys(store).required
+    assert held.required
+    assert Keys(store).required  # keys that ended shut the door as valid ones do
 
 
 def test_a_key_is_replaced_without_an_outage(store):
@@ -184,6 +185,33 @@ def test_a_key_that_is_made_or_ended_counts_within_seconds_without_a_restart(sco
         keys.create(store, "other", ["read"])
         keys.revoke(store, key.id)
         assert client.get("/v1/at-risk", headers=bearer(secret)).status_code == 401
+
+
+def test_the_last_key_revoked_opens_nothing(scored):
+    with closing(Store(scored)) as store:
+        key, secret = keys.create(store, "crm", ["read"])
+        keys.revoke(store, key.id)
+    with serving(scored) as client:
+        for headers in ({}, bearer(secret)):
+            problem(client.get("/v1/at-risk", headers=headers), 401, "no_key")
+        assert client.get("/", headers={"Accept": "text/html"}).url.path == "/sign-in"
+
+
+def test_keys_are_never_looked_up_by_the_loop_that_answers(scored, monkeypatch):
+    looked, read = [], keys._read
+
+    def noted(store):
+        looked.append(asyncio._get_running_loop())
+        return read(store)
+
+    monkeypatch.setattr(keys, "_FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(keys, "_read", noted)
+    secret = secret_for(scored, "read")
+    with serving(scored) as client:
+        assert client.get("/v1/at-risk", headers=bearer(secret)).status_code == 200
+        assert client.get("/v1/at-risk").status_code == 401
+    assert len(looked) >= 2
+    assert set(looked) == {None}
 
 
 def test_a_body_without_a_key_is_not_read(scored):

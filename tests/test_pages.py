@@ -362,6 +362,14 @@ def test_a_form_without_this_sessions_token_does_nothing(client):
     assert not status(client, "c003")["opted_out"]
 
 
+@pytest.mark.parametrize(("charset", "token"), [("punycode", b"\xff"), ("unicode_escape", b"\\ud800")])
+def test_a_form_that_is_no_text_is_told_so(client, charset, token):
+    client.get("/")
+    body = b'--x\r\nContent-Disposition: form-data; name="form_token"\r\n\r\n' + token + b"\r\n--x--\r\n"
+    kind = f"multipart/form-data; boundary=x; charset={charset}"
+    assert client.post("/work", content=body, headers={"Content-Type": kind}).status_code == 400
+
+
 @pytest.mark.parametrize(
     "headers",
     [

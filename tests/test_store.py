@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, insert, select, text, update
 from stores import OVERDUE, VERSIONS, answer_of, execute, ids, write
 
 from features.errors import InputError
@@ -14,9 +14,11 @@ from features.schema import DAY
 from serving import cursors, worklist
 from serving.answers import Answer, to_json
 from serving.bulk import put
+from serving.clock import now
 from serving.cursors import Cursor
 from serving.database import StoreError
 from serving.filters import Filters, Wanted
+from serving.runs import ask
 from serving.store import NoScoresError, RunGoneError, Store
 from serving.suppression import Moment
 from serving.tables import runs, scores, stored_answers
@@ -208,6 +210,16 @@ def test_a_list_begun_on_one_run_ends_on_it(store):
     write(store, answer_of("z", 9.0))
     page = store.at_risk("shop", limit=5, after=page.next_cursor)
     assert (ids(page), page.run.id, page.next_cursor) == (["b", "c"], first, None)
+
+
+def test_a_run_that_waits_to_be_written_is_not_forgotten_however_long(store, url):
+    with store.transaction(writes=True) as connection:
+        waiting, failed = (ask(connection, journey)[0] for journey in ("shop", "other"))
+        long_ago = now() - 3 * DAY
+        connection.execute(update(runs).values(asked_at=long_ago, scored_at=long_ago))
+        connection.execute(update(runs).where(runs.c.id == failed).values(journey="shop", failed="why"))
+    newest = write(store, answer_of("a"))
+    assert execute(url, select(runs.c.id).order_by(runs.c.id)).scalars().all() == [waiting, newest]
 
 
 def test_a_list_whose_run_was_deleted_says_how_to_begin_again(url):

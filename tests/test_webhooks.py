@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 from receiver import OWN, receiver
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from standardwebhooks import Webhook as Verifier
 from stores import VERSIONS, answer_of
 
@@ -137,6 +137,26 @@ def test_a_webhook_that_is_away_holds_a_bounded_part_of_the_changes(store, deliv
     assert {delivery.state for delivery in log(store, webhook)} == {"delivered"}
 
 
+@pytest.mark.parametrize("gone", [stored_webhooks, deliveries])
+def test_what_is_erased_while_messages_are_sent_is_not_sent_any_more(store, deliverer, hook, gone, monkeypatch):
+    scored(store, a=0.1, b=0.1)
+    webhook = register(store, hook.url)
+    scored(store, a=0.9, b=0.9)
+    send = deliverer._sent
+
+    def and_erase(*of):
+        sent = send(*of)
+        with store.transaction(writes=True) as connection:
+            connection.execute(delete(gone))
+        return sent
+
+    monkeypatch.setattr(deliverer, "_sent", and_erase)
+    monkeypatch.setattr(delivering, "_TURN_SECONDS", 15.0)
+    deliverer.turn()
+    assert len(hook.got) == 1
+    assert log(store, webhook) == []
+
+
 # what fails
 
 
@@ -178,6 +198,54 @@ def test_attempts_lie_ever_further_apart_until_a_message_is_dead_and_it_can_be_s
         assert webhooks.resend(connection, webhook.id) == 1
     deliverer.turn()
     assert log(store, webhook)[0].state == "delivered"
+
+
+def test_what_waited_for_long_behind_messages_that_fail_is_dead_with_them(store, deliverer, hook, monkeypatch):
+    monkeypatch.setattr(delivering, "_TURN_SECONDS", 15.0)
+    scored(store, **dict.fromkeys("abc", 0.1))
+    webhook = register(store, hook.url)
+    scored(store, **dict.fromkeys("abc", 0.9))
+    hook.answers = [500] * 2
+    deliverer.turn()
+    newest = log(store, webhook)[0]
+    with store.transaction(writes=True) as connection:
+        older = update(deliveries).where(deliveries.c.id != newest.id)
+        connection.execute(older.values(created_at=now() - outbox.GIVEN_UP - 1))
+        connection.execute(update(stored_webhooks).values(failures=ATTEMPTS - 1))
+    at_once(store)
+    deliverer.turn()
+    found = log(store, webhook)
+    assert [(one.state, one.attempts, one.next_at is None) for one in found] == [
+        ("waiting", 0, False),
+        ("dead", 0, True),
+        ("dead", 2, True),
+    ]
+    assert [one.error for one in found[1:]] == [
+        "not tried: the messages before it failed for a day and a half",
+        "answered 500",
+    ]
+    with store.transaction(writes=True) as connection:
+        assert webhooks.resend(connection, webhook.id) == 2
+    hook.answers = [500]
+    deliverer.turn()
+    assert {one.state for one in log(store, webhook)} == {"waiting"}
+
+
+def test_changes_that_were_forgotten_before_they_were_sent_are_told_in_the_log(
+    store, deliverer, hook, caplog, monkeypatch
+):
+    monkeypatch.setattr(delivering, "_TURN_SECONDS", 15.0)
+    scored(store, a=0.1)
+    webhook = register(store, hook.url)
+    scored(store, a=0.9)
+    with store.transaction(writes=True) as connection:
+        changes.prune(connection, "shop", now() + DAY)
+    scored(store, a=0.1)
+    deliverer.turn()
+    assert hook.data("risk") == ["low"]
+    assert [one.getMessage() for one in caplog.records if "forgotten" in one.getMessage()] == [
+        f"webhook {webhook.id} missed changes up to {webhook.change_id + 1}, which were forgotten before they were sent"
+    ]
 
 
 def test_a_webhook_that_fails_is_left_alone_and_the_others_are_not(store, deliverer, hook):
@@ -245,7 +313,8 @@ def test_a_receiver_that_is_away_is_told_as_such():
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
         "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
-        "64:ff9b::7f00:1", "2002:7f00:1::1",
+        "64:ff9b::7f00:1", "2002:7f00:1::1", "64:ff9b:1::7f00:1", "fec0::1", "::127.0.0.1", "::ffff:0:127.0.0.1",
+        "3fff::1", "5f00::1", "2001:db8::1", "2001::1",
     ],
 )  # fmt: skip
 def test_addresses_that_are_not_public_are_refused_in_every_spelling(address):
@@ -255,7 +324,9 @@ def test_addresses_that_are_not_public_are_refused_in_every_spelling(address):
         checked(f"https://{host}/hook", Rules())
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "::ffff:93.184.216.34"])
+@pytest.mark.parametrize(
+    "address", ["93.184.216.34", "2606:2800:220:1::1", "::ffff:93.184.216.34", "64:ff9b::5db8:d822"]
+)
 def test_public_addresses_are_allowed(address):
     assert Rules().allows(ip_address(address))
 

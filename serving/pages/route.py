@@ -10,7 +10,7 @@ from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse
 
 from features.errors import InputError
@@ -69,8 +69,19 @@ async def _check_form(request: Request) -> None:
     session = await run_in_threadpool(visitor, request)
     if request.url.path != _SIGN_OUT:
         needs(session, "admin" if request.url.path.startswith(_ADMIN) else "ingest")
-    token = (await request.form()).get(FORM_TOKEN)
+    token = (await _form(request)).get(FORM_TOKEN)
     refuse_foreign(session, None if isinstance(token, UploadFile) else token)
+
+
+async def _form(request: Request) -> FormData:
+    """The form, all of which is text that can be written."""
+    try:
+        form = await request.form()
+        for name, value in form.multi_items():
+            f"{name}{'' if isinstance(value, UploadFile) else value}".encode()
+    except UnicodeError:
+        raise HTTPException(400, "This form is not text in an encoding that can be read.") from None
+    return form
 
 
 def _note(request: Request, status: int) -> None:
