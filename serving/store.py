@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, select, update
 from features.errors import InputError
 from features.journey import RiskBands
 from features.schema import DAY
-from serving import changes, cursors, retention, rows
+from serving import changes, cursors, documented, retention, rows
 from serving.answers import Answer
 from serving.clock import now
 from serving.cursors import Cursor
