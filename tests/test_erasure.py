@@ -83,7 +83,7 @@ def tell(store, customers):
             body = {"body": orjson.dumps({"id": one}).decode(), "webhook_id": hook}
             connection.execute(insert(tables.changes).values(of | {CUSTOMER: one}))
             connection.execute(insert(tables.deliveries).values(message | body | {CUSTOMER: one}))
-        documented.write(connection, run.id, report)
+        documented.write_new(connection, "shop", run.id, report)
 
 
 def told_of(url, customer):

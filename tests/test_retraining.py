@@ -16,9 +16,8 @@ from features.journey import Retrain
 from features.log import EventLog
 from features.schema import DAY
 from serving import batch, registry, retraining
-from serving.alone import BusyError
+from serving.alone import BusyError, alone
 from serving.judging import judge_all
-from serving.leases import Lease
 from serving.realised import reports
 from serving.retraining import Tools, retrain
 from serving.rolling_back import roll_back
@@ -173,13 +172,12 @@ def test_what_a_killed_retraining_had_registered_is_decided_by_the_next(place, b
     assert retrain(under(business, NEVER), business.log, at, lambda _: None).decisions == []
 
 
-def test_of_two_at_once_one_is_told_to_wait(place, business):
+def test_of_two_at_once_one_is_told_to_wait(place, business, monkeypatch):
+    """Whoever waits sees the lease beat, which is a third of its length away."""
+    monkeypatch.setattr("serving.alone.SECONDS", 3.0)
     at = tools(place, business)
-    lease = Lease(at.store, "retraining of simulated")
-    assert lease.hold()
-    with pytest.raises(BusyError, match="is under way elsewhere"):
+    with alone(at.store, "retraining of simulated"), pytest.raises(BusyError, match="is under way elsewhere"):
         retrain(under(business, NEVER), business.log, at, lambda _: None)
-    lease.release()
 
 
 def test_judging_stopped_anywhere_and_begun_again_tells_the_same_once(tmp_path):

@@ -11,7 +11,7 @@ import polars as pl
 from features.journey import Journey
 from features.log import EventLog
 from features.schema import CONTACTED, EVENT, KNOWN_AT, TIME, to_text
-from training.model import Model
+from training.model import Model, knows_until
 from training.moved import Moved
 from training.signals import Signal, signals
 from training.vector_drift import VectorDrift, vector_drift
@@ -30,13 +30,17 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """Signals and vectors at an instant; `unknown_types` are event types the champions never saw."""
+    """Signals and vectors at an instant; `unknown_types` are event types the champions never saw.
+
+    `later` are the tasks whose champion knows more than was known then, and had no part in it.
+    """
 
     journey: str
     at: int
     signals: tuple[Signal, ...]
     vectors: VectorDrift
     unknown_types: tuple[str, ...]
+    later: tuple[str, ...] = ()
 
     @property
     def alarm(self) -> bool:
@@ -86,6 +90,7 @@ class DriftReport:
             "causes": [asdict(cause) for cause in self.causes],
             "signals": [asdict(one) | {"unusual": one.unusual} for one in self.signals],
             "unknown_types": list(self.unknown_types),
+            "later_champions": list(self.later),
             "trained": [to_text(cutoff) for cutoff in self.vectors.trained],
             "features": features,
             "two_samples": None if test is None else asdict(test),
@@ -94,14 +99,19 @@ class DriftReport:
 
 
 def drift_report(journey: Journey, log: EventLog, models: Mapping[str, Model], at: int | None = None) -> DriftReport:
-    """What has changed at an instant (default: `observed_until`), by what was known before it."""
+    """What has changed at an instant (default: `observed_until`), by what was known before it.
+
+    Nor is a model asked that learned from what came later: that day it was not there.
+    """
     instant = journey.observed_until_microseconds if at is None else at
+    later = tuple(name for name, model in models.items() if knows_until(model.about) > instant)
+    models = {name: model for name, model in models.items() if name not in later}
     seen = log.events.filter((pl.col(TIME) < instant) & (pl.col(KNOWN_AT) < instant))
     types = {name for model in models.values() for name in model.about["journey"]["types"]}
     new = sorted(set(seen[EVENT].unique()) - types - {CONTACTED}) if types else []
     found = signals(journey, seen, instant)
     vectors = vector_drift(journey, EventLog(seen, log.profile), instant, models)
-    return DriftReport(journey.journey, instant, tuple(found), vectors, tuple(new))
+    return DriftReport(journey.journey, instant, tuple(found), vectors, tuple(new), later)
 
 
 def told(signal: Signal) -> str:
