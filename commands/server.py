@@ -66,7 +66,7 @@ def serve(
     log_vectors: Annotated[
         float, typer.Option(min=0, max=1, help="The share of predictions whose vector is kept for `parity`.")
     ] = 0.01,
-    rate: Annotated[float, typer.Option(min=0.01, help="Requests a second that each key may send.")] = 100.0,
+    rate: Annotated[float, typer.Option(min=0.01, help="Requests a second of each key, to all workers.")] = 100.0,
     log_format: Annotated[LogFormat, typer.Option(help="Lines for people, or for machines.")] = LogFormat.text,
     webhook_network: Annotated[
         list[str] | None, typer.Option(help="A network that webhooks may be in though it is not public; repeatable.")
@@ -150,7 +150,7 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
         definition=definition,
         loopback=is_loopback(asked.host),
         hosts=(asked.host, "localhost", "127.0.0.1", "::1") if is_loopback(asked.host) else (),
-        rate=asked.rate,
+        rate=asked.rate / asked.workers,  # each counts alone
         score=(sys.executable, "-m", "journeycast", "score", journey),
         rescore_seconds=_seconds(asked.rescore),
         outbound=_rules(asked),
