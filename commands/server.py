@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache, partial
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +25,8 @@ from features.errors import InputError
 
 if TYPE_CHECKING:
     from polars import DataFrame
+
+    from features.erased import Erased
 
 _Given = ParamSpec("_Given")
 _Told = TypeVar("_Told")
@@ -123,24 +125,26 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
     from serving import logs, registry
     from serving.app import create_app
     from serving.database import StoreError
+    from serving.forgetting import HeldProfile
     from serving.scorer import Scorer
     from serving.state import Settings as ServerSettings
     from serving.steering import Helm
+    from serving.store import Store
 
     use(found)
     logs.install("json" if asked.log_format == "json" else "text")
     definition, base = opened.journey(journey)
     name, uri = definition.journey, found.tracking_uri
 
-    def read() -> DataFrame | None:
-        return read_profile(definition, base, erased=opened.erased(definition))
+    def read(erased: Erased | None) -> DataFrame | None:
+        return read_profile(definition, base, erased=erased)
 
-    profile = cache(_under(found, read))
+    profile = HeldProfile(Store(found.store_url, hurried=True), name, _under(found, read))
     with suppress(StoreError):  # then it is read with the models, once the store says who was erased
-        profile()
+        profile.now()
 
     def load() -> Scorer:
-        return registry.load(name, uri, found.models, profile(), own=definition.own)
+        return registry.load(name, uri, found.models, profile.now().rows, own=definition.own)
 
     told = ServerSettings(
         name,
@@ -155,7 +159,9 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
         rescore_seconds=_seconds(asked.rescore),
         outbound=_rules(asked),
         metrics=counts,
-        uploads=found.home / "uploads" / name,
+        uploads=found.uploads(name),
+        parts=found.parts,
+        profile=profile,
     )
     return create_app(
         told,
