@@ -157,9 +157,7 @@ def create_app(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load the models in the background: a server whose models take long answers, with 503 where it needs them."""
     state: State = app.state.journeycast
-    background = Background(
-        _works(app.state.settings, state, app.state.metrics) + _forgetting(state, app.state.profile)
-    )
+    background = Background(_works(app.state.settings, state, app.state.metrics))
     background.start()
     await asyncio.to_thread(state.champions.wait, _START_SECONDS)
     yield
