@@ -221,6 +221,7 @@ def _bound(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen()  # until then another server could bind the port too
     except OSError:
         bound.close()
         raise InputError("--port", f"{port} is taken by another server", "a free port", f"--port {port + 1}") from None
