@@ -29,6 +29,7 @@ from features.simulator import simulate
 from training.drift_report import DriftReport, drift_report
 from training.model import Model
 from training.recipe import Recipe
+from training.signals import ALL
 from training.train import train
 
 START = date(2022, 3, 1)
@@ -68,11 +69,30 @@ def late_feed(events: pl.DataFrame, begins: int) -> pl.DataFrame:
     return events.with_columns(pl.when(late).then(pl.col(TIME) + 2 * DAY).otherwise(KNOWN_AT).alias(KNOWN_AT))
 
 
+def half_lost(events: pl.DataFrame, begins: int) -> pl.DataFrame:
+    """Every other purchase does not come in."""
+    return events.filter((pl.col(EVENT) != "purchase") | (pl.col(TIME) < begins) | (pl.col(TIME) // 1000 % 2 == 0))
+
+
+def silence(events: pl.DataFrame, begins: int) -> pl.DataFrame:
+    """Nothing at all comes in for the second half of the step."""
+    return events.filter(pl.col(TIME) < begins + STEP // 2)
+
+
+def no_value(events: pl.DataFrame, begins: int) -> pl.DataFrame:
+    """Purchases come in without what was paid."""
+    untold = (pl.col(EVENT) == "purchase") & (pl.col(TIME) >= begins)
+    return events.with_columns(pl.when(untold).then(None).otherwise(VALUE).alias(VALUE))
+
+
 CHANGES = {
     "purchases a quarter dearer": Change(price, ("purchase",)),
     "a third of the web's traffic by the app": Change(traffic, ("app", "web")),
     "no tickets come in": Change(broken_feed, ("ticket",)),
     "carts come in two days late": Change(late_feed, ("cart",)),
+    "every other purchase is lost": Change(half_lost, ("purchase",)),
+    "nothing comes in for two weeks": Change(silence, (ALL,)),
+    "purchases come in without a value": Change(no_value, ("purchase",)),
 }
 
 

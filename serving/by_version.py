@@ -13,8 +13,9 @@ from features.journey import Journey
 from features.labels import tasks
 from features.schema import CUSTOMER, to_text
 from serving import performance
-from serving.compared import BANDS, CLT, Asked, compared, part
-from serving.proportions import COVERAGE, RESAMPLES, Estimate, share
+from serving.compared import BANDS, LEAST_AMOUNTS, Asked, compared, part
+from serving.means import mean
+from serving.proportions import SMALLEST_ARM, Estimate, share
 from serving.realised import Realised
 
 Array = NDArray[np.float64]
@@ -76,8 +77,9 @@ def _pooled(name: str, runs: Sequence[_Run]) -> dict[str, Any]:
 
 def _row(said: Array, came: Array, customers: NDArray[Any], binary: bool) -> dict[str, Any]:
     _, customer = np.unique(customers, return_inverse=True)
-    found = _share(came, customer) if binary else _mean(came, customer)
-    return compared(int(customer.max()) + 1, float(said.mean()), found)
+    found = _share(came, customer) if binary else mean(np.bincount(customer, weights=came), np.bincount(customer))
+    least = SMALLEST_ARM if binary else LEAST_AMOUNTS
+    return compared(int(customer.max()) + 1, float(said.mean()), found, least)
 
 
 def _share(came: Array, customer: NDArray[np.intp]) -> Estimate:
@@ -91,19 +93,6 @@ def _share(came: Array, customer: NDArray[np.intp]) -> Estimate:
     worth = min(max(rate * (1 - rate) / error**2, 1.0), size) if error else float(clusters)
     told = share(rate * worth, worth)
     return Estimate(rate, told.low, told.high)
-
-
-def _mean(values: Array, customer: NDArray[np.intp]) -> Estimate:
-    """A mean with its interval: customers resampled; of many the normal approximation."""
-    middle = float(values.mean())
-    totals, sizes = np.bincount(customer, weights=values), np.bincount(customer)
-    if len(totals) >= CLT:
-        reach = 1.96 * _error(values, customer)
-        return Estimate(middle, middle - reach, middle + reach)
-    drawn = np.random.default_rng(len(values)).integers(0, len(totals), (RESAMPLES, len(totals)))
-    means = totals[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    low, high = np.quantile(means, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
-    return Estimate(middle, float(low), float(high))
 
 
 def _error(values: Array, customer: NDArray[np.intp]) -> float:

@@ -11,11 +11,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.journey import Journey
-from serving.proportions import COVERAGE, RESAMPLES, SMALLEST_ARM, Estimate, share
+from serving.means import mean
+from serving.proportions import SMALLEST_ARM, Estimate, share
 
 Array = NDArray[np.float64]
 BANDS = ("high", "medium", "low")
-CLT = 1_000  # values from which the normal approximation of a mean's interval serves as well as resampling
+LEAST_AMOUNTS = 30  # fewer amounts tell nothing of their mean: a customer who spends a lot may be missing
 
 
 class Asked(NamedTuple):
@@ -85,27 +86,15 @@ def _segments(found: Asked, binary: bool) -> Iterator[dict[str, Any]]:
 def _row(group: str, said: Array, came: Array, binary: bool) -> dict[str, Any]:
     """A group: what was expected and what happened on average, with its 95 % interval and what that says."""
     found = share(int(came.sum()), len(came)) if binary else mean(came)
-    return {"group": group, **compared(len(said), float(said.mean()), found)}
+    return {"group": group, **compared(len(said), float(said.mean()), found, SMALLEST_ARM if binary else LEAST_AMOUNTS)}
 
 
-def compared(customers: int, expected: float, found: Estimate) -> dict[str, Any]:
-    """What was expected beside what happened, and what its interval says of it."""
+def compared(customers: int, expected: float, found: Estimate, least: int) -> dict[str, Any]:
+    """What was expected beside what happened, and what its interval says of it; of fewer than `least`, nothing."""
     verdict = "as expected"
-    if customers < SMALLEST_ARM:
+    if customers < least:
         verdict = "too few"
     elif not found.low <= expected <= found.high:
         verdict = "more" if found.value > expected else "less"
     told = {"customers": customers, "expected": expected, "realised": found.value}
     return told | {"low": found.low, "high": found.high, "verdict": verdict}
-
-
-def mean(values: Array) -> Estimate:
-    """A mean with its 95 % interval: by resampling, of many values by the normal approximation."""
-    middle = float(values.mean())
-    if len(values) >= CLT:
-        reach = 1.96 * float(values.std(ddof=1)) / np.sqrt(len(values))
-        return Estimate(middle, middle - reach, middle + reach)
-    rng = np.random.default_rng(len(values))
-    drawn = values[rng.integers(0, len(values), (RESAMPLES, len(values)))].mean(axis=1)
-    low, high = np.quantile(drawn, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
-    return Estimate(middle, float(low), float(high))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import orjson
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from serving.kept_out import NO_NAME, barred
 from serving.tables import run_documents, runs
@@ -52,6 +52,13 @@ def write_new(connection: Connection, journey: str, run_id: int, documents: Sequ
         _unnamed(told, gone)
     for one in documents:
         one.write(connection, run_id)
+
+
+def carry(connection: Connection, journey: str, run_id: int) -> None:
+    """Let what is told of a journey, not of one of its runs, go on to the newest one."""
+    of_journey = select(runs.c.id).where(runs.c.journey == journey, runs.c.id != run_id)
+    told = (run_documents.c.kind == DRIFT, run_documents.c.run_id.in_(of_journey))
+    connection.execute(update(run_documents).where(*told).values(run_id=run_id))
 
 
 def read(connection: Connection, run_id: int, kind: Kind, grouping: str = "", name: str = "") -> dict[str, Any] | None:

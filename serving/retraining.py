@@ -93,6 +93,8 @@ def retrain(journey: Journey, log: EventLog, tools: Tools, report: Report, *, al
         report("looking for drift")
         models = {name: served.model for name, served in champions.items()}
         drift = drift_report(journey, log, models) if models and journey.retrain.drift else None
+        if drift is not None:
+            watched.keep(tools.store, journey.journey, drift.to_json())  # whatever becomes of the training
         versions = {name: served.version for name, served in champions.items()}
         story.rules = rules_of(journey, log, models, drift, reversed(reports), versions, _tried(journey, tools))
         story.asked, story.due = always, always or any(rule.due for rule in story.rules)
@@ -107,8 +109,6 @@ def retrain(journey: Journey, log: EventLog, tools: Tools, report: Report, *, al
                 report("scoring")
                 tools.score()
                 story.scored = True
-        if drift is not None:
-            watched.keep(tools.store, journey.journey, drift.to_json())
         return story
 
 

@@ -136,6 +136,7 @@ class Store:
             with self.transaction(writes=True) as connection:
                 self._finish(connection, to, before, written)
                 documented.write_new(connection, journey, run_id, told)
+                documented.carry(connection, journey, run_id)
                 retention.forget(connection, journey, self._keep)
         except BaseException as error:
             with suppress(StoreError), self.transaction(writes=True) as connection:

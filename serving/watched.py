@@ -16,7 +16,7 @@ _FEATURES = 20  # those that moved most, by what they matter
 
 
 def keep(store: Store, journey: str, report: dict[str, Any]) -> bool:
-    """Keep a drift report beside the newest run; whether there is one."""
+    """Keep a drift report beside the newest run, and then the next, until there is another; whether there is a run."""
     run = store.latest_run(journey)
     if run is None:
         return False

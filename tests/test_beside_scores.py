@@ -15,7 +15,7 @@ from test_stored_histories import came_in
 from features.errors import InputError
 from features.event_counts import OTHERS, EventCounts
 from features.schema import CONTACTED, DAY, to_datetime, to_text
-from serving import documented, events, expectations
+from serving import documented, events, expectations, watched
 from serving.beginning import begin
 from serving.beside import Beside
 from serving.documented import Document
@@ -211,3 +211,19 @@ def test_a_decision_that_cannot_be_made_is_told():
     steering = Steering(Helm(lambda task, version: "", lambda task: "back"), lambda: None)
     assert steering.rollback("churn") == "back"
     assert steering.under_way is None
+
+
+def test_a_drift_report_is_told_of_until_there_is_another_however_many_runs_come(store):
+    def alarm():
+        return [one.samples[0].value for one in watched.figures(store, "shop") if one.name == "journeycast_drift_alarm"]
+
+    told = {"alarm": True, "signals": [], "moved": [], "unknown_types": [], "features": []}
+    assert not watched.keep(store, "shop", told)
+    for day in range(12):
+        run_at(store, day * DAY, answer_of("c1"))
+        if not day:
+            assert watched.keep(store, "shop", told)
+    assert alarm() == [1.0]
+    watched.keep(store, "shop", told | {"alarm": False})
+    run_at(store, 13 * DAY, answer_of("c1"))
+    assert alarm() == [0.0]

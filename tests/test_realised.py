@@ -18,7 +18,6 @@ from features.journey import Journey
 from features.log import EventLog
 from features.schema import CONTACTED, DAY, to_datetime, to_text
 from serving.beside import Beside
-from serving.compared import mean
 from serving.expectations import drawn
 from serving.judging import judge_all
 from serving.proportions import share
@@ -208,14 +207,6 @@ def test_of_many_customers_the_same_part_is_followed_up_in_every_run():
     chosen = {f"c{n}" for n in range(100_000) if drawn(f"c{n}", 100_000)}
     assert len(chosen) == pytest.approx(20_000, rel=0.03)
     assert all(drawn(name, 50_000) for name in chosen)
-
-
-def test_the_mean_of_few_and_of_many_has_its_interval():
-    values = np.random.default_rng(1).gamma(1, 50, 5_000)
-    for size in (400, 5_000):
-        found = mean(values[:size])
-        assert found.low < 50 < found.high
-        assert found.high - found.low == pytest.approx(2 * 1.96 * 50 / size**0.5, rel=0.25)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from serving.show_drift import drift_html, drift_tables
 from serving.watched import _of_drift
 from training.drift_report import DriftReport, drift_report
 from training.price_levels import price_levels
-from training.signals import Signal, _expected, signals
+from training.signals import ALARM, Signal, _beside, _expected, _judged, signals
 from training.stability import psi
 from training.two_samples import delong, told_apart
 from training.vector_drift import FeatureDrift, VectorDrift
@@ -151,14 +151,26 @@ def test_few_steps_tell_nothing(business, seen):
     assert signals(business.journey, seen[0], short) == []
 
 
-def test_a_clear_trend_is_followed_and_noise_is_not():
+def test_a_level_that_wanders_is_followed_and_noise_is_not():
     rng = np.random.default_rng(0)
-    line = np.arange(12) * 0.5 + rng.normal(0, 0.1, 12)
-    expected, error, _ = _expected(line, 0.03)
-    assert expected == pytest.approx(6.0, abs=3 * error)
-    assert error < 0.3
-    flat = rng.normal(0, 0.1, 12)
-    assert _expected(flat, 0.03)[0] == pytest.approx(flat.mean())
+    wandered = np.cumsum(rng.normal(0, 1, 15))
+    expected, error, _ = _expected(wandered, 0.03)
+    assert expected == wandered[-1]
+    assert 0.6 < error < 1.6
+    steady = rng.normal(0, 0.1, 15)
+    expected, error, _ = _expected(steady, 0.03)
+    assert expected == pytest.approx(steady.mean())
+    assert error < 0.2
+
+
+@pytest.mark.parametrize("level", [12, 40, 5000])
+def test_counts_that_chance_alone_moves_alarm_no_more_often_than_they_may(level):
+    rng = np.random.default_rng(5)
+    drawn = rng.poisson(level, (2000, 16)).astype(float)
+    found = [_judged(_beside("refund", counts, np.full(16, 10_000.0)), 50) for counts in drawn]
+    assert sum(one.unusual for one in found) <= 2000 * 2 * ALARM / 50  # a signal's part, as heavy as tails may be
+    gone = np.append(np.full(15, float(max(level, 20))), 0.0)
+    assert _judged(_beside("refund", gone, np.full(16, 10_000.0)), 50).unusual
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from features.log import EventLog
 from features.schema import CONTACTED, EVENT, KNOWN_AT, TIME, to_text
 from training.model import Model, knows_until
 from training.moved import Moved
-from training.signals import Signal, signals
+from training.signals import ALL, Signal, signals
 from training.vector_drift import VectorDrift, vector_drift
 
 CAUSES = 10  # told at most
@@ -64,7 +64,8 @@ class DriftReport:
         """What changed, the clearest first: event types never seen, signals, then what the models look at."""
         found = [Cause(name, f"event type {name} was never seen in training") for name in self.unknown_types]
         # The most surprising first: chances below one in a million are all alike, distances are not.
-        odd = sorted((one for one in self.signals if one.unusual), key=lambda one: -abs(one.surprise))
+        # What all events lack is not the fault of one type.
+        odd = sorted((one for one in self.signals if one.unusual), key=lambda one: (one.of != ALL, -abs(one.surprise)))
         found += [Cause(one.of, told(one)) for one in odd]
         found += [Cause(one.what, told_of_all(one)) for one in self.moved]
         if self.moved and (names := self.names):
@@ -118,8 +119,8 @@ def drift_report(journey: Journey, log: EventLog, models: Mapping[str, Model], a
 def told(signal: Signal) -> str:
     """A signal in words: what it was and is."""
     now = signal.values[-1]
-    if signal.kind == "volume" and signal.of != "customers" and now < 0.02 * signal.expected:
-        return f"hardly any {signal.of} events: is the feed broken?"
+    if signal.kind == "volume" and signal.of != "customers" and now < 0.05 * signal.expected:
+        return f"hardly any {signal.of if signal.of == ALL else f'{signal.of} events'}: is the feed broken?"
     side = "above" if now > signal.expected else "below"
     span = f"{number(signal, signal.low)} to {number(signal, signal.high)} would be usual"
     return f"{signal.words} {side} expectation: {number(signal, now)}, {span}"

@@ -16,10 +16,10 @@ from features.labels import LABEL, eligible, label, population, tasks
 from features.log import EventLog
 from features.schema import CUTOFF, TIME
 from training.examples import known, labels_as_numbers
-from training.signals import ALARM
 
 Array = NDArray[np.float64]
 CUTOFFS = 8  # earlier cutoffs that outcomes are compared with, at most
+ALARM = 0.005  # the chance of calling any of them unusual in a world without change; few cutoffs say what is usual
 EARLIER = 3  # of which what is usual can be told
 LEAST, LARGE = 0.05, 0.25  # of a PSI: below the first nothing is called unusual; the second is a large shift by custom
 

@@ -2,7 +2,7 @@
 
 Each signal has one value for every step of the journey's cutoffs, counted back from an instant. What is
 usual is what the journey's own earlier steps were: the newest value is compared with where they and
-their trend lead to expect it. A step counts only what was known when it was over, as the newest does.
+they lead to expect it. A step counts only what was known when it was over, as the newest does.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from training.price_levels import LEVELS, price_levels
 
 Array = NDArray[np.float64]
 
+ALL = "events of all types"
 STEPS = 16  # at most, the newest among them
 EARLIER = 5  # steps of which what is usual can be told
 # The chance, over all signals together, that one of a world without change is called unusual. Low, because tails are
 # heavier than Student's: a few customers who buy a lot make a share jump.
-ALARM = 0.005
-_TREND = 8  # earlier steps from which a trend can be told
+ALARM = 0.02
+_WEIGHTS = (0.0, 0.25, 0.5, 1.0)  # of the newest value
+_SEEN = 10  # events of a type in a step from which their absence is more than chance
 _LEAST = 30  # events of a step from which a share or a price of theirs means something
 _SPREAD = {"log": 0.015, "logit": 0.03}  # no signal is steadier than this, whatever few steps say
 _LATE = DAY // 2
@@ -106,21 +108,26 @@ def _series(journey: Journey, rows: pl.DataFrame, steps: int) -> Iterator[Series
     own = rows.filter(pl.col(EVENT).is_in(journey.customer_types))
     active = np.maximum(_counts(own.unique(["step", CUSTOMER]), steps), 1.0)
     yield Series("volume", "customers", "customers who did anything", "log", active, _of_counts(active))
+    total = _counts(rows, steps)
+    yield Series("volume", ALL, ALL, "log", np.maximum(total, 1.0), _of_counts(total))
     sizes = {name: _counts(rows.filter(pl.col(EVENT) == name), steps) for name in rows[EVENT].unique().sort()}
     for name, counts in sizes.items():
-        if counts[:-1].mean() >= _LEAST or counts[-1] >= _LEAST:
-            each = (counts + 0.5) / active
-            yield Series("volume", name, f"{name} events per active customer", "log", each, _of_counts(counts))
+        if counts[:-1].mean() >= _SEEN or counts[-1] >= _LEAST:
+            yield _beside(name, counts, np.maximum(total - counts, 1.0))
     frequent = [name for name, counts in sizes.items() if counts.min() >= _LEAST]
     for name in frequent:
         mine = rows.filter(pl.col(EVENT) == name)
         late = pl.col(KNOWN_AT) - pl.col(TIME) > _LATE
         yield _share("late", name, f"{name} events learned late", mine, late, steps)
         prices = mine.filter(pl.col(VALUE).is_not_null())
+        if len(prices):
+            yield _share("known", name, f"{name} events that tell a value", mine, pl.col(VALUE).is_not_null(), steps)
         if _counts(prices, steps).min() >= _LEAST:
             levels = price_levels(prices, journey.properties, steps)
             yield Series("price", name, f"price level of {name} events", "log", levels)
     if len(own) and _counts(own, steps).min() >= _LEAST:
+        if own[CHANNEL].null_count() < len(own):
+            yield _share("known", CHANNEL, "events that tell a channel", own, pl.col(CHANNEL).is_not_null(), steps)
         for level in _levels(own, CHANNEL):
             yield _share("channel", level, f"events through {level}", own, pl.col(CHANNEL) == level, steps)
     yield from _of_properties(journey, rows.filter(pl.col(EVENT).is_in(frequent)), steps)
@@ -145,6 +152,16 @@ def _of_properties(journey: Journey, rows: pl.DataFrame, steps: int) -> Iterator
         else:
             means = _by_step(told, pl.col(name).cast(pl.Float64).mean(), steps)
             yield Series("number", name, f"mean {name}", "plain", means)
+
+
+def _beside(name: str, counts: Array, others: Array) -> Series:
+    """Events of a type to a thousand others: businesses have seasons, and what breaks breaks alone.
+
+    On the scale on which chance spreads all counts by a half (Anscombe, Biometrika 35, 1948).
+    """
+    each = 1000 * (counts + 0.375) / others
+    noise = 0.5 * float(np.sqrt(1000 / others[:-1].mean()))
+    return Series("volume", name, f"{name} events to 1,000 others", "root", each, noise)
 
 
 def _by_step(rows: pl.DataFrame, value: pl.Expr, steps: int) -> Array:
@@ -194,20 +211,23 @@ def _judged(one: Series, signals_: int) -> Signal:
 def _expected(past: Array, least: float, noise: float = 0.0) -> tuple[float, float, int]:
     """Where past values lead, with the standard error of a new one and its degrees of freedom.
 
-    Their mean, or their line where it explains more than chance would. They spread by `noise` at least.
+    Simple exponential smoothing (Hyndman and Athanasopoulos, Forecasting, 3rd edition, 8.1) by the weight that would
+    have served best so far: 0 is the mean of a level that stays, 1 the last value of one that wanders, as with the
+    seasons. The error is that of the forecasts it would have made; counting alone makes one of `noise` a value.
     """
-    n, at = len(past), np.arange(len(past), dtype=np.float64)
-    mean, spread = float(past.mean()), float(past.std(ddof=1))
-    flat = mean, float(np.hypot(max(spread, noise), least)) * np.sqrt(1 + 1 / n), n - 1
-    if n < _TREND:
-        return flat
-    line = stats.linregress(at, past)
-    if not line.pvalue < 0.01:
-        return flat
-    rest = past - (line.intercept + line.slope * at)
-    around = float(np.sqrt((rest**2).sum() / (n - 2)))
-    apart = 1 + 1 / n + (n - at.mean()) ** 2 / ((at - at.mean()) ** 2).sum()
-    return float(line.intercept + line.slope * n), float(np.hypot(max(around, noise), least) * np.sqrt(apart)), n - 2
+    level, around, weight = min((_smoothed(past, weight) for weight in _WEIGHTS), key=lambda found: found[1])
+    counted = noise * float(np.sqrt(2 / (2 - weight)))
+    return level, float(np.hypot(max(around, counted), least)), len(past) - 2
+
+
+def _smoothed(past: Array, weight: float) -> tuple[float, float, float]:
+    """The level after all values, the root mean square of the errors on the way to it, and the weight."""
+    level, squares = float(past[0]), 0.0
+    for number, value in enumerate(past[1:].tolist(), start=2):
+        error = value - level
+        squares += error**2
+        level += max(weight, 1 / number) * error
+    return level, float(np.sqrt(squares / (len(past) - 1))), weight
 
 
 def _logit(p: Array) -> Array:
@@ -222,4 +242,5 @@ _SCALES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "log": (np.log, np.exp),
     "logit": (_logit, _expit),
     "plain": (np.asarray, np.asarray),
+    "root": (np.sqrt, np.square),
 }

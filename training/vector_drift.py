@@ -26,8 +26,7 @@ from features.labels import eligible, population
 from features.log import EventLog
 from features.schema import CUSTOMER, CUTOFF, TIME, to_microseconds
 from training.model import Model
-from training.moved import Moved, outcomes_moved, unusual_beyond
-from training.signals import ALARM
+from training.moved import ALARM, Moved, outcomes_moved, unusual_beyond
 from training.stability import psi_of_sides
 from training.two_samples import Apart, told_apart
 
