@@ -1,7 +1,7 @@
-"""Works that are killed in the middle: `python tests/killed.py WORK URL [N]`, forked once for each line it reads.
+"""Works that are killed in the middle, forked once for each address that is read.
 
-The parent of the forks imports everything once, so that a kill costs milliseconds. Each fork prints its
-process's number, and then what it has acknowledged.
+The parent of the forks imports everything once (`forked.spoken_to`), so that a kill costs milliseconds. Each fork
+prints its process's number, and then what it has acknowledged.
 """
 
 from __future__ import annotations
@@ -85,8 +85,9 @@ def promote(url: str) -> Iterator[str]:
 WORKS = {work.__name__: work for work in (score, ingest, migrate, promote, renew)}
 
 
-def main() -> None:
-    work = WORKS[sys.argv[1]]
+def main(name: str) -> None:
+    """Do a work for each address on standard input."""
+    work = WORKS[name]
     if work is promote:
         import training.tracking  # noqa: F401 - MLflow takes seconds, once
     if work is renew:
@@ -99,7 +100,3 @@ def main() -> None:
                 print(told, flush=True)
         os.waitpid(child, 0)
         print("killed", flush=True)
-
-
-if __name__ == "__main__":
-    main()
