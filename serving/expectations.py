@@ -21,6 +21,7 @@ from features.labels import tasks
 from features.schema import CUSTOMER
 from serving.answers import Answer
 from serving.kept_out import barred
+from serving.runs import COMPLETE_UNTIL
 from serving.tables import expectations, outcomes, runs
 
 SAMPLE = 20_000  # customers of a run that are followed up: a rate of theirs is known to within 0.7 points
@@ -41,10 +42,14 @@ _SCHEMA: dict[str, pl.DataType] = {
 
 
 class Followed(NamedTuple):
-    """A run that is followed up; `judged_until` and `digest` are null until a report is made."""
+    """A run that is followed up; `judged_until` and `digest` are null until a report is made.
+
+    Its log was complete until `complete_until`; the cutoff may lie ahead of that, of what came in since.
+    """
 
     run_id: int
     cutoff: int
+    complete_until: int
     scored_at: int
     versions: dict[str, int]
     customers: int
@@ -78,7 +83,8 @@ def write(connection: Connection, run_id: int, rows: Sequence[dict[str, Any]], j
     """Follow a stored run up, unless one of the same versions close to it is; whether it is."""
     run = _stored(connection, run_id)
     lengths = [microseconds(task.within) for task in tasks(journey).values()]
-    _forget(connection, journey.journey, run.cutoff - (1 + KEPT) * max(lengths))
+    # By what the log is complete up to: events that come in carry cutoffs ahead of it, whose horizons are not over.
+    _forget(connection, journey.journey, run.complete_until - (1 + KEPT) * max(lengths))
     close = [one.cutoff for one in of_journey(connection, journey.journey) if one.versions == run.versions]
     if any(abs(run.cutoff - cutoff) * CLOSE < min(lengths) for cutoff in close):
         return False
@@ -117,7 +123,7 @@ def _flat(value: Any) -> Any:
 
 
 def _stored(connection: Connection, run_id: int) -> Followed:
-    columns = (runs.c.id, runs.c.cutoff, runs.c.scored_at, runs.c.versions, runs.c.customers)
+    columns = (runs.c.id, runs.c.cutoff, COMPLETE_UNTIL, runs.c.scored_at, runs.c.versions, runs.c.customers)
     return Followed(*connection.execute(select(*columns).where(runs.c.id == run_id)).one())
 
 

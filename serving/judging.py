@@ -98,14 +98,19 @@ def answered(found: Realised, name: str, journey: Journey) -> Answered:
     """What a task said of those who were not contacted, and what came of it."""
     every = performance.asked(name, found.found, journey)
     judged = part(every, ~every.rows["contacted"].to_numpy())
-    return Answered(name, found.run.cutoff, judged.rows[CUSTOMER], judged.predicted, judged.labels)
+    return Answered(
+        name, found.run.cutoff, found.run.complete_until, judged.rows[CUSTOMER], judged.predicted, judged.labels
+    )
 
 
 def expected_of(store: Store, journey: Journey) -> list[dict[str, Any]]:
-    """What the runs whose horizon is open may be expected to reach, newest first, with the conditions of saying so."""
-    end, found = journey.observed_until_microseconds, []
+    """What the newest runs may be expected to reach, newest first, with the conditions of saying so.
+
+    A run's cutoff may lie beyond what the log is complete up to: what it says is open all the same.
+    """
+    found = []
     with store.transaction() as connection:
-        runs = [run for run in expectations.of_journey(connection, journey.journey) if run.cutoff <= end]
+        runs = expectations.of_journey(connection, journey.journey)
         rows = [(run, expectations.read(connection, run.run_id)) for run in runs[-3:]]
     for run, expected in reversed(rows):
         told = {}

@@ -10,8 +10,8 @@ from serving import judging, performance
 from serving.realised import Realised
 from serving.scorer import Served
 from serving.store import Store
-from training.due import knows_until
 from training.hindsight import against
+from training.model import knows_until
 from training.tracking import PREVIOUS, ROLLED_BACK, Tracking
 
 Champions = Mapping[str, Served]

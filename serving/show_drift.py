@@ -32,6 +32,8 @@ def drift_tables(report: DriftReport) -> RenderableType:
             # As text: a name from the log is no markup.
             table.add_row(Text(one.words), number(one, one.values[-1]), usual, f"{one.surprise:+.1f}")
         parts.append(table)
+    if report.later:
+        parts.append(Text(f"\n{_later(report)}"))
     if report.vectors.moved:
         parts.append(Text(f"\nThe newest cutoff beside {_trained(report)}", style="bold"))
     parts += [Text(f"{'UNUSUAL: ' if one.unusual else ''}{told_of_all(one)}") for one in report.vectors.moved]
@@ -44,6 +46,11 @@ def _trained(report: DriftReport) -> str:
     """The cutoffs compared with, in words."""
     days = [to_text(cutoff)[:10] for cutoff in report.vectors.trained]
     return f"those the champions were trained on, {days[-1]} to {days[0]}" if days else "the cutoffs before"
+
+
+def _later(report: DriftReport) -> str:
+    """Whose champions had no part in it, in words."""
+    return f"Left out: the champions of {', '.join(report.later)}, who know more than was known then."
 
 
 def _tested(test: TwoSamples) -> str:
@@ -65,11 +72,12 @@ def drift_html(report: DriftReport) -> str:
         journey=escape(report.journey),
         at=to_text(report.at)[:10],
         state=state,
-        words=escape(report.words),
+        words=escape(report.words[:1].upper() + report.words[1:]),
         causes=f"<ol>{causes}</ol>" if causes else "",
         signals=signals or _NOTHING,
         trained=escape(_trained(report)),
         tested=f"<p>{escape(_tested(test))}.</p>" if test else "",
+        later=f"<p>{escape(_later(report))}</p>" if report.later else "",
         moved=moved or _NOTHING,
         features=features or _NOTHING,
     )
@@ -145,6 +153,7 @@ that is usual for all signals together.</p>
 <p>The newest cutoff beside {trained}. What is usual is told by earlier cutoffs, each beside those that lie as far
 before it. PSI is the population stability index, of features weighed by what each moves in the model; of outcomes, the
 distance of the newest mean from the earlier ones.</p>
+{later}
 {tested}
 <div class="scroll"><table><thead><tr><th>What</th><th>Cutoff by cutoff</th><th>Now</th><th>Usual up to</th></tr>
 </thead><tbody>{moved}</tbody></table></div>

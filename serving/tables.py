@@ -238,6 +238,7 @@ class _Outcomes(TypedColumns):
     run_id: Named[int] = Column(primary_key=True, autoincrement=False)  # the run itself may be gone
     journey: Named[str]
     cutoff = Column(BigInteger, nullable=False)  # microseconds
+    complete_until = Column(BigInteger, nullable=False)  # microseconds: the run's log was; the cutoff may lie ahead
     scored_at = Column(BigInteger, nullable=False)  # microseconds
     versions = Column(JSON, nullable=False)  # task -> model version
     customers: Named[int]  # of the run

@@ -15,10 +15,11 @@ from test_stored_histories import came_in
 from features.errors import InputError
 from features.event_counts import OTHERS, EventCounts
 from features.schema import CONTACTED, DAY, to_datetime, to_text
-from serving import documented, events
+from serving import documented, events, expectations
 from serving.beginning import begin
 from serving.beside import Beside
 from serving.documented import Document
+from serving.judging import expected_of
 from serving.realised import Lookout, reports
 from serving.steering import Helm, Steering
 from serving.store import Options, Store
@@ -109,10 +110,10 @@ def test_documents_go_with_their_run(tmp_path):
             assert documented.read(connection, second, "data") == {"n": 2}
 
 
-def test_what_daily_runs_expected_is_compared_though_three_runs_are_kept(url):
-    with closing(Store(url, keep=3)) as store:
-        for number in range(45):
-            cutoff = at(0) + number * DAY
+def test_what_frequent_runs_expected_is_compared_though_two_runs_are_kept(url):
+    with closing(Store(url, keep=2)) as store:
+        for number in range(12):
+            cutoff = at(0) + 4 * number * DAY
             today = JOURNEY.model_copy(update={"observed_until": to_datetime(cutoff)})
             beside = Beside(store, today, None, lambda: None)
             beside.part(log(BOUGHT, JOURNEY, customer="a"))
@@ -124,24 +125,44 @@ def test_what_daily_runs_expected_is_compared_though_three_runs_are_kept(url):
         with store.transaction() as connection:
             told = reports(connection, "shop")
             left = connection.execute(select(runs.c.id).order_by(runs.c.id)).scalars().all()
-    assert [report["run_id"] for report in told] == [15, 8, 1]  # one in a quarter of the horizon
-    assert left == [43, 44, 45]
+    assert [report["run_id"] for report in told] == [5, 3, 1]  # one in a quarter of the horizon
+    assert left == [11, 12]
     assert {report["tasks"]["churn"]["not_contacted"]["all"]["realised"] for report in told} == {1.0}
 
 
-def test_runs_are_judged_where_the_log_is_complete_however_far_events_over_http_have_come(store):
+def ahead(store, day, complete=0):
+    """A run of a log that is complete until a day, after an event that came in ahead of it."""
     with store.transaction(writes=True) as connection:
-        events.add(connection, [came_in("a", at(40) - 1, "one")])
+        events.add(connection, [came_in("a", at(day) - 1, f"of {day}")])
     beside = Beside(store, JOURNEY, None, lambda: None)
     beside.answered([answer_of("a")], 1)
     kept = [one for one in beside.kept() if not isinstance(one, Document)]
-    options = Options(documents=lambda: kept, begun=begin(store, "shop", at(0)))
-    store.write_run("shop", at(0), 0, {"churn": 1}, [answer_of("a")], options=options)
-    run, bought = store.latest_run("shop"), log(BOUGHT + "45 | purchase | 1\n", JOURNEY, customer="a")
+    options = Options(documents=lambda: kept, begun=begin(store, "shop", at(complete)))
+    store.write_run("shop", at(complete), 0, {"churn": 1}, [answer_of("a")], options=options)
+    return store.latest_run("shop")
+
+
+def test_runs_are_judged_where_the_log_is_complete_however_far_events_over_http_have_come(store):
+    run, bought = ahead(store, 40), log(BOUGHT + "45 | purchase | 1\n", JOURNEY, customer="a")
     assert (run.cutoff, run.complete_until) == (at(40), at(0))
+    assert [one["run_id"] for one in expected_of(store, JOURNEY)] == [run.id]  # it is open, not unheard of
     for day, judged in ((41, {}), (67, {}), (68, {run.id})):  # the horizon of churn is 28 days
         later = JOURNEY.model_copy(update={"observed_until": to_datetime(at(day))})
         assert realise(store, bought, journey=later).keys() == set(judged)
+
+
+def test_what_was_expected_is_kept_until_the_log_is_complete_for_it_however_late_that_is(store):
+    """The longest horizon is 56 days; two of them after a horizon's end nobody asks any more."""
+    first, second = ahead(store, 40).id, ahead(store, 400).id
+    assert following(store) == {first: 1, second: 1}
+    third = ahead(store, 450, complete=40 + 3 * 56 + 1).id
+    assert following(store) == {first: 0, second: 1, third: 1}
+
+
+def following(store):
+    with store.transaction() as connection:
+        followed = expectations.of_journey(connection, "shop")
+        return {run.run_id: expectations.read(connection, run.run_id).height for run in followed}
 
 
 def test_events_are_counted_by_day_and_type_in_parts_as_in_one():

@@ -16,9 +16,8 @@ from features.journey import Retrain
 from features.log import EventLog
 from features.schema import DAY
 from serving import batch, registry, retraining
-from serving.alone import BusyError
+from serving.alone import BusyError, alone
 from serving.judging import judge_all
-from serving.leases import Lease
 from serving.realised import reports
 from serving.retraining import Tools, retrain
 from serving.rolling_back import roll_back
@@ -103,6 +102,8 @@ def test_what_the_gate_has_just_refused_is_not_trained_again_at_once(business, t
 def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, trained):
     """A competitor opens on the day of the run, and half of the customers buy there from then on."""
     store, tracking, _ = place
+    some = pl.col("customer_id").str.slice(-1).is_in(["2", "3", "7", "8"])
+    log = replace(business.log, events=business.log.events.filter(some))  # who are enough, and judged sooner
     now, then = under(business, NEVER), under(business, NEVER, -timedelta(days=28))
     # The champion before is of harder times: its chances lie higher.
     tracking.register(
@@ -113,14 +114,14 @@ def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, 
         tracking.set_champion("simulated", "churn", number)
     scored = []
     at = tools(place, business, lambda: scored.append(1))
-    batch.score(then, business.log, at.load(), store, lambda done, of: None)
+    batch.score(then, log, at.load(), store, lambda done, of: None)
 
-    as_ever = retrain(now, business.log, at, lambda _: None)
+    as_ever = retrain(now, log, at, lambda _: None)
     assert (as_ever.due, as_ever.scored, as_ever.decisions, as_ever.rolled_back) == (False, False, [], [])
     assert told(tracking) == []  # where nothing is due, nothing is left behind
     refused = under(business, NEVER.model_copy(update={"roll_back": False}))
-    assert roll_back(refused, with_competitor(business.log, then), store, tracking, at.load().models) == []
-    story = retrain(now, with_competitor(business.log, then), at, lambda _: None)
+    assert roll_back(refused, with_competitor(log, then), store, tracking, at.load().models) == []
+    story = retrain(now, with_competitor(log, then), at, lambda _: None)
     [words] = story.rolled_back
     assert words.startswith("churn: version 3 was")
     assert "behind version 2 on what happened" in words
@@ -130,7 +131,7 @@ def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, 
     [run] = told(tracking)
     assert run.data.tags["rolled_back"] == words
     # The version that was left does not come back, whatever it would have said of that month.
-    assert roll_back(now, with_competitor(business.log, then), store, tracking, at.load().models) == []
+    assert roll_back(now, with_competitor(log, then), store, tracking, at.load().models) == []
 
 
 def of_harder_times(model: Model, then) -> Model:
@@ -173,13 +174,12 @@ def test_what_a_killed_retraining_had_registered_is_decided_by_the_next(place, b
     assert retrain(under(business, NEVER), business.log, at, lambda _: None).decisions == []
 
 
-def test_of_two_at_once_one_is_told_to_wait(place, business):
+def test_of_two_at_once_one_is_told_to_wait(place, business, monkeypatch):
+    """Whoever waits sees the lease beat, which is a third of its length away."""
+    monkeypatch.setattr("serving.alone.SECONDS", 3.0)
     at = tools(place, business)
-    lease = Lease(at.store, "retraining of simulated")
-    assert lease.hold()
-    with pytest.raises(BusyError, match="is under way elsewhere"):
+    with alone(at.store, "retraining of simulated"), pytest.raises(BusyError, match="is under way elsewhere"):
         retrain(under(business, NEVER), business.log, at, lambda _: None)
-    lease.release()
 
 
 def test_judging_stopped_anywhere_and_begun_again_tells_the_same_once(tmp_path):

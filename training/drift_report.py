@@ -11,13 +11,14 @@ import polars as pl
 from features.journey import Journey
 from features.log import EventLog
 from features.schema import CONTACTED, EVENT, KNOWN_AT, TIME, to_text
-from training.model import Model
+from training.model import Model, knows_until
 from training.moved import Moved
 from training.signals import Signal, signals
 from training.vector_drift import VectorDrift, vector_drift
 
 CAUSES = 10  # told at most
 _SHOWN = 30  # features
+_NOTHING = 1e-4  # per customer: what few steps that differ much leave possible
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,17 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """Signals and vectors at an instant; `unknown_types` are event types the champions never saw."""
+    """Signals and vectors at an instant; `unknown_types` are event types the champions never saw.
+
+    `later` are the tasks whose champion knows more than was known then, and had no part in it.
+    """
 
     journey: str
     at: int
     signals: tuple[Signal, ...]
     vectors: VectorDrift
     unknown_types: tuple[str, ...]
+    later: tuple[str, ...] = ()
 
     @property
     def alarm(self) -> bool:
@@ -86,6 +91,7 @@ class DriftReport:
             "causes": [asdict(cause) for cause in self.causes],
             "signals": [asdict(one) | {"unusual": one.unusual} for one in self.signals],
             "unknown_types": list(self.unknown_types),
+            "later_champions": list(self.later),
             "trained": [to_text(cutoff) for cutoff in self.vectors.trained],
             "features": features,
             "two_samples": None if test is None else asdict(test),
@@ -94,14 +100,19 @@ class DriftReport:
 
 
 def drift_report(journey: Journey, log: EventLog, models: Mapping[str, Model], at: int | None = None) -> DriftReport:
-    """What has changed at an instant (default: `observed_until`), by what was known before it."""
+    """What has changed at an instant (default: `observed_until`), by what was known before it.
+
+    Nor is a model asked that learned from what came later: that day it was not there.
+    """
     instant = journey.observed_until_microseconds if at is None else at
+    later = tuple(name for name, model in models.items() if knows_until(model.about) > instant)
+    models = {name: model for name, model in models.items() if name not in later}
     seen = log.events.filter((pl.col(TIME) < instant) & (pl.col(KNOWN_AT) < instant))
     types = {name for model in models.values() for name in model.about["journey"]["types"]}
     new = sorted(set(seen[EVENT].unique()) - types - {CONTACTED}) if types else []
     found = signals(journey, seen, instant)
     vectors = vector_drift(journey, EventLog(seen, log.profile), instant, models)
-    return DriftReport(journey.journey, instant, tuple(found), vectors, tuple(new))
+    return DriftReport(journey.journey, instant, tuple(found), vectors, tuple(new), later)
 
 
 def told(signal: Signal) -> str:
@@ -123,7 +134,9 @@ def number(signal: Signal, value: float) -> str:
     """A signal's value as people read it."""
     if signal.kind in ("channel", "category", "known", "late"):
         return f"{100 * value:.1f} %"
-    return f"{value:,.4g}"
+    if abs(value) < _NOTHING:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.4g}"  # no exponents
 
 
 def _plain(one: Moved) -> dict[str, Any]:

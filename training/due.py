@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from features.journey import Journey, duration_text
 from features.labels import tasks
 from features.log import EventLog
-from features.schema import DAY, to_microseconds
+from features.schema import DAY
 from training.drift_report import DriftReport
-from training.model import Model
+from training.model import Model, knows_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +76,6 @@ def _missing(journey: Journey, name: str, refused: Mapping[str, Any] | None) -> 
     limit = journey.retrain.age
     told = f"{name} has no champion: the gate refused one that knows the log up to {days:.0f} days ago"
     return Rule(limit is not None and days >= limit / timedelta(days=1), told)
-
-
-def knows_until(about: Mapping[str, Any]) -> int:
-    """The instant up to which a model knows the log, in microseconds, by what it says of itself."""
-    return to_microseconds(datetime.fromisoformat(about["journey"]["observed_until"]))
 
 
 def _days_since(journey: Journey, about: Mapping[str, Any]) -> float:

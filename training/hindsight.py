@@ -33,11 +33,13 @@ _CUTOFFS = 3  # the newest, on which the rules are fitted
 class Answered:
     """What a task said at a cutoff, and what came: `customers`, `predicted` and `labels` in one order.
 
-    `predicted` and `labels` are as `training.assess.losses` wants them.
+    `predicted` and `labels` are as `training.assess.losses` wants them. The log was complete until
+    `complete_until` when it was said: the cutoff, or before it.
     """
 
     task: str
     cutoff: int
+    complete_until: int
     customers: pl.Series
     predicted: Array
     labels: Array
@@ -56,7 +58,7 @@ def hindsight(journey: Journey, log: EventLog, said: Answered) -> Grade | None:
     """The grade that predictions earn on what happened; None: too few customers.
 
     The rules answer on the same customers, each fitted on what was known at that cutoff, of cutoffs
-    whose horizon was over by then; None, too, where there is none.
+    whose horizon the log was complete for by then; None, too, where there is none.
     """
     before = _examples(journey, log, said)
     if before is None or len(said.customers) < MIN_CUSTOMERS:
@@ -91,7 +93,7 @@ def rule_answers(journey: Journey, log: EventLog, task_name: str, asked: pl.Data
         Where no outcome is known yet.
     """
     task, cutoff = tasks(journey)[task_name], int(asked[CUTOFF][0])
-    before = _examples(journey, log, Answered(task_name, cutoff, asked[CUSTOMER], np.empty(0), np.empty(0)))
+    before = _examples(journey, log, Answered(task_name, cutoff, cutoff, asked[CUSTOMER], np.empty(0), np.empty(0)))
     if before is None:
         raise InputError(f"tasks.{task_name}", "no outcome is known yet", "a horizon that is over")
     keys, known_labels = before
@@ -104,11 +106,11 @@ def rule_answers(journey: Journey, log: EventLog, task_name: str, asked: pl.Data
 
 def _examples(journey: Journey, log: EventLog, said: Answered) -> tuple[pl.DataFrame, NDArray[Any]] | None:
     """Customers and cutoffs with the labels somebody at that cutoff could know; None: no horizon was over."""
-    task, origin = tasks(journey)[said.task], said.cutoff
-    seen = known(log.events, origin)
+    task = tasks(journey)[said.task]
+    seen = known(log.events, said.cutoff)
     if seen.is_empty():
         return None
-    then = journey.model_copy(update={"observed_until": to_datetime(origin)})
+    then = journey.model_copy(update={"observed_until": to_datetime(min(said.cutoff, said.complete_until))})
     cutoffs = usable(then, task, int(str(seen[TIME].min())))[-_CUTOFFS:]
     if not cutoffs:
         return None

@@ -16,6 +16,7 @@ def upgrade(op: Operations) -> None:
         sa.Column("run_id", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("journey", sa.String(), nullable=False),
         sa.Column("cutoff", sa.BigInteger(), nullable=False),
+        sa.Column("complete_until", sa.BigInteger(), nullable=False),
         sa.Column("scored_at", sa.BigInteger(), nullable=False),
         sa.Column("versions", sa.JSON(), nullable=False),
         sa.Column("customers", sa.Integer(), nullable=False),
