@@ -1,6 +1,6 @@
 """A year of lists, seed by seed: by the models with retraining, by the best simple rules, and without any.
 
-`python -m benchmarks.loop --seeds 10`. The three worlds of a seed have the same customers with the same luck, so that
+`python -m benchmarks.loop --seeds 10`. The worlds of a seed have the same customers with the same luck, so that
 they differ by the contacts alone. Money is what customers are expected to spend in the year, less what contacts cost.
 Each seed is a line in a file of its own as soon as it is done: cut off, the same command goes on where it was.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,36 +22,49 @@ from scipy import stats
 from benchmarks.lines import Line, Lines, progress
 from benchmarks.quality.options import RESULTS
 from features.simulator.live import World
-from serving.live import HISTORY, MONTH, Business, by_rule, place_at
+from serving.live import HISTORY, MONTH, Business, ListMonth, Month, by_oracle, by_rule, place_at
+from serving.rule_list import By
 from training.recipe import Recipe
 
 RECIPE = Recipe(learning_rate=0.15, leaves=7, rounds_at_most=80, patience=10)
-HOLDOUT = 0.2  # of a list
+HOLDOUT = 0.2  # of every list, the models' and the rules', and the same customers
+RULES: dict[str, By] = {"rule": "worth", "rule_everyone": "loss", "rule_value": "value"}
+WORDS = {
+    "model": "the list of the models",
+    "rule": "the same list by the best simple rules",
+    "rule_everyone": "churn probability times value of everyone, by the best simple rules",
+    "rule_value": "the customers of the largest value, by the best simple rule",
+    "oracle": "a list that knows whom a contact gains most of",
+}
 TASKS = [("  next_stage: {in: 28d}\n", "")]  # a list asks for churn and value: the third task would only take time
 SEEDS = Path(".journeycast/bench/loop.seeds.jsonl")
 
 
 def year(seed: int, customers: int, months: int, capacity: int, folder: Path) -> dict[str, Any]:
     """One seed: what was kept by each list, in the journey's currency."""
-    worlds = [World(customers, HISTORY + months * MONTH, seed) for _ in range(3)]
-    none, rule, model = worlds
-    none.advance(HISTORY + months * MONTH)
-    paid = list(by_rule(rule, folder, capacity, months))
-    with closing(place_at(folder, 1, RECIPE, figures=False)) as place:
-        business = Business(model, place, capacity, HOLDOUT, TASKS)
+    days = HISTORY + months * MONTH
+    worlds = {name: World(customers, days, seed) for name in ("none", *RULES, "oracle", "model")}
+    worlds["none"].advance(days)
+    lived: dict[str, Sequence[ListMonth | Month]] = {
+        name: list(by_rule(worlds[name], folder, capacity, months, by=by, holdout=HOLDOUT))
+        for name, by in RULES.items()
+    }
+    lived["oracle"] = list(by_oracle(worlds["oracle"], folder, capacity, months, holdout=HOLDOUT))
+    with closing(place_at(folder, 1, RECIPE, figures=False, pages=False)) as place:
+        business = Business(worlds["model"], place, capacity, HOLDOUT, TASKS)
         told = list(business.live(months, lambda words: progress(f"seed {seed}, {words}")))
-    spent = [float(np.sum(world.value[HISTORY:])) for world in worlds]
-    cost = {"rule": sum(month.cost for month in paid), "model": sum(month.cost for month in told)}
+    lived["model"] = told
+    spent = {name: float(np.sum(world.value[HISTORY:])) for name, world in worlds.items()}
+    cost = {name: sum(month.cost for month in year) for name, year in lived.items()}
     more = business.against_holdouts()
     return {
-        "spent_without_list": spent[0],
-        "kept_by_rule": spent[1] - spent[0] - cost["rule"],
-        "kept_by_model": spent[2] - spent[0] - cost["model"],
+        "spent_without_list": spent["none"],
+        "kept": {name: spent[name] - spent["none"] - cost[name] for name in lived},
         "cost": cost,
         "kept_against_holdouts": None if more is None else more.value - cost["model"],
         "held_out": sum(month.held_out for month in told),
-        "accepted": {"rule": sum(month.accepted for month in paid), "model": sum(month.accepted for month in told)},
-        "contacted": {"rule": sum(month.contacted for month in paid), "model": sum(month.contacted for month in told)},
+        "accepted": {name: sum(month.accepted for month in year) for name, year in lived.items()},
+        "contacted": {name: sum(month.contacted for month in year) for name, year in lived.items()},
         "months_without_list": sum(not month.versions for month in told),
         "trained": sum(bool(month.decisions) for month in told),
         "promoted": sum(": promoted:" in words for month in told for words in month.decisions),
@@ -86,16 +100,17 @@ def interval(values: list[float]) -> dict[str, float]:
 
 def lines_of(rows: list[dict[str, Any]]) -> list[Line]:
     """What the seeds say together."""
-    asked = {
-        "money kept in a year by the list of the models, against no list": [row["kept_by_model"] for row in rows],
-        "money kept in a year by a list of the best simple rules, against no list": [
-            row["kept_by_rule"] for row in rows
-        ],
-        "the models' list ahead of the rules' list": [row["kept_by_model"] - row["kept_by_rule"] for row in rows],
+    kept = {name: [row["kept"][name] for row in rows] for name in WORDS}
+    asked = {f"money kept against no list: {words}": kept[name] for name, words in WORDS.items()}
+    asked |= {
+        f"the models' list ahead of: {WORDS[name]}": [
+            ours - theirs for ours, theirs in zip(kept["model"], kept[name], strict=True)
+        ]
+        for name in RULES
     }
     held = [row["kept_against_holdouts"] for row in rows if row["kept_against_holdouts"] is not None]
     if held:
-        asked["money kept in a year by the list of the models, against its hold-outs"] = held
+        asked["money kept by the list of the models, against its hold-outs"] = held
     found = []
     for name, values in asked.items():
         told = interval(values)

@@ -90,7 +90,7 @@ def _sum_up(
     out.print("\n[bold]What the lists of the year brought, less what they cost[/bold]")
     lines = {
         "by the models": f"{spent[0] - spent[2] - cost:+,.0f} (cost {cost:,.0f}) beside the same year without a list",
-        "by simple rules": f"{spent[1] - spent[2] - paid:+,.0f} (cost {paid:,.0f}), no hold-out, as many contacts",
+        "by simple rules": f"{spent[1] - spent[2] - paid:+,.0f} (cost {paid:,.0f}), the same list by rules",
     }
     more = business.against_holdouts()
     if more is not None:

@@ -44,6 +44,8 @@ def score(
     store: Store,
     report: Callable[[int, int], None],
     begun: Begun | None = None,
+    *,
+    pages: bool = True,
 ) -> Scored:
     """Score everyone at the run's cutoff and store it; no answer is stored on failure.
 
@@ -58,10 +60,12 @@ def score(
         Called with how many customers are done, and of how many.
     begun
         The run, begun while the log was read (`serving.beginning`); null: one at `observed_until` is begun now.
+    pages
+        Whether what the pages show of the whole log is made; it takes as long as the scores of some 1,000 customers.
     """
     to = _To(store, report, begun)
     customers = len(population(log.events, [to.cutoff(journey)]))
-    beside = Beside(store, journey, log.profile, lambda: _report(journey, log))
+    beside = Beside(store, journey, log.profile, lambda: _report(journey, log), pages=pages)
     return _score(journey, [log.events], customers, log.profile, scorer, to, beside)
 
 

@@ -32,9 +32,14 @@ class Beside:
         One row per customer; null: the journey has none.
     report
         The usability report; null: nobody can make one of a log in parts.
+    pages
+        Whether what the pages show of the whole log (journeys, KPIs, data) is made; outcomes are in any case.
     """
 
-    def __init__(self, store: Store, journey: Journey, profile: pl.DataFrame | None, report: Report) -> None:
+    def __init__(
+        self, store: Store, journey: Journey, profile: pl.DataFrame | None, report: Report, *, pages: bool = True
+    ) -> None:
+        self._pages = pages
         self._maps, self._counts = Maps(journey, profile), EventCounts()
         self._lookout, self._report = Lookout(store, journey), report
         self._journey, self._segments = journey, Segments(journey.profile.segments if journey.profile else (), profile)
@@ -47,24 +52,27 @@ class Beside:
 
     def part(self, events: pl.DataFrame) -> None:
         """Look at a part of the log."""
-        self._maps.add(events)
-        self._counts.add(events)
+        if self._pages:
+            self._maps.add(events)
+            self._counts.add(events)
         self._lookout.add(events)
 
     def answered(self, answers: list[Answer], customers: int) -> None:
         """Look at answers of a run with so many `customers`."""
         asked = [answer for answer in answers if answer.cltv is not None]
         values = [answer.cltv.expected for answer in asked if answer.cltv is not None]
-        self._maps.expected([answer.customer_id for answer in asked], values)
+        if self._pages:
+            self._maps.expected([answer.customer_id for answer in asked], values)
         drawn = [answer for answer in answers if expectations.drawn(answer.customer_id, customers)]
         held = self._segments.of([answer.customer_id for answer in drawn])
         self._expected += [expectations.row_of(*pair) for pair in zip(drawn, held, strict=True)]
 
     def kept(self) -> Iterator[Kept]:
         """Everything that was made."""
-        for grouping, name, content in self._maps.documents():
-            yield Document(JOURNEY, content, grouping, name)
-        yield Document(DATA, self._counts.document() | {"report": self._report()})
+        if self._pages:
+            for grouping, name, content in self._maps.documents():
+                yield Document(JOURNEY, content, grouping, name)
+            yield Document(DATA, self._counts.document() | {"report": self._report()})
         yield _Expected(self._expected, self._journey)
         for realised in self._lookout.found():
             yield _Judged(realised, self._journey)

@@ -16,13 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from sqlalchemy import select
 
 from features.definition import SHIPPED
 from features.definition import read as read_journey
 from features.errors import InputError, NoModelError
 from features.journey import Journey
+from features.labels import tasks
 from features.log import EventLog, read
-from features.schema import HOUR
+from features.schema import CUSTOMER, HOUR
+from features.simulator.gain import true_gains
 from features.simulator.live import World
 from serving import batch, campaigns, events, outcomes, proposals, registry, retraining, sending
 from serving.beginning import beginning
@@ -32,13 +35,17 @@ from serving.planning import Cut
 from serving.proportions import COVERAGE, Estimate
 from serving.proposals import Proposal
 from serving.retraining import Tools
-from serving.rule_list import rule_list
-from serving.store import Store
+from serving.rule_list import WORTH, By, askable, rule_list
+from serving.store import Store, run_of
+from serving.tables import scores
+from training.promote import Accepted, promote
 from training.recipe import Recipe
-from training.tracking import Tracking
+from training.tracking import CHAMPION, Tracking
 
 MONTH = 28
 HISTORY = 504  # days before the first list
+SHARE = 0.1  # of a list that is held out
+_SEED = 1  # of the hold-outs
 # The shipped definition over another log, with a horizon and a history that the first training can afford.
 _CHANGED = (
     ("../.journeycast/simulated.parquet", "simulated.parquet"),
@@ -54,7 +61,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a live simulation keeps its log, its store and its models; `recipe` is what it trains by."""
+    """Where a live simulation keeps its log, its store and its models; `recipe` is what it trains by.
+
+    `pages`: the home is to be shown by `serve`, so what the pages show besides the scores is made, too.
+    """
 
     folder: Path
     store: Store
@@ -62,18 +72,22 @@ class Place:
     models: Path
     threads: int
     recipe: Recipe
+    pages: bool = True
 
     def close(self) -> None:
         """Close the store."""
         self.store.close()
 
 
-def place_at(folder: Path, threads: int, recipe: Recipe, *, figures: bool = True) -> Place:
-    """A folder as a home of its own: log, store, registry, models; `figures` are drawn of each, which takes time."""
+def place_at(folder: Path, threads: int, recipe: Recipe, *, figures: bool = True, pages: bool = True) -> Place:
+    """A folder as a home of its own: log, store, registry, models.
+
+    `figures` of each model and what the `pages` show besides the scores take most of the time.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tracking = Tracking(f"sqlite:///{(folder / 'mlflow.db').resolve()}", folder / "artifacts", figures=figures)
     store = Store(f"sqlite:///{(folder / 'scores.db').resolve()}")
-    return Place(folder, store, tracking, folder / "models", threads, recipe)
+    return Place(folder, store, tracking, folder / "models", threads, recipe, pages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +149,9 @@ class Business:
         Texts of the shipped definition and what stands in their place.
     """
 
-    def __init__(self, world: World, place: Place, capacity: int, holdout: float = 0.1, changed: Changes = ()) -> None:
+    def __init__(
+        self, world: World, place: Place, capacity: int, holdout: float = SHARE, changed: Changes = ()
+    ) -> None:
         self.world, self.place, self._capacity, self._holdout = world, place, capacity, holdout
         self._changed = changed
         self.file = place.folder / "simulated.yml"
@@ -149,9 +165,10 @@ class Business:
             journey, log = self.read()
             told = partial(_dated, report, self.world.today.isoformat())
             story = retraining.retrain(journey, log, self.tools(journey, log), told)
+            first = self._first(journey, log)
             saved = self._measured(sent, journey, log)
             told("the list")
-            versions = self._versions(journey, log, story.scored)
+            versions = self._versions(journey, log, story.scored and not first)
             acted = self._act(journey) if versions else Acted()
             sent += [] if acted.campaign is None else [acted.campaign]
             day, before = self.world.today.isoformat(), len(self.world.value)
@@ -168,7 +185,7 @@ class Business:
                 rules=[rule.words for rule in story.rules],
                 why=story.why if story.due else [],
                 rolled_back=story.rolled_back,
-                decisions=story.decisions,
+                decisions=[*story.decisions, *first],
             )
 
     def against_holdouts(self) -> Estimate | None:
@@ -190,6 +207,20 @@ class Business:
         variance = sum(spread * len(one) ** 2 * (1 / len(one) + 1 / len(other)) for one, other in spent)
         reach = float(stats.t.isf((1 - COVERAGE) / 2, freedom)) * float(np.sqrt(variance))
         return Estimate(more, more - reach, more + reach)
+
+    def _first(self, journey: Journey, log: EventLog) -> list[str]:
+        """Promote what the gate calls no better than a rule where a task has no model at all.
+
+        As a person would (`promote --accept-grade C`): without any model of value a list knows churn alone, and
+        leads to customers who bring nothing.
+        """
+        tracking, found = self.place.tracking, []
+        for task in tasks(journey):
+            if tracking.version(journey.journey, task, CHAMPION) is None:
+                accepted, source = Accepted(grade_c=True), lambda: (journey, log)
+                made = promote(tracking, journey.journey, source, task, accepted=accepted, threads=self.place.threads)
+                found += [f"{made.told} (accepted: there was none)"] if made.promoted else []
+        return found
 
     def read(self) -> tuple[Journey, EventLog]:
         """The journey and its log as they stand this morning, from the files a user would have."""
@@ -217,7 +248,7 @@ class Business:
         store, scorer = self.place.store, self._scorer(journey, log)
         with beginning(store, journey.journey) as begin:
             seen = read(*read_journey(self.file), self.place.threads, begin)
-            batch.score(*seen, scorer, store, lambda done, of: None, begin.run)
+            batch.score(*seen, scorer, store, lambda done, of: None, begin.run, pages=self.place.pages)
 
     def _versions(self, journey: Journey, log: EventLog, scored: bool) -> dict[str, int]:
         """Score everyone, unless this has been done; the versions that did, none where no model is there."""
@@ -233,7 +264,8 @@ class Business:
         """Cut the list, hold some out, contact the others."""
         now, costs = journey.observed_until_microseconds + 8 * HOUR, journey.campaign
         # A capacity counts contacts: those held out come besides.
-        asked = Proposal(f"month {self.world.today}", Filters(), costs, Cut(None, self._capacity), self._holdout, 1)
+        worth = Filters(minimum_cltv=self._worth(journey))
+        asked = Proposal(f"month {self.world.today}", worth, costs, Cut(None, self._capacity), self._holdout, _SEED)
         try:
             made = proposals.create(self.place.store, journey.journey, asked, now)
             done = sending.send(self.place.store, journey.journey, made.id, now + HOUR, "email", now + HOUR)
@@ -243,6 +275,14 @@ class Business:
         self._note(contacted, held_out)
         taken = int(self.world.contact(contacted).sum())
         return Acted(done.id, contacted, held_out, taken, _cost(journey, len(contacted), taken))
+
+    def _worth(self, journey: Journey) -> float | None:
+        """What the most valuable third are expected to bring at least; null: nobody's value is known."""
+        with self.place.store.transaction() as connection:
+            run = run_of(connection, journey.journey)
+            asked = select(scores.c.cltv_expected).where(scores.c.run_id == run.id, scores.c.churn_eligible)
+            values = [value for value in connection.execute(asked).scalars() if value is not None]
+        return float(np.quantile(values, 1 - WORTH)) if values else None
 
     def _arm(self, campaign_id: int, arm: Arm) -> list[str]:
         with self.place.store.transaction() as connection:
@@ -282,12 +322,28 @@ class ListMonth:
     cost: float
 
 
-def by_rule(world: World, folder: Path, capacity: int, months: int) -> Iterator[ListMonth]:
-    """The same year by a list of the best simple rules, without a hold-out, month by month."""
+def by_rule(
+    world: World, folder: Path, capacity: int, months: int, *, by: By = "worth", holdout: float = SHARE
+) -> Iterator[ListMonth]:
+    """The same year by a list of the best simple rules month by month; the hold-out is that of the models' lists."""
     world.advance(HISTORY - world.day)
     for _ in range(months):
         journey, log = read(*_written(world, folder / "by_rule" / "simulated.yml", (), contacts=True), threads=1)
-        chosen = rule_list(journey, log, capacity)
+        chosen = rule_list(journey, log, capacity, by, holdout, _SEED)
+        taken = int(world.contact(chosen).sum())
+        world.advance(MONTH)
+        yield ListMonth(len(chosen), taken, _cost(journey, len(chosen), taken))
+
+
+def by_oracle(world: World, folder: Path, capacity: int, months: int, *, holdout: float = SHARE) -> Iterator[ListMonth]:
+    """The same year by a list of those whom a contact truly gains most of until the year is over."""
+    world.advance(HISTORY - world.day)
+    for month in range(months):
+        journey, log = read(*_written(world, folder / "by_oracle" / "simulated.yml", (), contacts=True), threads=1)
+        asked, expected = askable(journey, log, holdout, _SEED)[CUSTOMER], true_gains(world, (months - month) * MONTH)
+        cost = journey.campaign.contact_cost + world.accepts * world.state.alive * journey.campaign.incentive_cost
+        gains = (expected - cost)[world.names.is_in(asked.implode()).to_numpy()]
+        chosen = asked.gather(np.argsort(-gains, kind="stable")[:capacity]).to_list()
         taken = int(world.contact(chosen).sum())
         world.advance(MONTH)
         yield ListMonth(len(chosen), taken, _cost(journey, len(chosen), taken))

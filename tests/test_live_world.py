@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from features.simulator.gain import true_gains
 from features.simulator.live import Luck, World
 
 
@@ -63,3 +64,17 @@ def test_who_takes_the_offer_stays_more_often_and_who_is_gone_stays_gone():
         lost.append(one._state.alive[taken].mean())
     assert np.mean(kept) > np.mean(lost) + 0.03
     assert other.value[-1] >= 0
+
+
+def test_the_true_gain_is_what_contacts_change_in_the_mean():
+    expected, found = [], []
+    for seed in range(4):
+        one, other = world(seed=seed), world(seed=seed)
+        expected.append(true_gains(one, 84).sum())
+        one.contact(one.names)
+        one.advance(84)
+        other.advance(84)
+        found.append((one.worth - other.worth).sum())
+        assert (true_gains(other, 1)[~other.state.alive] == 0).all()
+    assert np.mean(found) == pytest.approx(np.mean(expected), rel=0.25)
+    assert min(expected) > 0

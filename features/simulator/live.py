@@ -104,6 +104,16 @@ class World:
         """The day that begins."""
         return self.start + timedelta(days=self.day)
 
+    @property
+    def state(self) -> State:
+        """Who is there, and in which state, this morning."""
+        return self._state
+
+    @property
+    def relieved(self) -> Ints:
+        """The day until which each customer leaves less easily for an offer they took; 0: they took none."""
+        return self._relieved
+
     def advance(self, days: int) -> None:
         """Let so many days pass."""
         first, states, diary = self.day, [], []
