@@ -121,6 +121,9 @@ def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, 
     assert told(tracking) == []  # where nothing is due, nothing is left behind
     refused = under(business, NEVER.model_copy(update={"roll_back": False}))
     assert roll_back(refused, with_competitor(log, then), store, tracking, at.load().models) == []
+    # Neither by the outcomes of another question, nor to what cannot be served beside the other champions.
+    for journey, found in ((asking_of_a_month(now), at.load().models), (now, with_cltv_of_a_week(at.load().models))):
+        assert roll_back(journey, with_competitor(log, then), store, tracking, found) == []
     story = retrain(now, with_competitor(log, then), at, lambda _: None)
     [words] = story.rolled_back
     assert words.startswith("churn: version 3 was")
@@ -138,6 +141,18 @@ def of_harder_times(model: Model, then) -> Model:
     calibrator, about = model.link.calibrator, dict(model.about)
     about["journey"] = about["journey"] | {"observed_until": then.observed_until.isoformat()}
     return replace(model, link=Probability(PlattCalibrator(calibrator.slope, calibrator.intercept + 1.5)), about=about)
+
+
+def asking_of_a_month(journey):
+    churn = journey.tasks.churn.model_copy(update={"within": timedelta(days=28)})
+    return journey.model_copy(update={"tasks": journey.tasks.model_copy(update={"churn": churn})})
+
+
+def with_cltv_of_a_week(champions):
+    """The champions, but that of cltv was trained with other windows."""
+    served = champions["cltv"]
+    about = served.model.about | {"journey": served.model.about["journey"] | {"windows": ["7d"]}}
+    return champions | {"cltv": replace(served, model=replace(served.model, about=about))}
 
 
 def with_competitor(log: EventLog, opens) -> EventLog:
@@ -159,6 +174,16 @@ def test_a_training_that_fails_is_told(place, business, monkeypatch):
     [run] = told(at.tracking)
     assert (run.info.status, run.data.tags["failed"]) == ("FAILED", "KeyboardInterrupt")
     assert run.data.tags["why"] == "asked for, whatever the rules say"
+
+
+def test_a_drift_that_cannot_be_told_keeps_nobody_from_training(place, business, monkeypatch):
+    def fails(*_):
+        raise pl.exceptions.ColumnNotFoundError("purchase_14d")
+
+    monkeypatch.setattr(retraining, "drift_report", fails)
+    journey = under(business, NEVER.model_copy(update={"drift": True}))
+    [rule] = retrain(journey, business.log, tools(place, business), print).rules
+    assert (rule.due, rule.words) == (False, "drift could not be told: purchase_14d")
 
 
 def test_what_a_killed_retraining_had_registered_is_decided_by_the_next(place, business, trained):
