@@ -99,6 +99,36 @@ def test_what_the_gate_has_just_refused_is_not_trained_again_at_once(business, t
     assert found == {27: [], 28: ["grade"], 90: ["cltv", "age:", "grade"]}
 
 
+def test_age_and_new_data_count_from_the_newest_challenger_that_the_gate_refused(business, trained):
+    """Else what it refuses would be trained, registered and refused at every look."""
+    model, events = trained["churn"].model, len(business.log.events)
+    champion = replace(model, about=model.about | {"log": {"rows": events // 2}})
+    rules = NEVER.model_copy(update={"age": timedelta(days=90), "new_data": 0.5})
+
+    def judged(days: int, tried=None, log=business.log) -> list[tuple[bool, str]]:
+        found = rules_of(under(business, rules, timedelta(days=days)), log, {"churn": champion}, None, [], {}, tried)
+        return [(rule.due, rule.words.partition(":")[0]) for rule in found if "has no champion" not in rule.words]
+
+    observed = model.about["journey"] | {
+        "observed_until": (business.journey.observed_until + timedelta(121)).isoformat()
+    }
+    refused = {"churn": model.about | {"journey": observed, "log": {"rows": events}}}
+    assert judged(121) == [(True, "age"), (True, "new data")]
+    assert judged(210, refused) == [(False, "age"), (False, "new data")]
+    assert judged(211, refused) == [(True, "age"), (False, "new data")]
+    half_more = EventLog(pl.concat([business.log.events, business.log.events.head(events // 2 + 1)]))
+    assert judged(122, refused, half_more) == [(False, "age"), (True, "new data")]
+
+
+def test_a_task_whose_first_challenger_was_refused_is_due_by_new_data_alone(business, trained):
+    rules = NEVER.model_copy(update={"new_data": 0.5})
+    about = trained["churn"].model.about
+    for known, due in ((1, False), (2, True)):
+        refused = about | {"log": {"rows": len(business.log.events) // known}}
+        found = rules_of(under(business, rules), business.log, {}, None, [], {}, dict.fromkeys(trained, refused))
+        assert [rule.due for rule in found] == [due] * 3
+
+
 def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, trained):
     """A competitor opens on the day of the run, and half of the customers buy there from then on."""
     store, tracking, _ = place
