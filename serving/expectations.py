@@ -8,7 +8,7 @@ first.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -44,7 +44,8 @@ _SCHEMA: dict[str, pl.DataType] = {
 class Followed(NamedTuple):
     """A run that is followed up; `judged_until` and `digest` are null until a report is made.
 
-    Its log was complete until `complete_until`; the cutoff may lie ahead of that, of what came in since.
+    Its log was complete until `complete_until`; the cutoff may lie ahead of that, of what came in since. The model of
+    each task knew the log up to `knows_until`.
     """
 
     run_id: int
@@ -53,8 +54,18 @@ class Followed(NamedTuple):
     scored_at: int
     versions: dict[str, int]
     customers: int
+    knows_until: dict[str, int]
     judged_until: int | None = None
     digest: str | None = None
+
+    def in_sample(self, task: str) -> bool:
+        """Whether the model of a task knew something of what came after the cutoff: what came of it proves nothing."""
+        return self.knows_until[task] > self.cutoff
+
+    @property
+    def there_since(self) -> int:
+        """The instant from which on the run can have been there: as far as it, or one of its models, knew the log."""
+        return max(self.cutoff, self.complete_until, *self.knows_until.values())
 
 
 def drawn(customer_id: str, customers: int) -> bool:
@@ -79,13 +90,22 @@ def row_of(answer: Answer, segments: dict[str, str] | None) -> dict[str, Any]:
     }
 
 
-def write(connection: Connection, run_id: int, rows: Sequence[dict[str, Any]], journey: Journey) -> bool:
-    """Follow a stored run up, unless one of the same versions close to it is; whether it is."""
-    run = _stored(connection, run_id)
+def write(
+    connection: Connection,
+    run_id: int,
+    rows: Sequence[dict[str, Any]],
+    journey: Journey,
+    knows_until: Mapping[str, int],
+) -> bool:
+    """Follow a stored run up, unless one of the same versions close to it is; whether it is.
+
+    `knows_until` says of each task how far its model knew the log, in microseconds.
+    """
+    run = _stored(connection, run_id, knows_until)
     lengths = [microseconds(task.within) for task in tasks(journey).values()]
     # By what the log is complete up to: events that come in carry cutoffs ahead of it, whose horizons are not over.
     _forget(connection, journey.journey, run.complete_until - (1 + KEPT) * max(lengths))
-    close = [one.cutoff for one in of_journey(connection, journey.journey) if one.versions == run.versions]
+    close = [one.cutoff for one in of_journey(connection, journey.journey) if _alike(one, run)]
     if any(abs(run.cutoff - cutoff) * CLOSE < min(lengths) for cutoff in close):
         return False
     new = run._asdict() | {"journey": journey.journey}
@@ -122,9 +142,15 @@ def _flat(value: Any) -> Any:
     return orjson.dumps(value).decode() if isinstance(value, dict) else value
 
 
-def _stored(connection: Connection, run_id: int) -> Followed:
+def _alike(one: Followed, other: Followed) -> bool:
+    """Whether two runs are of the same versions, neither of them in sample where the other is not."""
+    return one.versions == other.versions and all(one.in_sample(name) == other.in_sample(name) for name in one.versions)
+
+
+def _stored(connection: Connection, run_id: int, knows_until: Mapping[str, int]) -> Followed:
     columns = (runs.c.id, runs.c.cutoff, COMPLETE_UNTIL, runs.c.scored_at, runs.c.versions, runs.c.customers)
-    return Followed(*connection.execute(select(*columns).where(runs.c.id == run_id)).one())
+    row = connection.execute(select(*columns).where(runs.c.id == run_id)).one()
+    return Followed(*(*row, {name: knows_until[name] for name in row.versions}))
 
 
 def _forget(connection: Connection, journey: str, before: int) -> None:
