@@ -25,7 +25,7 @@ from serving.runs import COMPLETE_UNTIL
 from serving.tables import expectations, outcomes, runs
 
 SAMPLE = 20_000  # customers of a run that are followed up: a rate of theirs is known to within 0.7 points
-CLOSE = 4  # runs of the same versions within this part of the shortest horizon are followed up once
+CLOSE = 4  # within this part of the shortest horizon a task's version is followed up once
 KEPT = 2  # longest horizons after which nobody's expectation is kept any more; the reports are
 _AT_ONCE = 2_000
 _SCHEMA: dict[str, pl.DataType] = {
@@ -43,6 +43,8 @@ _SCHEMA: dict[str, pl.DataType] = {
 
 class Followed(NamedTuple):
     """A run that is followed up; `judged_until` and `digest` are null until a report is made.
+
+    `versions` are those of the tasks that are followed up: of the others a run close to it is.
 
     Its log was complete until `complete_until`; the cutoff may lie ahead of that, of what came in since. The model of
     each task knew the log up to `knows_until`.
@@ -97,7 +99,7 @@ def write(
     journey: Journey,
     knows_until: Mapping[str, int],
 ) -> bool:
-    """Follow a stored run up, unless one of the same versions close to it is; whether it is.
+    """Follow a stored run up, but for tasks of which one of the same version close to it is; whether any is left.
 
     `knows_until` says of each task how far its model knew the log, in microseconds.
     """
@@ -105,10 +107,12 @@ def write(
     lengths = [microseconds(task.within) for task in tasks(journey).values()]
     # By what the log is complete up to: events that come in carry cutoffs ahead of it, whose horizons are not over.
     _forget(connection, journey.journey, run.complete_until - (1 + KEPT) * max(lengths))
-    close = [one.cutoff for one in of_journey(connection, journey.journey) if _alike(one, run)]
-    if any(abs(run.cutoff - cutoff) * CLOSE < min(lengths) for cutoff in close):
+    others = of_journey(connection, journey.journey)
+    close = [one for one in others if abs(run.cutoff - one.cutoff) * CLOSE < min(lengths)]
+    versions = {task: of for task, of in run.versions.items() if not any(_alike(one, run, task) for one in close)}
+    if not versions:
         return False
-    new = run._asdict() | {"journey": journey.journey}
+    new = run._asdict() | {"journey": journey.journey, "versions": versions}
     connection.execute(insert(outcomes).values(new))
     gone = barred(connection, journey.journey, (row[CUSTOMER] for row in rows))
     told = [{**row, "run_id": run_id, "journey": journey.journey} for row in rows if row[CUSTOMER] not in gone]
@@ -142,9 +146,10 @@ def _flat(value: Any) -> Any:
     return orjson.dumps(value).decode() if isinstance(value, dict) else value
 
 
-def _alike(one: Followed, other: Followed) -> bool:
-    """Whether two runs are of the same versions, neither of them in sample where the other is not."""
-    return one.versions == other.versions and all(one.in_sample(name) == other.in_sample(name) for name in one.versions)
+def _alike(one: Followed, other: Followed, task: str) -> bool:
+    """Whether two runs are of the same version of a task, neither of them in sample where the other is not."""
+    same = one.versions.get(task) == other.versions[task]
+    return same and one.in_sample(task) == other.in_sample(task)
 
 
 def _stored(connection: Connection, run_id: int, knows_until: Mapping[str, int]) -> Followed:

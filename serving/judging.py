@@ -11,6 +11,7 @@ import orjson
 import polars as pl
 
 from features.journey import Journey
+from features.labels import tasks
 from features.log import EventLog
 from features.schema import CUSTOMER, to_text
 from serving import expectations, performance
@@ -91,7 +92,7 @@ def realised_of(store: Store, journey: Journey, log: EventLog) -> Iterator[Reali
 
 def grades(found: Realised, journey: Journey, log: EventLog) -> Grades:
     """Per task the grade on what happened to those who were not contacted; a task in sample earns none."""
-    fair = [name for name in found.run.versions if not found.run.in_sample(name)]
+    fair = [name for name in tasks(journey) if name in found.run.versions and not found.run.in_sample(name)]
     return {name: hindsight(journey, log, answered(found, name, journey)) for name in fair}
 
 

@@ -21,7 +21,7 @@ from features.log import EventLog
 from features.schema import CONTACTED, DAY, to_datetime, to_text
 from serving.beside import Beside
 from serving.compared import mean
-from serving.expectations import drawn
+from serving.expectations import drawn, of_journey
 from serving.judging import expected_of, judge_all
 from serving.proportions import share
 from serving.realised import Lookout, reports
@@ -66,15 +66,21 @@ def log(*rows: tuple[str, float, str] | tuple[str, float, str, float]) -> pl.Dat
 
 
 def expect(
-    store: Store, chances: dict[str, float], cutoff: int = CUTOFF, knows: int = 0, journey: Journey = SHOP
+    store: Store,
+    chances: dict[str, float],
+    cutoff: int = CUTOFF,
+    knows: int = 0,
+    journey: Journey = SHOP,
+    **others: int,
 ) -> int:
-    """A run that expects these chances of churn, by a model that knew the log up to an instant."""
+    """A run that expects these chances of churn, by a model that knew the log up to an instant; versions of others."""
+    versions = {"churn": 3, **others}
     answers = [answer_of(name, probability=chance, expected=None) for name, chance in chances.items()]
-    beside = Beside(store, journey, None, lambda: None, {"churn": knows})
+    beside = Beside(store, journey, None, lambda: None, dict.fromkeys(versions, knows))
     beside.answered(answers, len(answers))
     kept = [one for one in beside.kept() if type(one).__name__ == "_Expected"]
     options = Options(documents=lambda: kept)
-    return store.write_run(journey.journey, cutoff, cutoff + DAY, {"churn": 3}, answers, options=options)
+    return store.write_run(journey.journey, cutoff, cutoff + DAY, versions, answers, options=options)
 
 
 def told(store: Store, events: pl.DataFrame, at: float | None = None) -> list[dict]:
@@ -118,6 +124,18 @@ def test_a_version_is_told_over_all_of_its_runs_and_a_customer_in_two_of_them_co
     alone = share(2, 8)
     assert one["high"] - one["low"] == pytest.approx(alone.high - alone.low, rel=0.15)
     assert [(row["group"], row["customers"]) for row in one["bands"]] == [("high", 3), ("low", 5)]
+
+
+def test_predictions_of_a_version_count_once_though_another_tasks_changed_and_all_were_scored_again(store):
+    for cutoff, cltv in ((CUTOFF, 1), (CUTOFF, 2), (CUTOFF + DAY, 2), (20 * DAY, 2)):
+        expect(store, EIGHT, cutoff, cltv=cltv)
+    with store.transaction() as connection:
+        followed = [(one.cutoff, one.versions) for one in of_journey(connection, "shop")]
+    assert followed == [(CUTOFF, {"churn": 3, "cltv": 1}), (CUTOFF, {"cltv": 2}), (20 * DAY, {"churn": 3, "cltv": 2})]
+    judged = judge_all(store, SHOP, EventLog(log(*BEFORE)), None, lambda _: None)
+    [one] = judged.versions
+    assert (one["version"], one["runs"], one["rows"]) == (3, 2, 16)
+    assert [report["cutoff"] for report in judged.reports] == [to_text(CUTOFF), to_text(20 * DAY)]
 
 
 def test_nothing_is_told_before_the_horizon_is_over(store):
