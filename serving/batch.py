@@ -65,7 +65,7 @@ def score(
     """
     to = _To(store, report, begun)
     customers = len(population(log.events, [to.cutoff(journey)]))
-    beside = Beside(store, journey, log.profile, lambda: _report(journey, log), pages=pages)
+    beside = Beside(store, journey, log.profile, lambda: _report(journey, log), scorer.knows_until, pages=pages)
     return _score(journey, [log.events], customers, log.profile, scorer, to, beside)
 
 
@@ -85,7 +85,7 @@ def score_parts(  # noqa: PLR0913, PLR0917 -- where it all comes from and where 
 
     `first` is the time of the log's first event; null: that of its first part.
     """
-    beside = Beside(store, journey, profile, lambda: None)
+    beside = Beside(store, journey, profile, lambda: None, scorer.knows_until)
     beside.begins(first)
     return _score(journey, parts, customers, profile, scorer, _To(store, report, begun), beside)
 

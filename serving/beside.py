@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -32,16 +32,25 @@ class Beside:
         One row per customer; null: the journey has none.
     report
         The usability report; null: nobody can make one of a log in parts.
+    knows_until
+        How far the model of each task knows the log, in microseconds.
     pages
         Whether what the pages show of the whole log (journeys, KPIs, data) is made; outcomes are in any case.
     """
 
     def __init__(
-        self, store: Store, journey: Journey, profile: pl.DataFrame | None, report: Report, *, pages: bool = True
+        self,
+        store: Store,
+        journey: Journey,
+        profile: pl.DataFrame | None,
+        report: Report,
+        knows_until: Mapping[str, int],
+        *,
+        pages: bool = True,
     ) -> None:
         self._pages = pages
         self._maps, self._counts = Maps(journey, profile), EventCounts()
-        self._lookout, self._report = Lookout(store, journey), report
+        self._lookout, self._report, self._knows_until = Lookout(store, journey), report, knows_until
         self._journey, self._segments = journey, Segments(journey.profile.segments if journey.profile else (), profile)
         self._expected: list[dict[str, Any]] = []
 
@@ -73,7 +82,7 @@ class Beside:
             for grouping, name, content in self._maps.documents():
                 yield Document(JOURNEY, content, grouping, name)
             yield Document(DATA, self._counts.document() | {"report": self._report()})
-        yield _Expected(self._expected, self._journey)
+        yield _Expected(self._expected, self._journey, self._knows_until)
         for realised in self._lookout.found():
             yield _Judged(realised, self._journey)
 
@@ -83,10 +92,11 @@ class _Expected(NamedTuple):
 
     rows: list[dict[str, Any]]
     journey: Journey
+    knows_until: Mapping[str, int]
 
     def write(self, connection: Connection, run_id: int) -> None:
         """Store it."""
-        expectations.write(connection, run_id, self.rows, self.journey)
+        expectations.write(connection, run_id, self.rows, self.journey, self.knows_until)
 
 
 class _Judged(NamedTuple):

@@ -47,7 +47,7 @@ def by_version(found: Iterable[Realised], journey: Journey) -> list[dict[str, An
 
 def _of_version(kept: Sequence[Realised], name: str, version: int, journey: Journey) -> Iterator[_Run]:
     for one in kept:
-        if one.run.versions.get(name) == version:
+        if one.run.versions.get(name) == version and not one.run.in_sample(name):
             every = performance.asked(name, one.found, journey)
             judged = part(every, ~every.rows["contacted"].to_numpy())
             if len(judged.rows):

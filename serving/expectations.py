@@ -8,7 +8,7 @@ first.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -25,7 +25,7 @@ from serving.runs import COMPLETE_UNTIL
 from serving.tables import expectations, outcomes, runs
 
 SAMPLE = 20_000  # customers of a run that are followed up: a rate of theirs is known to within 0.7 points
-CLOSE = 4  # runs of the same versions within this part of the shortest horizon are followed up once
+CLOSE = 4  # within this part of the shortest horizon a task's version is followed up once
 KEPT = 2  # longest horizons after which nobody's expectation is kept any more; the reports are
 _AT_ONCE = 2_000
 _SCHEMA: dict[str, pl.DataType] = {
@@ -44,7 +44,10 @@ _SCHEMA: dict[str, pl.DataType] = {
 class Followed(NamedTuple):
     """A run that is followed up; `judged_until` and `digest` are null until a report is made.
 
-    Its log was complete until `complete_until`; the cutoff may lie ahead of that, of what came in since.
+    `versions` are those of the tasks that are followed up: of the others a run close to it is.
+
+    Its log was complete until `complete_until`; the cutoff may lie ahead of that, of what came in since. The model of
+    each task knew the log up to `knows_until`.
     """
 
     run_id: int
@@ -53,8 +56,18 @@ class Followed(NamedTuple):
     scored_at: int
     versions: dict[str, int]
     customers: int
+    knows_until: dict[str, int]
     judged_until: int | None = None
     digest: str | None = None
+
+    def in_sample(self, task: str) -> bool:
+        """Whether the model of a task knew something of what came after the cutoff: what came of it proves nothing."""
+        return self.knows_until[task] > self.cutoff
+
+    @property
+    def there_since(self) -> int:
+        """The instant from which on the run can have been there: as far as it, or one of its models, knew the log."""
+        return max(self.cutoff, self.complete_until, *self.knows_until.values())
 
 
 def drawn(customer_id: str, customers: int) -> bool:
@@ -79,16 +92,27 @@ def row_of(answer: Answer, segments: dict[str, str] | None) -> dict[str, Any]:
     }
 
 
-def write(connection: Connection, run_id: int, rows: Sequence[dict[str, Any]], journey: Journey) -> bool:
-    """Follow a stored run up, unless one of the same versions close to it is; whether it is."""
-    run = _stored(connection, run_id)
+def write(
+    connection: Connection,
+    run_id: int,
+    rows: Sequence[dict[str, Any]],
+    journey: Journey,
+    knows_until: Mapping[str, int],
+) -> bool:
+    """Follow a stored run up, but for tasks of which one of the same version close to it is; whether any is left.
+
+    `knows_until` says of each task how far its model knew the log, in microseconds.
+    """
+    run = _stored(connection, run_id, knows_until)
     lengths = [microseconds(task.within) for task in tasks(journey).values()]
     # By what the log is complete up to: events that come in carry cutoffs ahead of it, whose horizons are not over.
     _forget(connection, journey.journey, run.complete_until - (1 + KEPT) * max(lengths))
-    close = [one.cutoff for one in of_journey(connection, journey.journey) if one.versions == run.versions]
-    if any(abs(run.cutoff - cutoff) * CLOSE < min(lengths) for cutoff in close):
+    others = of_journey(connection, journey.journey)
+    close = [one for one in others if abs(run.cutoff - one.cutoff) * CLOSE < min(lengths)]
+    versions = {task: of for task, of in run.versions.items() if not any(_alike(one, run, task) for one in close)}
+    if not versions:
         return False
-    new = run._asdict() | {"journey": journey.journey}
+    new = run._asdict() | {"journey": journey.journey, "versions": versions}
     connection.execute(insert(outcomes).values(new))
     gone = barred(connection, journey.journey, (row[CUSTOMER] for row in rows))
     told = [{**row, "run_id": run_id, "journey": journey.journey} for row in rows if row[CUSTOMER] not in gone]
@@ -122,9 +146,16 @@ def _flat(value: Any) -> Any:
     return orjson.dumps(value).decode() if isinstance(value, dict) else value
 
 
-def _stored(connection: Connection, run_id: int) -> Followed:
+def _alike(one: Followed, other: Followed, task: str) -> bool:
+    """Whether two runs are of the same version of a task, neither of them in sample where the other is not."""
+    same = one.versions.get(task) == other.versions[task]
+    return same and one.in_sample(task) == other.in_sample(task)
+
+
+def _stored(connection: Connection, run_id: int, knows_until: Mapping[str, int]) -> Followed:
     columns = (runs.c.id, runs.c.cutoff, COMPLETE_UNTIL, runs.c.scored_at, runs.c.versions, runs.c.customers)
-    return Followed(*connection.execute(select(*columns).where(runs.c.id == run_id)).one())
+    row = connection.execute(select(*columns).where(runs.c.id == run_id)).one()
+    return Followed(*(*row, {name: knows_until[name] for name in row.versions}))
 
 
 def _forget(connection: Connection, journey: str, before: int) -> None:

@@ -11,6 +11,7 @@ import orjson
 import polars as pl
 
 from features.journey import Journey
+from features.labels import tasks
 from features.log import EventLog
 from features.schema import CUSTOMER, to_text
 from serving import expectations, performance
@@ -66,7 +67,7 @@ def _judged(
     for found in every:
         digest = happened_digest(found.found)
         report = stored.get(found.run.run_id) if digest == found.run.digest else None
-        if report is None or not all("grade" in task and task["grade"] for task in report["tasks"].values()):
+        if report is None or not all(task["grade"] or task["in_sample"] for task in report["tasks"].values()):
             told(f"run {found.run.run_id} of {to_text(found.run.cutoff)[:10]}")
             report = found.report(journey, grades(found, journey, log))
             if keep:
@@ -90,8 +91,9 @@ def realised_of(store: Store, journey: Journey, log: EventLog) -> Iterator[Reali
 
 
 def grades(found: Realised, journey: Journey, log: EventLog) -> Grades:
-    """Per task the grade on what happened to those who were not contacted."""
-    return {name: hindsight(journey, log, answered(found, name, journey)) for name in found.run.versions}
+    """Per task the grade on what happened to those who were not contacted; a task in sample earns none."""
+    fair = [name for name in tasks(journey) if name in found.run.versions and not found.run.in_sample(name)]
+    return {name: hindsight(journey, log, answered(found, name, journey)) for name in fair}
 
 
 def answered(found: Realised, name: str, journey: Journey) -> Answered:
@@ -115,8 +117,9 @@ def expected_of(store: Store, journey: Journey) -> list[dict[str, Any]]:
     for run, expected in reversed(rows):
         told = {}
         for name, predicted in _probabilities(expected, journey).items():
-            metrics = estimated(name, predicted)
-            told[name] = {metric: asdict(value) for metric, value in metrics.items()}
+            if name in run.versions and not run.in_sample(name):
+                metrics = estimated(name, predicted)
+                told[name] = {metric: asdict(value) for metric, value in metrics.items()}
         found.append({"run_id": run.run_id, "cutoff": to_text(run.cutoff), "conditions": CONDITIONS, "tasks": told})
     return found
 

@@ -93,11 +93,17 @@ def report(
         "coverage": COVERAGE,
         "why_apart": WHY_APART,
         "tasks": {
-            name: {"version": run.versions.get(name), "horizon_days": _days(journey, name), **parts}
+            name: {**_model(run, name), "horizon_days": _days(journey, name), **parts}
             for name, parts in told.items()
             if parts is not None
         },
     }
+
+
+def _model(run: Followed, name: str) -> dict[str, Any]:
+    """Whose predictions they are, and whether that model had already learned from what came."""
+    known = to_text(run.knows_until[name])
+    return {"version": run.versions[name], "knows_until": known, "in_sample": run.in_sample(name)}
 
 
 def _days(journey: Journey, name: str) -> float:

@@ -55,8 +55,8 @@ class Lookout:
     journey
         Resolved with the log.
     at
-        As of an instant: nothing is used that was not known before it; default: all that is known by now of
-        what happened before `observed_until`, as in labels.
+        As of an instant: nothing is used that was not known before it, no run that was not there yet, or one of whose
+        models was not; default: all that is known by now of what happened before `observed_until`, as in labels.
     anew
         Also runs of which a report stands that lacks nothing: late events may have changed it.
     """
@@ -97,7 +97,8 @@ class Lookout:
         }
 
     def _due(self, run: Followed) -> bool:
-        return bool(self._over(run, self.at))
+        there = not self._travels or run.there_since <= self.at
+        return there and bool(self._over(run, self.at))
 
     def _lacks(self, run: Followed) -> bool:
         return run.judged_until is None or len(self._over(run, self.at)) > len(self._over(run, run.judged_until))

@@ -63,13 +63,13 @@ def _may_answer(journey: Journey, log: EventLog, name: str, champions: Champions
 
 
 def _newest_of(journey: Journey, log: EventLog, store: Store, champions: Champions) -> dict[str, Realised]:
-    """Per task the newest run of the champion of which the outcome is known."""
+    """Per task the newest run of the champion of which the outcome is known, of those that are not in sample."""
     found = {}
     for one in judging.realised_of(store, journey, log):
         for name, version in one.run.versions.items():
             served = champions.get(name)
             if served is None or served.version != version or name not in tasks(journey):
                 continue
-            if len(performance.asked(name, one.found, journey).rows):
+            if not one.run.in_sample(name) and len(performance.asked(name, one.found, journey).rows):
                 found[name] = one
     return found

@@ -20,14 +20,20 @@ def outcomes_tables(report: dict[str, Any]) -> RenderableType:
     head = f"Run {report['run_id']}, known before {report['cutoff'][:10]}: {report['followed']:,} customers followed up"
     parts: list[RenderableType] = [Text(head, style="bold")]
     for name, task in report["tasks"].items():
-        grade = task["grade"]["words"] if task["grade"] else "not graded: too few customers or no earlier outcomes"
-        parts.append(Text(f"{name}, version {task['version']}, next {task['horizon_days']:g} days: {grade}"))
+        parts.append(Text(f"{name}, version {task['version']}, next {task['horizon_days']:g} days: {_grade(task)}"))
         if told := list(_metrics(task)):
             parts.append(Text(f"{', '.join(told)}; in brackets what the probabilities led to expect"))
         parts.append(_table(name, task))
     if any(task["contacted"]["customers"] for task in report["tasks"].values()):
         parts.append(Text(f"Contacted customers stand apart: {report['why_apart']}."))
     return Group(*parts)
+
+
+def _grade(task: dict[str, Any]) -> str:
+    if task["in_sample"]:
+        known = f"this version knew the log up to {task['knows_until'][:10]}"
+        return f"in sample, which proves nothing: {known}, so it had learned from what came; neither graded nor pooled"
+    return str(task["grade"]["words"]) if task["grade"] else "not graded: too few customers or no earlier outcomes"
 
 
 def versions_table(versions: Iterable[dict[str, Any]]) -> Table:

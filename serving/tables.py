@@ -240,8 +240,9 @@ class _Outcomes(TypedColumns):
     cutoff = Column(BigInteger, nullable=False)  # microseconds
     complete_until = Column(BigInteger, nullable=False)  # microseconds: the run's log was; the cutoff may lie ahead
     scored_at = Column(BigInteger, nullable=False)  # microseconds
-    versions = Column(JSON, nullable=False)  # task -> model version
+    versions = Column(JSON, nullable=False)  # task -> model version, of the tasks that are followed up
     customers: Named[int]  # of the run
+    knows_until = Column(JSON, nullable=False)  # task -> microseconds up to which its model knew the log
     judged_until = Column(BigInteger)  # what the report knows: null: no horizon was over yet
     digest: Named[str | None]  # of what happened, so that a report changes only when that does
     report = Column(LargeBinary)  # JSON, deflated: serving.performance

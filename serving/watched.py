@@ -13,6 +13,7 @@ from serving.store import Store
 
 _SIGNALS = 20  # the most surprising
 _FEATURES = 20  # those that moved most, by what they matter
+_REPORTS = 10  # the newest, among which every task is looked for
 
 
 def keep(store: Store, journey: str, report: dict[str, Any]) -> bool:
@@ -26,15 +27,15 @@ def keep(store: Store, journey: str, report: dict[str, Any]) -> bool:
 
 
 def figures(store: Store, journey: str) -> Iterator[Metric]:
-    """Gauges of the newest drift report and of the newest run whose outcome is known; none before there is one."""
+    """Gauges of the newest drift report and, by task, of the newest run whose outcome is known; none before one is."""
     run = store.latest_run(journey)
     with store.transaction() as connection:
         drift = documented.read(connection, run.id, DRIFT) if run else None
-        newest = realised.reports(connection, journey, 1)
+        newest = _newest(realised.reports(connection, journey, _REPORTS))
     if drift is not None:
         yield from _of_drift(drift)
     if newest:
-        yield from _of_outcomes(newest[0])
+        yield from _of_outcomes(newest)
 
 
 def _of_drift(report: dict[str, Any]) -> Iterator[Metric]:
@@ -58,13 +59,23 @@ def _of_drift(report: dict[str, Any]) -> Iterator[Metric]:
     yield psi
 
 
-def _of_outcomes(report: dict[str, Any]) -> Iterator[Metric]:
+def _newest(reports: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What the newest report tells of each task that is not in sample."""
+    found: dict[str, dict[str, Any]] = {}
+    for report in reports:
+        for task, told in report["tasks"].items():
+            if not told["in_sample"]:
+                found.setdefault(task, told)
+    return found
+
+
+def _of_outcomes(tasks: dict[str, dict[str, Any]]) -> Iterator[Metric]:
     """Of those who were not contacted."""
     labels = ["task", "version"]
     expected = GaugeMetricFamily("journeycast_expected", "Mean expected of the newest judged run.", labels=labels)
     came = GaugeMetricFamily("journeycast_realised", "Mean of what happened to its customers.", labels=labels)
     ahead = GaugeMetricFamily("journeycast_realised_lead", "Lead over the best rule on what happened.", labels=labels)
-    for task, told in report["tasks"].items():
+    for task, told in tasks.items():
         of = [task, str(told["version"])]
         if every := told["not_contacted"].get("all"):
             expected.add_metric(of, every["expected"])

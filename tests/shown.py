@@ -90,7 +90,7 @@ def fill(url: str, folder: Path) -> Journey:
     cutoff = journey.observed_until_microseconds
     histories.write(store, "shop", cutoff, log.events)
     for _ in range(2):
-        beside = Beside(store, journey, log.profile, lambda: None)
+        beside = Beside(store, journey, log.profile, lambda: None, dict.fromkeys(("churn", "cltv"), cutoff))
         beside.part(log.events)
         beside.answered(told, len(told))
         segments = Segments(["age"], log.profile)

@@ -36,7 +36,7 @@ def store(tmp_path):
 
 
 def run_at(store, cutoff, *answers):
-    beside = Beside(store, JOURNEY, None, lambda: None)
+    beside = Beside(store, JOURNEY, None, lambda: None, {"churn": cutoff, "cltv": cutoff})
     beside.answered(list(answers), len(answers))
     kept = [one for one in beside.kept() if not isinstance(one, Document)]
     options = Options(documents=lambda: kept)
@@ -115,7 +115,7 @@ def test_what_frequent_runs_expected_is_compared_though_two_runs_are_kept(url):
         for number in range(12):
             cutoff = at(0) + 4 * number * DAY
             today = JOURNEY.model_copy(update={"observed_until": to_datetime(cutoff)})
-            beside = Beside(store, today, None, lambda: None)
+            beside = Beside(store, today, None, lambda: None, {"churn": cutoff})
             beside.part(log(BOUGHT, JOURNEY, customer="a"))
             answers = [answer_of("a", probability=0.9)]
             beside.answered(answers, 1)
@@ -134,7 +134,7 @@ def ahead(store, day, complete=0):
     """A run of a log that is complete until a day, after an event that came in ahead of it."""
     with store.transaction(writes=True) as connection:
         events.add(connection, [came_in("a", at(day) - 1, f"of {day}")])
-    beside = Beside(store, JOURNEY, None, lambda: None)
+    beside = Beside(store, JOURNEY, None, lambda: None, {"churn": at(complete)})
     beside.answered([answer_of("a")], 1)
     kept = [one for one in beside.kept() if not isinstance(one, Document)]
     options = Options(documents=lambda: kept, begun=begin(store, "shop", at(complete)))

@@ -85,7 +85,8 @@ def tell(store, customers):
             connection.execute(insert(tables.changes).values(of | {CUSTOMER: one}))
             connection.execute(insert(tables.deliveries).values(message | body | {CUSTOMER: one}))
         documented.write_new(connection, "shop", run.id, report)
-        expectations.write(connection, run.id, [expectations.row_of(answer_of(one), None) for one in customers], SHOP)
+        rows = [expectations.row_of(answer_of(one), None) for one in customers]
+        expectations.write(connection, run.id, rows, SHOP, dict.fromkeys(run.versions, run.cutoff))
 
 
 def told_of(url, customer):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import timedelta
+from io import StringIO
 
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from sqlalchemy import func, select
 from stores import VERSIONS, answer_of, execute
 
@@ -18,11 +20,12 @@ from features.journey import Journey
 from features.log import EventLog
 from features.schema import CONTACTED, DAY, to_datetime, to_text
 from serving.beside import Beside
-from serving.expectations import drawn
-from serving.judging import judge_all
+from serving.expectations import drawn, of_journey
+from serving.judging import expected_of, judge_all
 from serving.proportions import share
 from serving.realised import Lookout, reports
 from serving.registry import models
+from serving.show_outcomes import outcomes_tables
 from serving.store import Options, Store
 from serving.tables import expectations, runs
 from training.hindsight import Answered, _examples
@@ -62,13 +65,22 @@ def log(*rows: tuple[str, float, str] | tuple[str, float, str, float]) -> pl.Dat
     )
 
 
-def expect(store: Store, chances: dict[str, float], cutoff: int = CUTOFF) -> int:
-    """A run that expects these chances of churn."""
+def expect(
+    store: Store,
+    chances: dict[str, float],
+    cutoff: int = CUTOFF,
+    knows: int = 0,
+    journey: Journey = SHOP,
+    **others: int,
+) -> int:
+    """A run that expects these chances of churn, by a model that knew the log up to an instant; versions of others."""
+    versions = {"churn": 3, **others}
     answers = [answer_of(name, probability=chance, expected=None) for name, chance in chances.items()]
-    beside = Beside(store, SHOP, None, lambda: None)
+    beside = Beside(store, journey, None, lambda: None, dict.fromkeys(versions, knows))
     beside.answered(answers, len(answers))
     kept = [one for one in beside.kept() if type(one).__name__ == "_Expected"]
-    return store.write_run("shop", cutoff, cutoff + DAY, {"churn": 3}, answers, options=Options(documents=lambda: kept))
+    options = Options(documents=lambda: kept)
+    return store.write_run(journey.journey, cutoff, cutoff + DAY, versions, answers, options=options)
 
 
 def told(store: Store, events: pl.DataFrame, at: float | None = None) -> list[dict]:
@@ -112,6 +124,18 @@ def test_a_version_is_told_over_all_of_its_runs_and_a_customer_in_two_of_them_co
     alone = share(2, 8)
     assert one["high"] - one["low"] == pytest.approx(alone.high - alone.low, rel=0.15)
     assert [(row["group"], row["customers"]) for row in one["bands"]] == [("high", 3), ("low", 5)]
+
+
+def test_predictions_of_a_version_count_once_though_another_tasks_changed_and_all_were_scored_again(store):
+    for cutoff, cltv in ((CUTOFF, 1), (CUTOFF, 2), (CUTOFF + DAY, 2), (20 * DAY, 2)):
+        expect(store, EIGHT, cutoff, cltv=cltv)
+    with store.transaction() as connection:
+        followed = [(one.cutoff, one.versions) for one in of_journey(connection, "shop")]
+    assert followed == [(CUTOFF, {"churn": 3, "cltv": 1}), (CUTOFF, {"cltv": 2}), (20 * DAY, {"churn": 3, "cltv": 2})]
+    judged = judge_all(store, SHOP, EventLog(log(*BEFORE)), None, lambda _: None)
+    [one] = judged.versions
+    assert (one["version"], one["runs"], one["rows"]) == (3, 2, 16)
+    assert [report["cutoff"] for report in judged.reports] == [to_text(CUTOFF), to_text(20 * DAY)]
 
 
 def test_nothing_is_told_before_the_horizon_is_over(store):
@@ -199,6 +223,60 @@ def test_rules_learn_from_horizons_the_log_was_complete_for_when_the_run_was_mad
     assert found == {70: 42, 100: 72}  # the horizon is 28 days
 
 
+def test_a_model_that_had_learned_from_what_came_is_told_apart_and_neither_graded_nor_pooled_nor_estimated(graded):
+    store, rows = graded
+    journey = LONG.model_copy(update={"journey": "known"})
+    expect(store, FORTY, 70 * DAY, 70 * DAY + 1, journey)
+    told = judge_all(store, journey, EventLog(log(*rows)), None, lambda _: None)
+    churn = told.reports[0]["tasks"]["churn"]
+    assert (churn["in_sample"], churn["knows_until"], churn["grade"]) == (True, to_text(70 * DAY + 1), None)
+    assert (told.versions, expected_of(store, journey)[0]["tasks"]) == ([], {})
+    assert "in sample, which proves nothing: this version knew the log up to 1970-03-12" in shown(told.reports[0])
+    expect(store, FORTY, 70 * DAY + 1, 70 * DAY + 1, journey)  # nor does it stand in the way of one that had not
+    told = judge_all(store, journey, EventLog(log(*rows)), None, lambda _: None)
+    assert [report["tasks"]["churn"]["in_sample"] for report in told.reports] == [True, False]
+    assert told.reports[1]["tasks"]["churn"]["grade"]
+    assert [one["runs"] for one in told.versions] == [1]
+
+
+def shown(report: dict) -> str:
+    """A report as a terminal has it."""
+    console = Console(width=200, file=StringIO())
+    console.print(outcomes_tables(report))
+    return console.file.getvalue()
+
+
+def test_a_run_is_not_told_of_at_a_date_when_its_model_was_not_there_yet(store):
+    expect(store, EIGHT, CUTOFF, knows=50 * DAY)
+    assert told(store, log(*BEFORE), at=49.9) == []
+    assert len(told(store, log(*BEFORE), at=50)) == 1
+
+
+DAYS = st.floats(0, 80).map(lambda day: int(day * DAY))
+
+
+@settings(max_examples=15)
+@given(rows=histories(), made=st.lists(st.tuples(DAYS, DAYS), max_size=4), at=st.floats(28, 80), number=st.uuids())
+def test_replayed_at_a_past_date_runs_and_models_are_those_of_that_date(followed, rows, made, at, number):
+    """Runs in the order in which they were made: at their cutoff, or later by a model that knows the log up to then."""
+    made, instant, everything = sorted(made, key=max), int(at * DAY), log(*BEFORE, *rows)
+    then = everything.filter((pl.col("time") < instant) & (pl.col("known_at") < instant))
+    end = SHOP.model_copy(update={"observed_until": to_datetime(80 * DAY), "journey": f"now {number}"})
+    that_day = end.model_copy(update={"observed_until": to_datetime(instant), "journey": f"then {number}"})
+    for cutoff, knows in made:
+        expect(followed, EIGHT, cutoff, knows, end)
+        if max(cutoff, knows) <= instant:
+            expect(followed, EIGHT, cutoff, knows, that_day)
+    replayed = judge_all(followed, end, EventLog(everything), None, lambda _: None, instant)
+    lived = judge_all(followed, that_day, EventLog(then), None, lambda _: None)
+    assert (nameless(replayed.reports), replayed.versions) == (nameless(lived.reports), lived.versions)
+
+
+def nameless(reports: list[dict]) -> list[dict]:
+    """Reports without the ids of their runs."""
+    return [report | {"run_id": None} for report in reports]
+
+
 def test_expectations_outlive_their_run(url):
     with closing(Store(url, keep=1)) as store:
         expect(store, EIGHT)
@@ -221,16 +299,14 @@ def test_of_many_customers_the_same_part_is_followed_up_in_every_run():
 
 
 @pytest.fixture(scope="module")
-def judged(business, champions, tmp_path_factory):
-    """The business scored 56 days before the end, judged twice; the reports of both."""
+def judged(business, later, champions, tmp_path_factory):
+    """A business scored on the day up to which its models know theirs, judged 56 days later, twice; both reports."""
     from serving.batch import score
 
-    early = business.journey.model_copy(update={"observed_until": business.journey.observed_until - timedelta(days=56)})
     with closing(Store(f"sqlite:///{tmp_path_factory.mktemp('judged')}/scores.db")) as store:
-        score(early, business.log, champions.scorer, store, lambda done, of: None)
+        score(business.journey, later.log, champions.scorer, store, lambda done, of: None)
         runs = [
-            judge_all(store, business.journey, business.log, champions.tracking, lambda _: None).reports
-            for _ in range(2)
+            judge_all(store, later.journey, later.log, champions.tracking, lambda _: None).reports for _ in range(2)
         ]
         with store.transaction() as connection:
             yield runs, reports(connection, "simulated"), microseconds(timedelta(days=56))

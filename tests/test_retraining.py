@@ -129,16 +129,14 @@ def test_a_task_whose_first_challenger_was_refused_is_due_by_new_data_alone(busi
         assert [rule.due for rule in found] == [due] * 3
 
 
-def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, trained):
+def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, later, trained):
     """A competitor opens on the day of the run, and half of the customers buy there from then on."""
     store, tracking, _ = place
     some = pl.col("customer_id").str.slice(-1).is_in(["2", "3", "7", "8"])
-    log = replace(business.log, events=business.log.events.filter(some))  # who are enough, and judged sooner
-    now, then = under(business, NEVER), under(business, NEVER, -timedelta(days=28))
+    log = replace(later.log, events=later.log.events.filter(some))  # who are enough, and judged sooner
+    now, then = under(business, NEVER, timedelta(days=28)), under(business, NEVER)
     # The champion before is of harder times: its chances lie higher.
-    tracking.register(
-        business.journey, [replace(trained["churn"], model=of_harder_times(trained["churn"].model, then))]
-    )
+    tracking.register(business.journey, [replace(trained["churn"], model=of_harder_times(trained["churn"].model))])
     tracking.register(business.journey, [trained["churn"]])
     for number in (2, 3):
         tracking.set_champion("simulated", "churn", number)
@@ -167,10 +165,9 @@ def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, 
     assert roll_back(now, with_competitor(log, then), store, tracking, at.load().models) == []
 
 
-def of_harder_times(model: Model, then) -> Model:
-    calibrator, about = model.link.calibrator, dict(model.about)
-    about["journey"] = about["journey"] | {"observed_until": then.observed_until.isoformat()}
-    return replace(model, link=Probability(PlattCalibrator(calibrator.slope, calibrator.intercept + 1.5)), about=about)
+def of_harder_times(model: Model) -> Model:
+    calibrator = model.link.calibrator
+    return replace(model, link=Probability(PlattCalibrator(calibrator.slope, calibrator.intercept + 1.5)))
 
 
 def asking_of_a_month(journey):

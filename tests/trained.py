@@ -136,6 +136,17 @@ def business(tmp_path_factory: pytest.TempPathFactory) -> Business:
 
 
 @pytest.fixture(scope="session")
+def later(business: Business, tmp_path_factory: pytest.TempPathFactory) -> Business:
+    """Another business like it, 56 days longer: what its models can be judged by, who know nothing of those days.
+
+    Its journey is that of the business, so that its models answer.
+    """
+    longer = simulated(tmp_path_factory.mktemp("later"), CUSTOMERS, DAYS + 56, SEED)
+    until = longer.journey.observed_until
+    return replace(longer, journey=business.journey.model_copy(update={"observed_until": until}))
+
+
+@pytest.fixture(scope="session")
 def once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Once:
     """Where the workers of a session leave for each other what takes long to make."""
     folder = tmp_path_factory.getbasetemp()

@@ -223,10 +223,13 @@ class Tracking:
         """Log what came of a scoring run beside the training of each model that made it; how many it was logged to.
 
         Metrics are `realised/NAME`, their step the day of the cutoff, and the report is
-        `realised/CUTOFF.json`. What stands already is not logged again.
+        `realised/CUTOFF.json`. What stands already is not logged again, and what a model had already learned from
+        (`in_sample`) not at all.
         """
         logged, tag = 0, f"realised_{report['run_id']}"
         for task, told in report["tasks"].items():
+            if told["in_sample"]:
+                continue
             version, digest = self.version(journey, task, int(told["version"])), _digest(told)
             if version is None or self.client.get_run(version.run_id).data.tags.get(tag) == digest:
                 continue

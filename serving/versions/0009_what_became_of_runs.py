@@ -20,6 +20,7 @@ def upgrade(op: Operations) -> None:
         sa.Column("scored_at", sa.BigInteger(), nullable=False),
         sa.Column("versions", sa.JSON(), nullable=False),
         sa.Column("customers", sa.Integer(), nullable=False),
+        sa.Column("knows_until", sa.JSON(), nullable=False),
         sa.Column("judged_until", sa.BigInteger()),
         sa.Column("digest", sa.String()),
         sa.Column("report", sa.LargeBinary()),
