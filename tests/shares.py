@@ -21,7 +21,7 @@ MODELS = {
 }
 LONGEST = (
     *("test_readme", "spark", "models", "test_code", "test_pages_browser", "test_cli", "test_promote"),
-    *("test_mutations", "test_hardening", "test_notebooks", "test_outage", "test_openapi", "test_parts"),
+    *("test_features_agree", "test_mutations", "test_hardening", "test_notebooks", "test_outage", "test_openapi"),
 )
 _ON_SPARK = re.compile(r"test_spark\.py|[\[-]spark[\]-]")
 
