@@ -134,7 +134,7 @@ def business(tmp_path_factory: pytest.TempPathFactory) -> Business:
 
 @pytest.fixture(scope="session")
 def trained(business: Business) -> dict[str, Trained]:
-    """Its three models, by task."""
+    """Its three models, by task; files that need them are named in `shares.MODELS`."""
     from features.labels import TASKS
     from training.recipe import Recipe
     from training.train import train
