@@ -4,6 +4,8 @@ PYTHON ?= python3
 SERVE ?= 1
 BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
+# Packages are compiled when they are first imported, most never: what is compiled is kept, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE =
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -12,8 +14,9 @@ install: .venv/installed ## make .venv with the pinned versions and the package,
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -c "import serving.app, serving.registry, training.tracking, training.train"
 	@touch $@
 
 check: install ## ruff, format, mypy, the direction of imports
@@ -30,12 +33,12 @@ chromium:
 		$$run env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1; } || \
 		echo "The browser tests need Chromium, and it could not be installed here: sudo apt-get install chromium"
 
-# What mostly waits for processes of its own runs beside the rest, which two workers share file by file.
-test: check chromium ## everything that guards the project
-	@$(BIN)/pytest -q -p no:cacheprovider --part apart > .apart.txt 2>&1 & apart=$$!; \
-	$(BIN)/pytest -q -n 2 --dist loadfile --part together; together=$$?; \
-	wait $$apart; apart=$$?; cat .apart.txt; rm -f .apart.txt; \
-	test $$apart -eq 0 && test $$together -eq 0
+# Three processes share the tests (tests/shares.py): some wait for a browser, a server or a disk. mypy is one of the tests.
+test: ## everything that guards the project
+	@$(MAKE) --no-print-directory -j2 install chromium
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pytest -q -n 3 --dist loadfile
 
 demo: install ## real data to served, explained predictions (SERVE=0 ends instead of serving)
 	$(BIN)/journeycast demo $(if $(filter 0,$(SERVE)),--no-serve,--serve)

@@ -25,7 +25,7 @@ def accepted_id(given: str | None) -> str:
 
 
 def install(form: Form, level: str = "INFO") -> None:
-    """Write every log line of this process to standard error in this form."""
+    """Write every log line of this process to standard error in this form; warnings of libraries, too."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _Text())
     root = logging.getLogger()
@@ -38,6 +38,7 @@ def install(form: Form, level: str = "INFO") -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
     logging.getLogger("uvicorn.error").setLevel(level)
+    logging.captureWarnings(True)
 
 
 class _Json(logging.Formatter):

@@ -9,7 +9,7 @@ import pytest
 from spec import approx
 
 # Fixtures: the simulated business with models and answers; stores; the engines that spec tests run on.
-pytest_plugins = ["trained", "stores", "engines", "killing"]
+pytest_plugins = ["trained", "stores", "engines", "killing", "shares"]
 
 # The same examples on every machine; no deadline, because others may use the machine.
 hypothesis.settings.register_profile("journeycast", deadline=None, derandomize=True, database=None)
@@ -24,10 +24,7 @@ def pytest_assertrepr_compare(op: str, left: Any, right: Any) -> list[str] | Non
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where screenshots go, how hard `tests/test_hardening.py` tries (`make harden` tries harder), and which tests."""
+    """Where screenshots go, and how hard `tests/test_hardening.py` tries (`make harden` tries harder)."""
     parser.addoption("--screenshots", default=None, help="The folder that the browser tests write screenshots to.")
     parser.addoption("--kills", type=int, default=1, help="processes killed per work and database")
-    parser.addoption(
-        "--part", choices=["apart", "together"], help="of the tests, as `make test` runs them beside each other"
-    )
     parser.addoption("--bodies", type=int, default=100, help="malformed bodies sent")

@@ -3,7 +3,7 @@
 Spark takes seconds for a table of three rows and hardly more for thousands. So the questions that tests
 ask on Polars are kept; the tests on Spark stand last, the first of them asks all questions in one job,
 and each then finds its answer. Where processes share the tests, one of them has all files with Spark in
-them (`--part apart`), and so the only Spark there is.
+them (`shares.py`), and so the only Spark there is.
 """
 
 from __future__ import annotations
@@ -48,8 +48,6 @@ TINY = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 }
-# Files of tests that mostly wait for processes of their own: Spark, the README's commands, changed copies, a browser.
-APART = {"test_spark", "test_readme", "test_mutations", "test_pages_browser"}
 asked: dict[str, Question] = {}
 
 
@@ -69,15 +67,9 @@ def _asks(function: Any, known: dict[str, Any], looked: frozenset[Any] = frozens
     return spec.vector in named or any(_asks(one, known, looked | {function}) for one in inner)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Spark last: by then every question was asked on Polars. One part alone, where that is asked for."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spark last: by then every question was asked on Polars."""
     items.sort(key=_on_spark)
-    part = config.getoption("--part")
-    if part is not None:
-        apart = {item.path for item in items if item.path.stem in APART or _on_spark(item)}
-        left_out = [item for item in items if (item.path in apart) is (part == "together")]
-        items[:] = [item for item in items if (item.path in apart) is (part == "apart")]
-        config.hook.pytest_deselected(items=left_out)
 
 
 def _on_spark(item: pytest.Item) -> bool:

@@ -8,6 +8,7 @@ import logging
 import sys
 import threading
 import time
+import warnings
 import zlib
 from contextlib import closing, contextmanager
 
@@ -148,6 +149,7 @@ def test_a_server_that_cannot_score_says_so(local):
 # A command that scores: it writes the run it is told to, as `journeycast score --run` does.
 SCORING = """
 import sys
+import warnings
 sys.path[:0] = {path!r}
 from stores import VERSIONS, answer_of
 from serving.runs import Asked
@@ -430,6 +432,23 @@ def test_a_log_line_is_one_json_object_that_names_its_request(capsys):
         logging.getLogger("serving.x").warning("plain")
         assert capsys.readouterr().err.endswith("WARNING plain\n")
     finally:
+        logging.captureWarnings(False)
+        root = logging.getLogger()
+        root.handlers[:], root.level = before
+
+
+def test_what_a_library_warns_of_is_a_line_of_the_log(capsys):
+    before = logging.getLogger().handlers[:], logging.getLogger().level
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            install("json")
+            warnings.warn("ends soon", UserWarning, stacklevel=1)
+        told = json.loads(capsys.readouterr().err)
+        assert (told["level"], told["logger"]) == ("warning", "py.warnings")
+        assert "UserWarning: ends soon" in told["message"]
+    finally:
+        logging.captureWarnings(False)
         root = logging.getLogger()
         root.handlers[:], root.level = before
 

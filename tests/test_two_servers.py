@@ -10,7 +10,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from signal import SIGTERM
 
-import psycopg
 import pytest
 from receiver import receiver
 from sqlalchemy import func, select, text, update
@@ -22,12 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
-def scores_url(postgresql) -> str:
-    """An empty database."""
-    with psycopg.connect(postgresql, autocommit=True) as connection:
-        connection.execute("DROP DATABASE IF EXISTS scores WITH (FORCE)")
-        connection.execute("CREATE DATABASE scores")
-    return postgresql.replace("/postgres?", "/scores?")
+def scores_url(database) -> str:
+    """A database without tables."""
+    return database.bare()
 
 
 class Server:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from fcntl import LOCK_EX, flock
 from pathlib import Path
 from shutil import copyfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -147,71 +144,31 @@ def later(business: Business, tmp_path_factory: pytest.TempPathFactory) -> Busin
 
 
 @pytest.fixture(scope="session")
-def once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Once:
-    """Where the workers of a session leave for each other what takes long to make."""
-    folder = tmp_path_factory.getbasetemp()
-    return Once(folder.parent if hasattr(request.config, "workerinput") else folder)
-
-
-@dataclass(frozen=True, slots=True)
-class Once:
-    """A folder in which things are made by the first who asks, while the others wait."""
-
-    folder: Path
-
-    def __call__(self, name: str, make: Callable[[], Any]) -> Any:
-        """What was made by this name."""
-        file = self.folder / f"{name}.pickle"
-        with (self.folder / f"{name}.lock").open("w") as lock:
-            flock(lock, LOCK_EX)
-            if not file.exists():
-                file.write_bytes(pickle.dumps(make()))
-        return pickle.loads(file.read_bytes())  # noqa: S301 -- of this very session
-
-
-@pytest.fixture(scope="session")
-def trained(business: Business, once: Once) -> dict[str, Trained]:
-    """Its three models, by task."""
-    from features.catalogue import described
+def trained(business: Business) -> dict[str, Trained]:
+    """Its three models, by task; files that need them are named in `shares.MODELS`."""
     from features.labels import TASKS
     from training.recipe import Recipe
     from training.train import train
 
-    def make() -> list[Trained]:
-        found = train(business.journey, business.log, list(TASKS), Recipe(**RECIPE), 1, lambda _: None)
-        return [replace(one, columns=()) for one in found]  # which hold functions, and are told by the names again
-
-    every = [
-        replace(one, columns=described(business.journey, one.judged.encoding.names)) for one in once("trained", make)
-    ]
-    return {one.task: one for one in every}
+    found = train(business.journey, business.log, list(TASKS), Recipe(**RECIPE), 1, lambda _: None)
+    return {one.task: one for one in found}
 
 
 @pytest.fixture(scope="session")
 def champions(
-    business: Business,
-    trained: dict[str, Trained],
-    blank: Path,
-    once: Once,
-    tmp_path_factory: pytest.TempPathFactory,
+    business: Business, trained: dict[str, Trained], blank: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Champions:
     """The models, registered in a store of their own, promoted, and loaded as a server loads them."""
     from serving import registry
     from training.promote import promote
 
-    def make() -> bytes:
-        """The tracking store's database; what it names stands in the common folder."""
-        (once.folder / "registered").mkdir()
-        tracking = tracking_at(once.folder / "registered", blank)
-        tracking.register(business.journey, list(trained.values()))
-        for task in trained:
-            decision = promote(tracking, business.journey.journey, lambda: (business.journey, business.log), task)
-            assert decision.promoted, decision.words
-        return (once.folder / "registered" / "mlflow.db").read_bytes()
-
     folder = tmp_path_factory.mktemp("tracking")
-    (folder / "registered.db").write_bytes(once("champions", make))
-    tracking, cache = tracking_at(folder, folder / "registered.db"), folder / "models"
+    tracking = tracking_at(folder, blank)
+    tracking.register(business.journey, list(trained.values()))
+    for task in trained:
+        decision = promote(tracking, business.journey.journey, lambda: (business.journey, business.log), task)
+        assert decision.promoted, decision.words
+    cache = folder / "models"
     return Champions(
         tracking, registry.load(business.journey.journey, tracking.uri, cache, business.log.profile), cache
     )
