@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, and_, delete, select, update
+from sqlalchemy import Connection, and_, select, update
 
 from features.schema import DAY
 from serving.clock import now
 from serving.documented import REALISED
 from serving.runs import COMPLETE_UNTIL, WAITING, WHOLE
+from serving.runs import forget as delete_runs
 from serving.tables import run_documents, runs
 
 APART = 7 * DAY
@@ -61,4 +62,4 @@ def forget(connection: Connection, journey: str, run_id: int, keep: int, horizon
         connection.execute(own.values(name=str(gone)))
         connection.execute(update(run_documents).where(*theirs).values(run_id=run_id))
     if old:
-        connection.execute(delete(runs).where(runs.c.id.in_(old)))  # scores and answers go with it
+        delete_runs(connection, runs.c.id.in_(old))
