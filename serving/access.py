@@ -94,7 +94,8 @@ class Access:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message).update(told)
+                if told:
+                    MutableHeaders(scope=message).update(told)
             await send(message)
 
         try:

@@ -23,7 +23,7 @@ class Stage(_Part):
     since: str | None
 
 
-@dataclass(slots=True)  # not a model, and not frozen: a run makes a dozen of them for each customer
+@dataclass  # not a model, not frozen: a run makes a dozen a customer; not with slots, which orjson reads far slower
 class Reason:
     """One reason code's effect on the prediction, in the prediction's own unit.
 

@@ -8,10 +8,11 @@ from collections import deque
 from threading import Event, Lock, Thread
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
 from features.schema import DAY
 from serving.access_tables import audit
+from serving.bulk import put
 from serving.clock import now
 from serving.database import StoreError
 from serving.kept_out import barred
@@ -126,7 +127,7 @@ def write(connection: Connection, entries: list[Entry]) -> None:
         gone = barred(connection, journey, {row["customer_id"] for row in theirs})
         for row in theirs:
             row["customer_id"] = None if row["customer_id"] in gone else row["customer_id"]
-    connection.execute(insert(audit), rows)
+    put(connection, audit, rows)
 
 
 def purge(connection: Connection) -> None:

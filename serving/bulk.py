@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Table, insert
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Connection, Table, any_, bindparam, insert
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.schema import Column
 
@@ -33,6 +34,13 @@ def put(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> Non
             connection.execute(insert(table), rows)
     except (DataError, UnicodeError, OverflowError, struct.error) as error:
         raise _refused(table, rows, error) from error
+
+
+def among(connection: Connection, column: Column[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """That a column has one of these values: one parameter for any number of them, where the database knows arrays."""
+    if connection.dialect.name == "postgresql":
+        return column == any_(bindparam(None, values, ARRAY(column.type)))
+    return column.in_(values)
 
 
 def _refused(table: Table, rows: list[dict[str, Any]], error: Exception) -> InputError:
@@ -70,7 +78,7 @@ def _copy(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> N
     types = [_type(connection, column) for column in columns]
     for column, kind in zip(columns, types, strict=True):
         # psycopg cuts what is too large for an int4 to its lower bits, and says nothing.
-        if kind == "int4" and any(_accepted(column, row[column.name]) for row in rows):
+        if kind == "int4" and _overflows(row[column.name] for row in rows):
             raise OverflowError(column.name)
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
@@ -86,6 +94,11 @@ def _copy(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> N
         if lost:
             connection.invalidate(error)
         raise OperationalError(statement, None, error, connection_invalidated=lost) from error
+
+
+def _overflows(values: Iterable[Any]) -> bool:
+    known = [value for value in values if isinstance(value, int)]
+    return bool(known) and not (min(known) >= -(2**31) and max(known) < 2**31)
 
 
 def _type(connection: Connection, column: Column[Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from base64 import b64encode
 from hashlib import sha256
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 POLICY = "Content-Security-Policy"
@@ -16,6 +15,10 @@ _ALWAYS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     POLICY: "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 }
+
+
+_OF_ALL = [(name.lower().encode(), value.encode()) for name, value in _ALWAYS.items()]
+_OF_ANSWERS = [*_OF_ALL, (b"cache-control", b"no-store")]
 
 
 class SecurityHeaders:
@@ -29,11 +32,10 @@ class SecurityHeaders:
 
         async def completed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _ALWAYS.items():
-                    headers.setdefault(name, value)
-                if scope["path"].startswith("/v1/"):
-                    headers.setdefault("Cache-Control", "no-store")
+                headers = [*message.get("headers", ())]
+                said = {name for name, _ in headers}
+                wanted = _OF_ANSWERS if scope["path"].startswith("/v1/") else _OF_ALL
+                message["headers"] = headers + [one for one in wanted if one[0] not in said]
             await send(message)
 
         await self.app(scope, receive, completed if scope["type"] == "http" else send)

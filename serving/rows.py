@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -17,8 +18,9 @@ from features.instants import microseconds
 from features.journey import Risk, RiskBands
 from serving.answers import Answer, to_json
 from serving.bands import Band, moved, settled
-from serving.bulk import put
+from serving.bulk import among, put
 from serving.kept_out import barred
+from serving.overlap import one_ahead
 from serving.runs import check
 from serving.segments import Segments
 from serving.tables import UNKNOWN, Run, scores, stored_answers
@@ -61,29 +63,41 @@ def write(
 ) -> Written:
     """Write all answers; risk bands are compared with those of the run `before` (null: this is the first).
 
-    Whoever was erased, be it just now, is left out.
+    Whoever was erased, be it just now, is left out. On PostgreSQL a part is sent while the next one is made.
 
     Raises
     ------
     InputError
         Where there are two answers of one customer, or the run was given up meanwhile.
     """
-    found, customers, currency, horizon = iter(answers), 0, None, None
-    while chunk := list(islice(found, CHUNK)):
-        with transaction() as connection:
-            known = _known(connection, before, [answer.customer_id for answer in chunk])
-        # Rows are made between two transactions: on SQLite, others may write meanwhile.
-        made = _made(to.run_id, to.scored_at, chunk, known, held)
+    found, total, gone = iter(answers), Written(0, None, None), set[str]()
+
+    def send(made: tuple[Rows, Rows]) -> None:
         with transaction(writes=True) as connection:
-            gone = barred(connection, to.journey, (answer.customer_id for answer in chunk))
+            gone.update(out := barred(connection, to.journey, (row["customer_id"] for row in made[0])))
             check(connection, to.journey, to.run_id, to.fence)
-            made = _without(made, gone)
-            _insert(connection, made)
-        customers += len(made[0])
-        currency = currency or next((answer.cltv.currency for answer in chunk if answer.cltv), None)
-        days = next((answer.churn.horizon_days for answer in chunk if answer.churn), None)
-        horizon = horizon or (microseconds(timedelta(days=days)) if days else None)
-    return Written(customers, currency, horizon)
+            _insert(connection, _without(made, out))
+
+    with transaction() as connection:
+        beside = connection.dialect.name == "postgresql"
+    with one_ahead(beside=beside) as sent:
+        while chunk := list(islice(found, CHUNK)):
+            with transaction() as connection:
+                known = _known(connection, before, [answer.customer_id for answer in chunk])
+            # Rows are made between two transactions: on SQLite, others may write meanwhile.
+            sent(partial(send, _made(to.run_id, to.scored_at, chunk, known, held)))
+            total = _with(total, chunk)
+    return total._replace(customers=total.customers - len(gone))
+
+
+def _with(total: Written, chunk: list[Answer]) -> Written:
+    """With what is known of further answers."""
+    days = next((answer.churn.horizon_days for answer in chunk if answer.churn), None)
+    return Written(
+        total.customers + len(chunk),
+        total.currency or next((answer.cltv.currency for answer in chunk if answer.cltv), None),
+        total.horizon or (microseconds(timedelta(days=days)) if days else None),
+    )
 
 
 def _made(
@@ -129,7 +143,8 @@ def _known(connection: Connection, before: Run | None, ids: list[str]) -> Mappin
     if before is None:
         return None
     columns = (scores.c.customer_id, scores.c.risk, scores.c.risk_before, scores.c.risk_since)
-    rows = connection.execute(select(*columns).where(scores.c.run_id == before.id, scores.c.customer_id.in_(ids)))
+    theirs = (scores.c.run_id == before.id, among(connection, scores.c.customer_id, ids))
+    rows = connection.execute(select(*columns).where(*theirs))
     return {
         customer_id: Band(cast(Risk, risk), cast(Risk, earlier), since) for customer_id, risk, earlier, since in rows
     }

@@ -182,7 +182,7 @@ def undo(connection: Connection, run_id: int, error: BaseException, fence: int |
     """
     if fence is None:
         beside_others(connection)
-        connection.execute(delete(runs).where(*mine(run_id, None)))  # one that is seen already stays
+        forget(connection, *mine(run_id, None))  # one that is seen already stays
     elif isinstance(error, Exception) or not fence:
         fail(connection, run_id, fence, f"{error.place}: {error.found}" if isinstance(error, InputError) else STOPPED)
 
@@ -213,6 +213,12 @@ def give_back(connection: Connection, run: Run, *, gone: bool) -> bool:
     if given:
         _forget(connection, run.id)
     return given
+
+
+def forget(connection: Connection, *which: ColumnElement[bool]) -> None:
+    """Delete runs with everything that is theirs; whoever writes one is waited for, and refused from then on."""
+    for run_id in connection.execute(delete(runs).where(*which).returning(runs.c.id)).scalars().all():
+        _forget(connection, run_id)
 
 
 def _forget(connection: Connection, run_id: int) -> None:
