@@ -45,8 +45,9 @@ def ingest(url: str) -> Iterator[str]:
     intake, number = Intake(Store(url), "shop"), 0
     while True:
         ids = [f"{os.getpid()}-{number}-{part}" for part in range(3)]
-        at = {"time": now(), "known_at": now(), "value": None, "channel": None, "properties": None}
-        intake.submit([at | {"event_id": one, "customer_id": "c0", "event": "visit"} for one in ids]).result()
+        said = {"customer_id": "c0", "event": "visit", "value": None, "channel": None, "properties": None}
+        row = said | {"journey": "shop", "time": now(), "known_at": None, "received_at": now()}
+        intake.submit([row | {"event_id": one} for one in ids]).result()
         number += 1
         yield " ".join(ids)
 

@@ -22,6 +22,7 @@ class Killing:
         process = self.begin(url)
         told: Queue[list[str]] = Queue()
         first = [self._answers.readline().strip()] if of_first else []
+        assert first != ["killed"], "the work ended before it had acknowledged anything"
         threading.Thread(target=lambda: told.put(self._read()), daemon=True).start()
         time.sleep(seconds)
         os.kill(process, SIGKILL)
