@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-import numpy as np
-import orjson
 import polars as pl
 
 from features.journey import Journey
+from features.labels import tasks
 from features.log import EventLog
 from features.schema import CUSTOMER, to_text
 from serving import expectations, performance
@@ -91,7 +90,8 @@ def realised_of(store: Store, journey: Journey, log: EventLog) -> Iterator[Reali
 
 def grades(found: Realised, journey: Journey, log: EventLog) -> Grades:
     """Per task the grade on what happened to those who were not contacted."""
-    return {name: hindsight(journey, log, answered(found, name, journey)) for name in found.run.versions}
+    asked = [name for name in tasks(journey) if name in found.run.versions]
+    return {name: hindsight(journey, log, answered(found, name, journey)) for name in asked}
 
 
 def answered(found: Realised, name: str, journey: Journey) -> Answered:
@@ -122,6 +122,6 @@ def expected_of(store: Store, journey: Journey) -> list[dict[str, Any]]:
 
 
 def _probabilities(expected: pl.DataFrame, journey: Journey) -> dict[str, Any]:
-    chances = [orjson.loads(text) for text in expected["next_stage"].drop_nulls()]
-    stages = np.array([[one.get(stage, 0.0) for stage in journey.stage_names] for one in chances])
-    return {"churn": expected["churn_probability"].drop_nulls().to_numpy(), "next_stage": stages}
+    stages = performance.chances(expected["next_stage"].drop_nulls(), journey)
+    found = {"churn": expected["churn_probability"].drop_nulls().to_numpy(), "next_stage": stages}
+    return {name: predicted for name, predicted in found.items() if name in tasks(journey)}
