@@ -17,7 +17,6 @@ from xdist.scheduler import LoadFileScheduling
 
 MODELS = {
     *("test_batch", "test_events_http", "test_parity", "test_scorer", "test_shap_values", "test_stored_histories"),
-    *("test_batch", "test_events_http", "test_parity", "test_scorer", "test_shap_values", "test_stored_histories"),
     *("test_realised", "test_retraining", "test_signals", "test_tracking", "test_training"),
 }
 LONGEST = (
