@@ -72,7 +72,7 @@ def drift_html(report: DriftReport) -> str:
         journey=escape(report.journey),
         at=to_text(report.at)[:10],
         state=state,
-        words=escape(report.words),
+        words=escape(report.words[:1].upper() + report.words[1:]),
         causes=f"<ol>{causes}</ol>" if causes else "",
         signals=signals or _NOTHING,
         trained=escape(_trained(report)),

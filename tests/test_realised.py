@@ -29,6 +29,7 @@ from serving.registry import models
 from serving.show_outcomes import outcomes_tables
 from serving.store import Options, Store
 from serving.tables import expectations, runs
+from training.hindsight import Answered, _examples
 
 SHOP = Journey.model_validate(
     {
@@ -275,6 +276,16 @@ def test_replayed_at_a_past_date_runs_and_models_are_those_of_that_date(followed
 def nameless(reports: list[dict]) -> list[dict]:
     """Reports without the ids of their runs."""
     return [report | {"run_id": None} for report in reports]
+
+
+def test_rules_learn_from_horizons_the_log_was_complete_for_when_the_run_was_made(graded):
+    """Events that came in moved the cutoff thirty days ahead; who was silent since had not left."""
+    found = {}
+    for complete in (70, 100):
+        said = Answered("churn", 100 * DAY, complete * DAY, pl.Series(list(FORTY)), np.empty(0), np.empty(0))
+        keys, _ = _examples(LONG, EventLog(log(*graded[1])), said)
+        found[complete] = keys["cutoff"].max() // DAY
+    assert found == {70: 42, 100: 72}  # the horizon is 28 days
 
 
 def test_expectations_outlive_their_run(url):

@@ -18,6 +18,7 @@ from training.vector_drift import VectorDrift, vector_drift
 
 CAUSES = 10  # told at most
 _SHOWN = 30  # features
+_NOTHING = 1e-4  # per customer: what few steps that differ much leave possible
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,9 @@ def number(signal: Signal, value: float) -> str:
     """A signal's value as people read it."""
     if signal.kind in ("channel", "category", "known", "late"):
         return f"{100 * value:.1f} %"
-    return f"{value:,.4g}"
+    if abs(value) < _NOTHING:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.4g}"  # no exponents
 
 
 def _plain(one: Moved) -> dict[str, Any]:
