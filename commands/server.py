@@ -121,6 +121,7 @@ def run(journey: str, asked: Asked, example: str = "ID") -> None:
 
 def application(journey: str, asked: Asked, found: Settings, counts: Path | None) -> Any:
     """The application of one worker, which may be a process of its own."""
+    from features.labels import tasks
     from features.profile import read_profile
     from serving import logs, registry
     from serving.app import create_app
@@ -144,7 +145,8 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
         profile.now()
 
     def load() -> Scorer:
-        return registry.load(name, uri, found.models, profile.now().rows, own=definition.own)
+        rows = profile.now().rows
+        return registry.load(name, uri, found.models, rows, own=definition.own, tasks=tasks(definition))
 
     told = ServerSettings(
         name,
@@ -168,7 +170,7 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
         load_scorer=load,
         list_models=partial(registry.models, name, uri),
         read_file=partial(registry.file_of, name, uri),
-        champions=partial(registry.champions, name, uri),
+        champions=partial(registry.champions, name, uri, tasks(definition)),
         helm=Helm(_under(found, partial(_promoted, journey)), _under(found, partial(models.roll_back, journey))),
         ended=_leave,
     )

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-import numpy as np
-import orjson
 import polars as pl
 
 from features.journey import Journey
@@ -125,6 +123,6 @@ def expected_of(store: Store, journey: Journey) -> list[dict[str, Any]]:
 
 
 def _probabilities(expected: pl.DataFrame, journey: Journey) -> dict[str, Any]:
-    chances = [orjson.loads(text) for text in expected["next_stage"].drop_nulls()]
-    stages = np.array([[one.get(stage, 0.0) for stage in journey.stage_names] for one in chances])
-    return {"churn": expected["churn_probability"].drop_nulls().to_numpy(), "next_stage": stages}
+    stages = performance.chances(expected["next_stage"].drop_nulls(), journey)
+    found = {"churn": expected["churn_probability"].drop_nulls().to_numpy(), "next_stage": stages}
+    return {name: predicted for name, predicted in found.items() if name in tasks(journey)}

@@ -50,12 +50,22 @@ def asked(name: str, found: pl.DataFrame, journey: Journey) -> Asked:
     if name != "next_stage":
         predicted, labels = (rows[column].cast(pl.Float64).to_numpy() for column in (said, came))
         return Asked(rows, predicted, labels, predicted, labels)
-    names = journey.stage_names
-    chances = [orjson.loads(text) for text in rows[said]]
-    predicted = np.array([[one.get(stage, 0.0) for stage in names] for one in chances]).reshape(len(rows), len(names))
+    names, predicted = journey.stage_names, chances(rows[said], journey)
+    rows = rows.head(len(predicted))
     labels = np.array([names.index(stage) for stage in rows[came]], dtype=np.float64)
     hits = (np.argmax(predicted, axis=1) == labels).astype(np.float64) if len(rows) else np.empty(0)
     return Asked(rows, predicted.max(axis=1, initial=0.0), hits, predicted, labels)
+
+
+def chances(told: pl.Series, journey: Journey) -> Array:
+    """The chance of each of the journey's stages, shape (rows, stages), by a run's JSON texts.
+
+    Of no row, where the run told of stages that the journey no longer has: what became of these nobody can say.
+    """
+    names, found = journey.stage_names, [orjson.loads(text) for text in told]
+    if any(not set(one) <= set(names) for one in found):
+        found = []
+    return np.array([[one.get(stage, 0.0) for stage in names] for one in found]).reshape(len(found), len(names))
 
 
 def contacted(name: str) -> str:

@@ -6,12 +6,13 @@ undone by the next attempt, which begins by looking.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from features.errors import NoModelError
+from features.errors import InputError, NoModelError
 from features.journey import Journey
 from features.labels import tasks
 from features.log import EventLog
@@ -20,14 +21,16 @@ from serving.alone import alone
 from serving.rolling_back import roll_back
 from serving.scorer import Scorer
 from serving.store import Store
-from training.drift_report import drift_report
+from training.drift_report import DriftReport, drift_report
 from training.due import Rule, rules_of
+from training.model import Model
 from training.promote import promote
 from training.recipe import Recipe
 from training.tracking import CHALLENGER, CHAMPION, Tracking
 from training.train import train
 
 Report = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +95,10 @@ def retrain(journey: Journey, log: EventLog, tools: Tools, report: Report, *, al
         champions = _champions(tools) if story.rolled_back else champions
         report("looking for drift")
         models = {name: served.model for name, served in champions.items()}
-        drift = drift_report(journey, log, models) if models and journey.retrain.drift else None
+        drift, untold = _drift(journey, log, models)
         versions = {name: served.version for name, served in champions.items()}
-        story.rules = rules_of(journey, log, models, drift, reversed(reports), versions, _tried(journey, tools))
+        rules = rules_of(journey, log, models, drift, reversed(reports), versions, _tried(journey, tools))
+        story.rules = [*rules, *untold]
         story.asked, story.due = always, always or any(rule.due for rule in story.rules)
         with _told(tools.tracking, journey.journey, story) as run_id:
             if story.due:
@@ -110,6 +114,17 @@ def retrain(journey: Journey, log: EventLog, tools: Tools, report: Report, *, al
         if drift is not None:
             watched.keep(tools.store, journey.journey, drift.to_json())
         return story
+
+
+def _drift(journey: Journey, log: EventLog, models: Mapping[str, Model]) -> tuple[DriftReport | None, list[Rule]]:
+    """The drift report, or a rule that says why there is none: training may be what mends it."""
+    if not (models and journey.retrain.drift):
+        return None, []
+    try:
+        return drift_report(journey, log, models), []
+    except Exception as problem:
+        _log.warning("drift could not be told: %s", problem, exc_info=not isinstance(problem, InputError))
+        return None, [Rule(False, f"drift could not be told: {problem or type(problem).__name__}")]
 
 
 @contextmanager

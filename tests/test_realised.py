@@ -19,10 +19,11 @@ from features.instants import microseconds
 from features.journey import Journey
 from features.log import EventLog
 from features.schema import CONTACTED, DAY, to_datetime, to_text
+from serving import performance
 from serving.beside import Beside
 from serving.compared import mean
 from serving.expectations import drawn, of_journey
-from serving.judging import expected_of, judge_all
+from serving.judging import expected_of, grades, judge_all
 from serving.proportions import share
 from serving.realised import Lookout, reports
 from serving.registry import models
@@ -118,6 +119,24 @@ def test_who_was_contacted_within_the_horizon_or_the_days_of_rest_before_it_stan
     churn = report["tasks"]["churn"]
     assert (churn["contacted"]["customers"], churn["not_contacted"]["customers"]) == (2, 6)
     assert "a contact is made to change" in report["why_apart"]
+
+
+def test_a_task_that_was_taken_out_of_the_journey_is_told_of_no_more(store):
+    expect(store, EIGHT)
+    lookout = Lookout(store, SHOP, anew=True)
+    lookout.add(log(*BEFORE))
+    [one] = lookout.found()
+    of_both = one._replace(run=one.run._replace(versions={"churn": 3, "cltv": 1}))
+    assert grades(of_both, SHOP, EventLog(log(*BEFORE))) == {"churn": None}
+    assert [set(run["tasks"]) for run in expected_of(store, SHOP)] == [{"churn"}]
+
+
+def test_chances_of_a_stage_that_was_taken_out_are_compared_with_nothing():
+    found = pl.DataFrame({"next_stage": ['{"active": 0.8, "new": 0.2}'], "became": ["active"]})
+    found = found.with_columns(contacted_next_stage=False)
+    assert performance.asked("next_stage", found, SHOP).predicted.tolist() == [[0.2, 0.8]]
+    before = found.with_columns(next_stage=pl.lit('{"active": 0.5, "lapsed": 0.3, "new": 0.2}'))
+    assert performance.asked("next_stage", before, SHOP).predicted.shape == (0, 2)
 
 
 def test_a_version_is_told_over_all_of_its_runs_and_a_customer_in_two_of_them_counts_once(store):

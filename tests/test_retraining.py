@@ -99,6 +99,36 @@ def test_what_the_gate_has_just_refused_is_not_trained_again_at_once(business, t
     assert found == {27: [], 28: ["grade"], 90: ["cltv", "age:", "grade"]}
 
 
+def test_age_and_new_data_count_from_the_newest_challenger_that_the_gate_refused(business, trained):
+    """Else what it refuses would be trained, registered and refused at every look."""
+    model, events = trained["churn"].model, len(business.log.events)
+    champion = replace(model, about=model.about | {"log": {"rows": events // 2}})
+    rules = NEVER.model_copy(update={"age": timedelta(days=90), "new_data": 0.5})
+
+    def judged(days: int, tried=None, log=business.log) -> list[tuple[bool, str]]:
+        found = rules_of(under(business, rules, timedelta(days=days)), log, {"churn": champion}, None, [], {}, tried)
+        return [(rule.due, rule.words.partition(":")[0]) for rule in found if "has no champion" not in rule.words]
+
+    observed = model.about["journey"] | {
+        "observed_until": (business.journey.observed_until + timedelta(121)).isoformat()
+    }
+    refused = {"churn": model.about | {"journey": observed, "log": {"rows": events}}}
+    assert judged(121) == [(True, "age"), (True, "new data")]
+    assert judged(210, refused) == [(False, "age"), (False, "new data")]
+    assert judged(211, refused) == [(True, "age"), (False, "new data")]
+    half_more = EventLog(pl.concat([business.log.events, business.log.events.head(events // 2 + 1)]))
+    assert judged(122, refused, half_more) == [(False, "age"), (True, "new data")]
+
+
+def test_a_task_whose_first_challenger_was_refused_is_due_by_new_data_alone(business, trained):
+    rules = NEVER.model_copy(update={"new_data": 0.5})
+    about = trained["churn"].model.about
+    for known, due in ((1, False), (2, True)):
+        refused = about | {"log": {"rows": len(business.log.events) // known}}
+        found = rules_of(under(business, rules), business.log, {}, None, [], {}, dict.fromkeys(trained, refused))
+        assert [rule.due for rule in found] == [due] * 3
+
+
 def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, later, trained):
     """A competitor opens on the day of the run, and half of the customers buy there from then on."""
     store, tracking, _ = place
@@ -119,6 +149,9 @@ def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, 
     assert told(tracking) == []  # where nothing is due, nothing is left behind
     refused = under(business, NEVER.model_copy(update={"roll_back": False}))
     assert roll_back(refused, with_competitor(log, then), store, tracking, at.load().models) == []
+    # Neither by the outcomes of another question, nor to what cannot be served beside the other champions.
+    for journey, found in ((asking_of_a_month(now), at.load().models), (now, with_cltv_of_a_week(at.load().models))):
+        assert roll_back(journey, with_competitor(log, then), store, tracking, found) == []
     story = retrain(now, with_competitor(log, then), at, lambda _: None)
     [words] = story.rolled_back
     assert words.startswith("churn: version 3 was")
@@ -135,6 +168,18 @@ def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, 
 def of_harder_times(model: Model) -> Model:
     calibrator = model.link.calibrator
     return replace(model, link=Probability(PlattCalibrator(calibrator.slope, calibrator.intercept + 1.5)))
+
+
+def asking_of_a_month(journey):
+    churn = journey.tasks.churn.model_copy(update={"within": timedelta(days=28)})
+    return journey.model_copy(update={"tasks": journey.tasks.model_copy(update={"churn": churn})})
+
+
+def with_cltv_of_a_week(champions):
+    """The champions, but that of cltv was trained with other windows."""
+    served = champions["cltv"]
+    about = served.model.about | {"journey": served.model.about["journey"] | {"windows": ["7d"]}}
+    return champions | {"cltv": replace(served, model=replace(served.model, about=about))}
 
 
 def with_competitor(log: EventLog, opens) -> EventLog:
@@ -156,6 +201,16 @@ def test_a_training_that_fails_is_told(place, business, monkeypatch):
     [run] = told(at.tracking)
     assert (run.info.status, run.data.tags["failed"]) == ("FAILED", "KeyboardInterrupt")
     assert run.data.tags["why"] == "asked for, whatever the rules say"
+
+
+def test_a_drift_that_cannot_be_told_keeps_nobody_from_training(place, business, monkeypatch):
+    def fails(*_):
+        raise pl.exceptions.ColumnNotFoundError("purchase_14d")
+
+    monkeypatch.setattr(retraining, "drift_report", fails)
+    journey = under(business, NEVER.model_copy(update={"drift": True}))
+    [rule] = retrain(journey, business.log, tools(place, business), print).rules
+    assert (rule.due, rule.words) == (False, "drift could not be told: purchase_14d")
 
 
 def test_what_a_killed_retraining_had_registered_is_decided_by_the_next(place, business, trained):

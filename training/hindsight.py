@@ -9,15 +9,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.catalogue import catalogue
 from features.cutoffs import usable
-from features.engine import build
 from features.errors import InputError
 from features.instants import KEYS
 from features.journey import Journey
 from features.labels import LABEL, eligible, label, population, tasks
 from features.log import EventLog
 from features.schema import CUSTOMER, CUTOFF, TIME, to_datetime
+from training import as_trained
 from training.assess import LOSS, losses
 from training.contenders import columns, rules
 from training.examples import known, labels_as_numbers
@@ -74,13 +73,16 @@ def hindsight(journey: Journey, log: EventLog, said: Answered) -> Grade | None:
 
 
 def against(journey: Journey, log: EventLog, said: Answered, other: Model) -> Lead | None:
-    """How far predictions as served were ahead of what another model would have said; None: too few customers."""
+    """How far predictions as served were ahead of what another model would have said; None: too few customers.
+
+    Raises
+    ------
+    InputError
+        Where this version no longer has the features of the other model.
+    """
     if len(said.customers) < MIN_CUSTOMERS:
         return None
-    built = build(log.events, said.keys, catalogue(journey), log.profile)
-    vectors = said.keys.join(built, on=list(KEYS), how="left", maintain_order="left")
-    predicted = other.predict(vectors)
-    theirs = said.losses(predicted if said.task == "next_stage" else predicted[:, 0])
+    theirs = said.losses(as_trained.answers(other, journey, log, said.keys))
     return lead(said.losses(said.predicted), theirs, said.customers.to_numpy())
 
 

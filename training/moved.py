@@ -59,6 +59,12 @@ def unusual_beyond(what: str, each: Array, chance: float) -> Moved:
     return Moved(what, float(each[0]), tuple(float(value) for value in each[1:]), max(limit, LEAST))
 
 
+def _means(told: pl.DataFrame) -> Array:
+    """The mean label of each cutoff, oldest first: the same from run to run, whatever order the labels come in."""
+    told = told.sort(KEYS).with_columns(pl.col(LABEL).round(4))  # the last bits of a sum differ from run to run
+    return np.array([part[LABEL].to_numpy().mean() for _, part in told.group_by(CUTOFF, maintain_order=True)])
+
+
 def outcomes_moved(journey: Journey, log: EventLog, at: int) -> Iterator[Moved]:
     """The newest outcomes that are known beside earlier ones: how far their mean lies from these, in their spread."""
     step = microseconds(journey.cutoffs.every)
@@ -71,8 +77,7 @@ def outcomes_moved(journey: Journey, log: EventLog, at: int) -> Iterator[Moved]:
         everyone = population(log.events, cutoffs)
         asked = eligible(task, log.events, everyone).filter("eligible").select(KEYS)
         told = label(task, journey, known(log.events, at), asked)
-        values = told.with_columns(pl.Series(LABEL, labels_as_numbers(name, journey, told[LABEL])))
-        means = values.group_by(CUTOFF).agg(pl.col(LABEL).mean()).sort(CUTOFF)[LABEL].to_numpy()
+        means = _means(told.with_columns(pl.Series(LABEL, labels_as_numbers(name, journey, told[LABEL]))))
         past = means[:-1]
         apart = np.abs(means - past.mean()) / max(float(past.std(ddof=1)), 0.02 * abs(float(past.mean())), 1e-9)
         limit = float(stats.t.isf(ALARM / 8, len(past) - 1) * np.sqrt(1 + 1 / len(past)))

@@ -18,13 +18,12 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
-from features.catalogue import catalogue
-from features.engine import build
 from features.instants import KEYS, microseconds
 from features.journey import Journey
 from features.labels import eligible, population
 from features.log import EventLog
 from features.schema import CUSTOMER, CUTOFF, TIME, to_microseconds
+from training import as_trained
 from training.model import Model
 from training.moved import Moved, outcomes_moved, unusual_beyond
 from training.signals import ALARM
@@ -84,7 +83,7 @@ class VectorDrift:
 
 
 class _Seen(NamedTuple):
-    """One model's matrix of all vectors; which columns say anything of customers, and what each matters."""
+    """One model's matrix of all of its vectors; which columns say anything of customers, and what each matters."""
 
     task: str
     model: Model
@@ -105,9 +104,9 @@ def vector_drift(journey: Journey, log: EventLog, at: int, models: Mapping[str, 
     if len(compared) <= EARLIER:
         return VectorDrift((), ())
     step = microseconds(journey.cutoffs.every)
-    rows = _vectors(journey, log, [at - n * step for n in range(compared[-1][1][-1] + 1)])
+    rows = _asked(journey, log, [at - n * step for n in range(compared[-1][1][-1] + 1)])
     side = ((at - rows[CUTOFF].to_numpy()) // step).astype(np.intp)
-    seen = [_seen(name, model, rows, side) for name, model in models.items()]
+    seen = [_seen(name, models[name], built, side) for name, built in _vectors(journey, log, rows, models)]
     distances = _distances(seen, side, compared)
     apart, tested = _two_samples(seen, rows, side, compared)
     moved = [*tested, *_moved(seen, side, compared, distances), *outcomes_moved(journey, log, at)]
@@ -127,15 +126,26 @@ def _comparisons(journey: Journey, log: EventLog, at: int, models: Mapping[str, 
     return [(n, tuple(range(n + lag, n + lag + TRAINED))) for n in range(int(looks) + 1)]
 
 
-def _vectors(journey: Journey, log: EventLog, cutoffs: list[int]) -> pl.DataFrame:
-    """Vectors of those the churn task asks about (where there is none: everyone), some of them at each cutoff."""
+def _asked(journey: Journey, log: EventLog, cutoffs: list[int]) -> pl.DataFrame:
+    """Those the churn task asks about (where there is none: everyone), some of them at each cutoff."""
     everyone = population(log.events, cutoffs)
     if journey.tasks.churn is not None:
         everyone = eligible(journey.tasks.churn, log.events, everyone).filter("eligible").select(KEYS)
-    some = pl.concat([
+    return pl.concat([
         part.sample(min(len(part), _ROWS), seed=0) for _, part in everyone.group_by(CUTOFF, maintain_order=True)
     ]).sort(CUTOFF, CUSTOMER)  # fmt: skip
-    return some.join(build(log.events, some, catalogue(journey), log.profile), on=list(KEYS), maintain_order="left")
+
+
+def _vectors(
+    journey: Journey, log: EventLog, rows: pl.DataFrame, models: Mapping[str, Model]
+) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Per task the vectors its model was trained on: the journey may define others by now."""
+    built: dict[str, pl.DataFrame] = {}
+    for name, model in models.items():
+        features = model.about["features"]
+        if features not in built:
+            built[features] = as_trained.vectors(model.about, journey, log, rows)
+        yield name, built[features]
 
 
 def _seen(task: str, model: Model, rows: pl.DataFrame, side: Sides) -> _Seen:
