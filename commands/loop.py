@@ -57,7 +57,7 @@ def outcomes(
     for line in estimated_lines(open_runs):
         print(line)
     if not found:
-        print("No run's horizon is over yet within the log.")
+        print("No run's horizon is over yet within the log, or what was expected is not kept any more.")
 
 
 def drift(

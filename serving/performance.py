@@ -42,7 +42,7 @@ def asked(name: str, found: pl.DataFrame, journey: Journey) -> Asked:
     ----------
     found
         The columns of `serving.expectations.read` with one of `churned`, `became`, `value` for each task (null:
-        not known yet), and whether the customer was contacted within its horizon.
+        not known yet), and whether the customer was contacted within its horizon or the campaign's `rest_days` before.
     """
     said, came = _COLUMNS[name]
     rows = found.filter(pl.col(said).is_not_null() & pl.col(came).is_not_null())
@@ -69,7 +69,7 @@ def chances(told: pl.Series, journey: Journey) -> Array:
 
 
 def contacted(name: str) -> str:
-    """The column that says who was contacted within a task's horizon."""
+    """The column that says who was contacted within a task's horizon, or shortly before."""
     return f"contacted_{name}"
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, update
 from features.instants import mature, microseconds
 from features.journey import Journey
 from features.labels import LABEL, Task, label, tasks
-from features.schema import CONTACTED, CUSTOMER, CUTOFF, EVENT, TIME
+from features.schema import CONTACTED, CUSTOMER, CUTOFF, DAY, EVENT, TIME
 from serving import expectations, performance
 from serving.expectations import Followed
 from serving.store import Store
@@ -69,12 +69,15 @@ class Lookout:
             due = [run for run in runs if self._due(run) and (anew or self._lacks(run))]
             self._expected = {run.run_id: expectations.read(connection, run.run_id) for run in due}
         self._runs = {run.run_id: run for run in due}
+        followed = [rows[CUSTOMER] for rows in self._expected.values()]
+        self._followed = pl.concat(followed).unique() if followed else pl.Series(dtype=pl.String)
         self._parts: dict[int, list[pl.DataFrame]] = {run.run_id: [] for run in due}
 
     def add(self, events: pl.DataFrame) -> None:
         """Look at a part of the log: some of the customers, with all of their events."""
         if not self._runs:
             return
+        events = events.filter(pl.col(CUSTOMER).is_in(self._followed.implode()))  # a part of a large log, once
         seen = known(events, self.at) if self._travels else events
         customers = events[CUSTOMER].unique().implode()
         for run_id, run in self._runs.items():
@@ -114,15 +117,18 @@ class Lookout:
                 columns.append(came.cast(_KINDS[column]).alias(column))
             else:
                 columns.append(pl.Series(column, [None] * len(rows), dtype=_KINDS[column]))
+        rest = int(self._journey.campaign.rest_days * DAY)
         contacts = {
-            performance.contacted(name): _contacted(events, rows, run.cutoff, run.cutoff + microseconds(task.within))
+            performance.contacted(name): _contacted(
+                events, rows, run.cutoff - rest, run.cutoff + microseconds(task.within)
+            )
             for name, task in tasks(self._journey).items()
         }
         return rows.with_columns(*columns, **contacts)
 
 
 def _contacted(events: pl.DataFrame, rows: pl.DataFrame, begins: int, ends: int) -> pl.Series:
-    """Who was contacted within a horizon.
+    """Who was contacted within a horizon, or so little before it that they were left alone at its cutoff.
 
     Of each task its own: to leave out whoever was contacted after it would leave out by what came of them.
     """
