@@ -36,9 +36,10 @@ def store(tmp_path):
 
 
 def run_at(store, cutoff, *answers):
-    beside = Beside(store, JOURNEY, None, lambda: None, {"churn": cutoff, "cltv": cutoff})
+    beside = Beside(store, JOURNEY, None, lambda: None, {"churn": cutoff, "cltv": cutoff}, pages=False)
     beside.answered(list(answers), len(answers))
-    kept = [one for one in beside.kept() if not isinstance(one, Document)]
+    kept = list(beside.kept())
+    assert not any(isinstance(one, Document) for one in kept)
     options = Options(documents=lambda: kept)
     return store.write_run("shop", cutoff, cutoff, {"churn": 1, "cltv": 1}, answers, options=options)
 
