@@ -9,6 +9,7 @@ import typer
 
 from commands import opened
 from commands.options import JourneyArgument
+from commands.settings import current
 from commands.terminal import out
 from features.errors import InputError
 
@@ -110,13 +111,16 @@ def erase(
 
     Example: journeycast erase complete_journey 700
     """
-    from serving import erasure
+    from serving import erasure, scratch, uploads
 
     definition, _ = opened.journey(journey)
     with opened.store() as store:
         _note(store, definition.journey, "erase --allow" if allow else "erase")
         if not allow:
-            print(json.dumps(erasure.erase(store, definition.journey, customer)._asdict(), indent=2))
+            receipt = erasure.erase(store, definition.journey, customer)
+            uploads.tidy(current().uploads(definition.journey), 0)  # they may tell of the customer
+            scratch.sweep(current().parts)
+            print(json.dumps(receipt._asdict(), indent=2))
         elif erasure.allow(store, definition.journey, customer):
             print(f"the customer is allowed in {definition.journey} again; what was deleted does not come back")
         else:

@@ -6,7 +6,6 @@ import json
 import os
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -143,7 +142,7 @@ def _score_parts(definition: Journey, base: Path, asked: Asked | None) -> None:
     """Score a log of many events, some of the customers at a time."""
     from features import parts
     from features.profile import read_profile
-    from serving import batch
+    from serving import batch, scratch
     from serving.beginning import beginning
     from training.cpus import usable_cpus
 
@@ -152,12 +151,12 @@ def _score_parts(definition: Journey, base: Path, asked: Asked | None) -> None:
     scorer = opened.scorer(definition, profile)
     with (
         opened.store() as store,
-        TemporaryDirectory(dir=current().home) as folder,
+        scratch.folder(current().parts) as folder,
         beginning(store, definition.journey, asked) as begin,
         progress(None) as report,
     ):
         report("reading events by part", 0, 1)
-        resolved, paths = parts.split(definition, base, Path(folder), usable_cpus(), begin, erased)
+        resolved, paths = parts.split(definition, base, folder, usable_cpus(), begin, erased)
         customers = parts.customers(paths, begin.run.cutoff)
         events = (parts.read_part(resolved, path) for path in paths)
         told = partial(report, "scoring and explaining")

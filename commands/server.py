@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache, partial
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +25,8 @@ from features.errors import InputError
 
 if TYPE_CHECKING:
     from polars import DataFrame
+
+    from features.erased import Erased
 
 _Given = ParamSpec("_Given")
 _Told = TypeVar("_Told")
@@ -66,7 +68,7 @@ def serve(
     log_vectors: Annotated[
         float, typer.Option(min=0, max=1, help="The share of predictions whose vector is kept for `parity`.")
     ] = 0.01,
-    rate: Annotated[float, typer.Option(min=0.01, help="Requests a second that each key may send.")] = 100.0,
+    rate: Annotated[float, typer.Option(min=0.01, help="Requests a second of each key, to all workers.")] = 100.0,
     log_format: Annotated[LogFormat, typer.Option(help="Lines for people, or for machines.")] = LogFormat.text,
     webhook_network: Annotated[
         list[str] | None, typer.Option(help="A network that webhooks may be in though it is not public; repeatable.")
@@ -124,24 +126,26 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
     from serving import logs, registry
     from serving.app import create_app
     from serving.database import StoreError
+    from serving.forgetting import HeldProfile
     from serving.scorer import Scorer
     from serving.state import Settings as ServerSettings
     from serving.steering import Helm
+    from serving.store import Store
 
     use(found)
     logs.install("json" if asked.log_format == "json" else "text")
     definition, base = opened.journey(journey)
-    name, uri = definition.journey, found.tracking_uri
+    name, uri, asked_of = definition.journey, found.tracking_uri, tuple(tasks(definition))
 
-    def read() -> DataFrame | None:
-        return read_profile(definition, base, erased=opened.erased(definition))
+    def read(erased: Erased | None) -> DataFrame | None:
+        return read_profile(definition, base, erased=erased)
 
-    profile = cache(_under(found, read))
+    profile = HeldProfile(Store(found.store_url, hurried=True), name, _under(found, read))
     with suppress(StoreError):  # then it is read with the models, once the store says who was erased
-        profile()
+        profile.now()
 
     def load() -> Scorer:
-        return registry.load(name, uri, found.models, profile(), own=definition.own, tasks=tasks(definition))
+        return registry.load(name, uri, found.models, profile.now().rows, own=definition.own, tasks=asked_of)
 
     told = ServerSettings(
         name,
@@ -151,19 +155,21 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
         definition=definition,
         loopback=is_loopback(asked.host),
         hosts=(asked.host, "localhost", "127.0.0.1", "::1") if is_loopback(asked.host) else (),
-        rate=asked.rate,
+        rate=asked.rate / asked.workers,  # each counts alone
         score=(sys.executable, "-m", "journeycast", "score", journey),
         rescore_seconds=_seconds(asked.rescore),
         outbound=_rules(asked),
         metrics=counts,
-        uploads=found.home / "uploads" / name,
+        uploads=found.uploads(name),
+        parts=found.parts,
+        profile=profile,
     )
     return create_app(
         told,
         load_scorer=load,
         list_models=partial(registry.models, name, uri),
         read_file=partial(registry.file_of, name, uri),
-        champions=partial(registry.champions, name, uri, tasks(definition)),
+        champions=partial(registry.champions, name, uri, asked_of),
         helm=Helm(_under(found, partial(_promoted, journey)), _under(found, partial(models.roll_back, journey))),
         ended=_leave,
     )
@@ -216,6 +222,7 @@ def _bound(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen()  # until then another server could bind the port too
     except OSError:
         bound.close()
         raise InputError("--port", f"{port} is taken by another server", "a free port", f"--port {port + 1}") from None

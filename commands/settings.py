@@ -36,6 +36,15 @@ class Settings:
         """Where served models are kept by their digest."""
         return self.home / "models"
 
+    @property
+    def parts(self) -> Path:
+        """Where logs too large for memory are split while they are scored."""
+        return self.home / "parts"
+
+    def uploads(self, journey: str) -> Path:
+        """Where uploaded files of a journey wait to be confirmed."""
+        return self.home / "uploads" / journey
+
 
 _CURRENT: ContextVar[Settings] = ContextVar("settings")
 

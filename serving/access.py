@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
@@ -71,21 +73,21 @@ class Access:
             return
         if isinstance(who, _Refusal):
             await who.respond(scope, receive, send)
-            self._enter(scope, who.who, who.status)
             return
-        await self._passed(who, scope, receive, send)
-
-    async def _passed(self, who: Key | str, scope: Scope, receive: Receive, send: Send) -> None:
-        name = who.id if isinstance(who, Key) else who
-        scope.setdefault("state", {})["who"] = name
         told: dict[str, str] = {}
-        if isinstance(who, Key):
+        if isinstance(who, Key):  # what is refused for want of a scope counts too
             allowance = self._door.rates.take(who.id)
             told = allowance.headers(self._door.rates.rate)
-            if not allowance.allowed:
-                detail = f"more than {self._door.rates.rate:g} requests a second"
-                await respond(of_status(429, detail), told)(scope, receive, send)
+            refused = _beyond(self._door.rates.rate) if not allowance.allowed else _out_of_scope(scope, who)
+            if refused is not None:
+                await refused.respond(scope, receive, send, told)
+                if allowance.allowed:
+                    self._enter(scope, who.id, refused.status)
                 return
+        await self._passed(who.id if isinstance(who, Key) else who, told, scope, receive, send)
+
+    async def _passed(self, name: str, told: dict[str, str], scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["who"] = name
         status = 500
 
         async def noted(message: Message) -> None:
@@ -100,10 +102,8 @@ class Access:
         finally:
             self._enter(scope, name, status)
 
-    def _enter(self, scope: Scope, who: str | None, status: int) -> None:
+    def _enter(self, scope: Scope, who: str, status: int) -> None:
         """Note a request of someone known; one that nobody sent is not worth a row in the store."""
-        if who is None:
-            return
         route, asked = scope.get("route"), scope.get("path_params", {})
         customer = asked.get("customer_id") if status != 404 else None  # nobody's, or one's who was erased
         if customer is not None and not storable(customer):
@@ -122,13 +122,22 @@ def _admitted(scope: Scope, kept: Kept, door: Door) -> Key | str | _Refusal:
     if key is None:
         told = "no key is given" if secret is None else "the key is unknown, expired or revoked"
         error = "" if secret is None else ', error="invalid_token"'
-        return _Refusal(401, told, {"WWW-Authenticate": f'Bearer realm="journeycast"{error}'}, None)
-    scope_needed = needed(scope["method"], scope["path"])
-    if not key.may(scope_needed):
-        asked = f'Bearer realm="journeycast", error="insufficient_scope", scope="{scope_needed}"'
-        told = f"the key {key.name!r} may {', '.join(key.scopes)}, and this needs {scope_needed}"
-        return _Refusal(403, told, {"WWW-Authenticate": asked}, key.id)
+        return _Refusal(401, told, {"WWW-Authenticate": f'Bearer realm="journeycast"{error}'})
     return key
+
+
+def _out_of_scope(scope: Scope, key: Key) -> _Refusal | None:
+    """Why a key may not ask for this; null: it may."""
+    scope_needed = needed(scope["method"], scope["path"])
+    if key.may(scope_needed):
+        return None
+    asked = f'Bearer realm="journeycast", error="insufficient_scope", scope="{scope_needed}"'
+    told = f"the key {key.name!r} may {', '.join(key.scopes)}, and this needs {scope_needed}"
+    return _Refusal(403, told, {"WWW-Authenticate": asked})
+
+
+def _beyond(rate: float) -> _Refusal:
+    return _Refusal(429, f"more than {rate:g} requests a second", {})
 
 
 def _begin(scope: Scope) -> str:
@@ -143,10 +152,11 @@ class _Refusal(NamedTuple):
     status: int
     detail: str
     headers: dict[str, str]
-    who: str | None
 
-    async def respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await respond(of_status(self.status, self.detail), self.headers)(scope, receive, send)
+    async def respond(
+        self, scope: Scope, receive: Receive, send: Send, beside: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        await respond(of_status(self.status, self.detail), {**self.headers, **beside})(scope, receive, send)
 
 
 def secret_of(headers: Headers) -> str | None:

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -18,12 +17,13 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp
 
-from serving import problems, uploads
+from serving import problems
 from serving.access import Access, Door, is_open, needed
 from serving.arrivals import Event
 from serving.background import Background, Work
 from serving.bodies import BodyLimit
 from serving.deliverer import Deliverer
+from serving.forgetting import Forgetting, HeldProfile
 from serving.headers import POLICY, SecurityHeaders, policy_of
 from serving.hosts import OwnHost
 from serving.metrics import Metrics
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from serving.scorer import Scorer
 
 _START_SECONDS = 2.0  # models that are loaded by then are there for the first request
+_FORGET_SECONDS = 5.0  # after which nothing is held any longer of a customer who was erased
 _ABOUT = (
     "Scores of customers from the history of their events: churn, next stage and CLTV, each with its reasons. "
     "Errors are problem documents (RFC 9457) with a stable `code`."
@@ -183,13 +184,21 @@ def _works(settings: Settings, state: State, metrics: Metrics) -> list[Work]:
         Work("champions", watch, settings.watch_seconds),
         Work("scoring", rescorer.step, 1.0, rescorer.close),
         Work("webhooks", deliverer.turn, 1.0, deliverer.close),
-        Work("old uploads", partial(_tidy, state.uploads), 60.0),
+        Work("old files", partial(_tidy, state), 60.0),
         Work("old deliveries", deliverer.tidy, 3600.0),
+        *_forgetting(state, settings.profile),
     ]
 
 
-def _tidy(folder: Path) -> bool:
-    uploads.tidy(folder)
+def _forgetting(state: State, profile: HeldProfile | None) -> list[Work]:
+    if profile is None:
+        return []
+    step = Forgetting(profile, state.champions, state.current).step
+    return [Work("forgetting who was erased", step, _FORGET_SECONDS, profile.close)]
+
+
+def _tidy(state: State) -> bool:
+    state.tidy()
     return False
 
 

@@ -15,7 +15,7 @@ from features.extra import Arrived
 from serving import events
 from serving.clock import now
 from serving.database import StoreError
-from serving.present import acknowledged
+from serving.present import reached
 from serving.runs import Asked, Begun, begin_run, undo
 from serving.store import Store, latest
 
@@ -92,7 +92,7 @@ def beginning(store: Store, journey: str, asked: Asked | None = None) -> Iterato
 
 def cutoff_of(connection: Connection, journey: str, end: int | None) -> int:
     """The cutoff of a run that begins now, of a log that is complete up to `end` (null: that has no sources)."""
-    return max(end or 0, acknowledged(connection, journey) or 0)
+    return max(end or 0, reached(connection, journey, end).acknowledged or 0)
 
 
 def so_far(store: Store, journey: str, end: int | None) -> Arrived:

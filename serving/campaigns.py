@@ -14,6 +14,7 @@ from serving.answers import AtRiskCustomer
 from serving.cursors import Place
 from serving.listing import named
 from serving.planning import Cut, Plan
+from serving.runs import WHOLE
 from serving.store import Store
 from serving.suppression import Moment
 from serving.tables import Run, campaigns, members, runs
@@ -157,7 +158,7 @@ def contact_list(store: Store, journey: str, campaign_id: int, now: int) -> list
     """
     with store.transaction() as connection:
         campaign = of_id(connection, journey, campaign_id)
-        row = connection.execute(select(runs).where(runs.c.id == campaign.run_id)).one_or_none()
+        row = connection.execute(select(runs).where(runs.c.id == campaign.run_id, WHOLE)).one_or_none()
         if row is None:
             raise InputError("campaign", f"the run {campaign.run_id} it was cut from is no longer stored")
         moment = Moment(now, campaign.costs.rest_days)

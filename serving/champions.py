@@ -90,6 +90,12 @@ class Champions:
                 self._tried.set()
             return self._take(loaded, wanted)
 
+    def change(self, changed: Callable[[Scorer], Scorer]) -> None:
+        """Let what answers be another from now on; nothing where none is loaded."""
+        with self._lock:
+            if self._held is not None:
+                self._held = changed(self._held)
+
     def _wanted(self) -> dict[str, int] | None:
         """What the registry calls champions, where others are held already; null: it cannot be read."""
         if self._held is None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import secrets as random
 from collections.abc import Iterable
+from typing import TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, select, text
+from sqlalchemy import ColumnElement, Connection, func, select, text
 
 from features.erased import Erased, hash_of
 from features.errors import ErasedError
 from serving.access_tables import erasures, secrets
 from serving.database import upsert
 
+Mark: TypeAlias = tuple[int, int]  # how many are kept out, and when the newest of them was erased
 WRITERS = 0x6A6F7574  # PostgreSQL: shared by those who write of customers, alone by whoever erases one
 NO_NAME = "(erased)"  # what stands where an id stood that was told in words
 _HASHES = "hashes"
@@ -44,6 +46,12 @@ def barred(connection: Connection, journey: str, customers: Iterable[str]) -> se
         among = select(erasures.c.hash).where(*_kept(journey), these)
         found |= {asked[bytes(one)] for one in connection.execute(among).scalars()}
     return found
+
+
+def mark(connection: Connection, journey: str) -> Mark:
+    """What changes whenever somebody is erased."""
+    count, newest = connection.execute(select(func.count(), func.max(erasures.c.at)).where(*_kept(journey))).one()
+    return count, newest or 0
 
 
 def _kept(journey: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -26,7 +26,7 @@ class Allowance:
 
 
 class Rates:
-    """A bucket for each key; of this process alone. Safe to share between threads.
+    """A bucket for each key; of this process alone, which has its share of the whole. Safe to share between threads.
 
     Parameters
     ----------

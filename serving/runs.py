@@ -21,6 +21,8 @@ OPEN = (~WHOLE, runs.c.failed.is_(None))
 WAITING = (runs.c.asked_at.is_not(None), *OPEN, runs.c.fence.is_(None))  # asked for, and not begun
 # As `Run.complete_until`.
 COMPLETE_UNTIL = func.coalesce(runs.c.observed_until, runs.c.cutoff)
+FORGOTTEN = "it is old, and is being deleted"
+STORED = runs.c.failed.is_distinct_from(FORGOTTEN)  # one that is not is gone for everyone, and goes in parts
 _NOT_BEGUN: dict[str, Any] = {
     "versions": {},
     "cutoff": 0,
@@ -97,7 +99,7 @@ def read(connection: Connection, journey: str, run_id: int) -> Run:
     UnknownRunError
         Where there is none of this id.
     """
-    row = connection.execute(select(runs).where(runs.c.id == run_id, runs.c.journey == journey)).one_or_none()
+    row = connection.execute(select(runs).where(runs.c.id == run_id, runs.c.journey == journey, STORED)).one_or_none()
     if row is None:
         raise UnknownRunError("run", str(run_id), f"the id of a stored run of {journey}", "see GET /v1/runs")
     return Run(**row._mapping)
@@ -105,7 +107,7 @@ def read(connection: Connection, journey: str, run_id: int) -> Run:
 
 def newest(connection: Connection, journey: str, limit: int) -> list[Run]:
     """A journey's runs, the newest first."""
-    found = select(runs).where(runs.c.journey == journey).order_by(runs.c.id.desc()).limit(limit)
+    found = select(runs).where(runs.c.journey == journey, STORED).order_by(runs.c.id.desc()).limit(limit)
     return [Run(**row._mapping) for row in connection.execute(found)]
 
 

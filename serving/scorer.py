@@ -104,7 +104,7 @@ class Scorer:
         own: Own | None = None,
     ) -> None:
         self.models = dict(models)
-        self.threads = threads
+        self.profile, self.threads, self._own = profile, threads, own
         self.journey = _one_journey(self.models).with_own(own)
         self.features = catalogue(self.journey)
         self._types = {*self.journey.types, CONTACTED}
@@ -126,6 +126,10 @@ class Scorer:
         stage = present(self.journey)[1:] if self.journey.stages else ()
         counts = tuple(feature for found, _ in rules.values() for feature in found)
         self._plan = Plan(self.journey, (*self.features, *stage, *counts), profile)
+
+    def with_profile(self, profile: pl.DataFrame | None) -> Scorer:
+        """The same models with another profile, such as one without who was erased."""
+        return Scorer(self.models, profile, self.threads, self._own)
 
     @cached_property
     def definitions(self) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from fastapi import Depends, Request
 
 from features.journey import Campaign, Journey
+from serving import scratch, uploads
 from serving.audit import Audit
 from serving.background import end
 from serving.champions import Champions, unreadable
@@ -31,6 +32,7 @@ from serving.vector_log import VectorLog
 from serving.waiting import within
 
 if TYPE_CHECKING:
+    from serving.forgetting import HeldProfile
     from serving.scorer import Scorer
 
 ReadFile = Callable[[str, int, str], bytes | None]  # task, version, name of the file; None: there is none
@@ -53,8 +55,10 @@ class Settings:
     `rescore_seconds` how old the newest run may get (null: any age), `outbound` where messages to webhooks
     may go, `watch_seconds` how often a new champion is looked for, `metrics` the folder where several workers
     leave their counts (null: there is one),
-    `uploads` the folder where uploaded files wait to be confirmed (null: one of this server's own), `hosts` the
-    names under which it may be asked as long as it has no keys (empty: any).
+    `uploads` the folder where uploaded files wait to be confirmed (null: one of this server's own), `parts` the
+    folder where `score` keeps parts of a log (null: this server does not look after it), `hosts` the
+    names under which it may be asked as long as it has no keys (empty: any), `profile` the profile that its models
+    are loaded with (null: what it holds of customers in memory stays as it is).
     """
 
     journey: str
@@ -71,7 +75,9 @@ class Settings:
     watch_seconds: float = 5.0
     metrics: Path | None = None
     uploads: Path | None = None
+    parts: Path | None = None
     hosts: tuple[str, ...] = ()
+    profile: HeldProfile | None = None
 
 
 class State:
@@ -95,6 +101,7 @@ class State:
         self.intake = Intake(self.store, settings.journey)
         self._own_uploads = settings.uploads is None
         self.uploads = settings.uploads or Path(tempfile.gettempdir()) / f"journeycast-{token_hex(8)}"
+        self._parts = settings.parts
         self.turn = Lock()  # one prediction at a time: several at once only wait for the interpreter's lock
         self.current = Current(self.store, self.turn)
         self.champions = Champions(settings.journey, load_scorer, champions, settings.watch_seconds)
@@ -124,6 +131,12 @@ class State:
         end({"the store": self.store.close}, _CLOSE_SECONDS)
         if self._own_uploads:
             shutil.rmtree(self.uploads, ignore_errors=True)
+
+    def tidy(self, seconds: float = uploads.WAITS_SECONDS) -> None:
+        """Let go of files that wait for so long to be confirmed, and of what processes that were killed left."""
+        uploads.tidy(self.uploads, seconds)
+        if self._parts is not None:
+            scratch.sweep(self._parts)
 
     def scorer(self) -> Scorer:
         """The scorer; never waits.

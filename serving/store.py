@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ from serving.segments import Segments
 from serving.tables import Run, histories, runs, stored_answers
 
 _WHOLE_LIST = Wanted()
+_log = logging.getLogger(__name__)
 LATEST = select(runs).where(runs.c.journey == bindparam("journey"), WHOLE).order_by(runs.c.scored_at.desc()).limit(1)
 KEEP_CHANGES = 90 * DAY
 _ANSWER = select(stored_answers.c.answer).where(
@@ -139,7 +141,15 @@ class Store:
             with suppress(StoreError), self.transaction(writes=True) as connection:
                 undo(connection, run_id, error, fence)
             raise
+        self._delete_old(journey)
         return run_id
+
+    def _delete_old(self, journey: str) -> None:
+        """Delete what nobody sees any more; the run that was written is whole, whatever becomes of this."""
+        try:
+            retention.sweep(self.transaction, journey)
+        except StoreError as error:
+            _log.warning("old runs of %s are deleted after the next run: %s", journey, error.found)
 
     def _begin(self, new: dict[str, Any], scored_at: int, options: Options) -> tuple[Run | None, int, int]:
         """The run before, and the id and stamp of the new one, which nobody sees yet."""
@@ -253,7 +263,7 @@ class Store:
         while True:
             with self.transaction() as connection:
                 found = connection.execute(wanted).all()
-                if connection.execute(select(runs.c.id).where(runs.c.id == run.id)).one_or_none() is None:
+                if connection.execute(select(runs.c.id).where(runs.c.id == run.id, WHOLE)).one_or_none() is None:
                     raise RunGoneError(f"run {run.id}", "is no longer stored", "a stored run", "begin with the newest")
             for row in found:
                 yield row.customer_id, zlib.decompress(row.answer)
@@ -328,7 +338,7 @@ def run_of(connection: Connection, journey: str, begun: Cursor | None = None) ->
         if run is None:
             raise NoScoresError(journey, "no scores are stored", "", f"run journeycast score {journey}")
         return run
-    found = select(runs).where(runs.c.id == begun.run_id, runs.c.journey == journey)
+    found = select(runs).where(runs.c.id == begun.run_id, runs.c.journey == journey, WHOLE)
     row = connection.execute(found).one_or_none()
     if row is None:
         raise RunGoneError(

@@ -28,7 +28,7 @@ from serving.intake import ACCEPTED, AT_ONCE, DUPLICATE, ERASED, Intake
 
 MOST_BYTES = 25_000_000
 SHOWN = 20  # rows of a preview
-_WAITS_SECONDS = 3600.0
+WAITS_SECONDS = 3600.0
 _PLACE = "the file"
 
 
@@ -196,7 +196,7 @@ def _suffix(name: str) -> str:
     raise InputError(_PLACE, f"{name[:80]!r} is no kind of file that is read", f"{', '.join((*TEXT, *PARQUET))}")
 
 
-def tidy(folder: Path, seconds: float = _WAITS_SECONDS) -> None:
+def tidy(folder: Path, seconds: float = WAITS_SECONDS) -> None:
     """Let go of the files that have waited so long; 0: all of them."""
     for path in folder.iterdir() if folder.is_dir() else ():
         try:

@@ -1,7 +1,7 @@
-"""Works that are killed in the middle: `python tests/killed.py WORK URL [N]`, forked once for each line it reads.
+"""Works that are killed in the middle, forked once for each address that is read.
 
-The parent of the forks imports everything once, so that a kill costs milliseconds. Each fork prints its
-process's number, and then what it has acknowledged.
+The parent of the forks imports everything once (`forked.spoken_to`), so that a kill costs milliseconds. Each fork
+prints its process's number, and then what it has acknowledged.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ def ingest(url: str) -> Iterator[str]:
     intake, number = Intake(Store(url), "shop"), 0
     while True:
         ids = [f"{os.getpid()}-{number}-{part}" for part in range(3)]
-        at = {"time": now(), "known_at": now(), "value": None, "channel": None, "properties": None}
-        intake.submit([at | {"event_id": one, "customer_id": "c0", "event": "visit"} for one in ids]).result()
+        said = {"customer_id": "c0", "event": "visit", "value": None, "channel": None, "properties": None}
+        row = said | {"journey": "shop", "time": now(), "known_at": None, "received_at": now()}
+        intake.submit([row | {"event_id": one} for one in ids]).result()
         number += 1
         yield " ".join(ids)
 
@@ -84,8 +85,9 @@ def promote(url: str) -> Iterator[str]:
 WORKS = {work.__name__: work for work in (score, ingest, migrate, promote, renew)}
 
 
-def main() -> None:
-    work = WORKS[sys.argv[1]]
+def main(name: str) -> None:
+    """Do a work for each address on standard input."""
+    work = WORKS[name]
     if work is promote:
         import training.tracking  # noqa: F401 - MLflow takes seconds, once
     if work is renew:
@@ -98,7 +100,3 @@ def main() -> None:
                 print(told, flush=True)
         os.waitpid(child, 0)
         print("killed", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -47,9 +47,14 @@ def test_a_key_is_made_listed_and_ended(store):
     assert "revoked" in run("keys", "list")
 
 
-def test_a_customer_is_erased_and_allowed_again_by_hand(store):
+def test_a_customer_is_erased_and_allowed_again_by_hand(store, tmp_path):
     write(store, answer_of("NA"), journey=JOURNEY)
+    copies = [tmp_path / "uploads" / JOURNEY / "a.parquet", tmp_path / "parts" / "killed" / "part-0.parquet"]
+    for copy in copies:
+        copy.parent.mkdir(parents=True)
+        copy.write_text("NA")
     receipt = json.loads(run("erase", JOURNEY, "NA"))
+    assert not any(copy.exists() for copy in copies)
     assert receipt["rows"] == {"answers": 1, "scores": 1}
     assert store.answer(JOURNEY, "NA") is None
     assert "allowed in complete_journey again" in run("erase", JOURNEY, "NA", "--allow")

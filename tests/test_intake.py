@@ -14,12 +14,13 @@ from stores import answer_of, execute
 from test_events_http import ANY, VARIED, purchase, statuses
 from test_events_http import row as row_of
 
-from features.schema import CUSTOMER, DAY, EVENT_ID, KNOWN_AT, TIME
+from features.schema import CUSTOMER, DAY, EVENT_ID, KNOWN_AT, MINUTE, TIME
 from serving import events
 from serving.beginning import begin
 from serving.clock import now
 from serving.database import StoreError
 from serving.intake import Intake
+from serving.present import present
 from serving.replies import Keyed
 from serving.store import Options
 from serving.tables import events as stored_events
@@ -170,7 +171,22 @@ def test_nor_do_they_by_the_runs_that_they_move(empty, store):
         begun = begin(store, "shop", 9 * DAY)
         store.write_run("shop", begun.cutoff, now(), {}, [answer_of("a")], options=Options(begun=begun))
         run = store.latest_run("shop")
-        assert (run.cutoff, run.complete_until) == (ahead + 1, 9 * DAY)
+        assert run.cutoff <= now() + MINUTE
+        assert run.complete_until == 9 * DAY
+
+
+def test_a_clock_that_is_ahead_moves_nobody_elses_present(empty, store, url):
+    ahead = now() + 2 * HOUR
+    told = send(empty, purchase("a", ahead)).json()["warnings"]
+    assert [one for one in told if "clock" in one] == [
+        "1 event lies ahead of the server's clock, and counts once that has come: is the zone right?"
+    ]
+    for at in (DAY, 2 * DAY):
+        before = now()
+        assert not any("clock" in one for one in send(empty, purchase("b", at)).json()["warnings"])
+        assert before <= known(url, KNOWN_AT)[-1][0] <= now() + MINUTE
+    with store.transaction() as connection:
+        assert known(url, KNOWN_AT)[-1][0] < present(connection, "shop") <= now() + MINUTE < ahead
 
 
 def test_what_comes_in_while_a_run_is_written_is_known_from_its_cutoff_on(store, url):

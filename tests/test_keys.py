@@ -240,6 +240,15 @@ def test_a_key_that_asks_too_often_is_told_to_wait(scored):
         assert client.get("/v1/at-risk", headers=bearer(other)).status_code == 200
 
 
+def test_what_a_key_may_not_do_counts_too(scored):
+    secret = secret_for(scored, "read")
+    with serving(scored, rate=0.2) as client:
+        found = [client.post("/v1/events", json=EVENT, headers=bearer(secret)) for _ in range(3)]
+        assert [one.status_code for one in found] == [403, 403, 429]
+        assert found[0].headers["ratelimit"] == '"key";r=1;t=0'
+        assert found[0].headers["www-authenticate"].endswith('scope="ingest"')
+
+
 @given(st.floats(0.1, 1000), st.lists(st.floats(0, 30), max_size=60))
 def test_no_more_go_through_than_the_rate_allows(rate, pauses):
     moment, passed = 0.0, 0

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 
+import polars as pl
 import pytest
 from shop import DEFINITION, write_log
 
 from features.definition import read as read_journey
 from features.errors import InputError
 from features.log import read
-from features.schema import CUSTOMER
+from features.schema import CUSTOMER, CUTOFF
+from serving.champions import Champions
+from serving.current import Current
+from serving.erasure import erase
+from serving.forgetting import Forgetting, HeldProfile
 from serving.scorer import Scorer, Served
+from serving.store import Store
 from training.recipe import Recipe
 from training.train import train
 
@@ -51,3 +58,31 @@ def test_the_profile_reaches_the_vectors_of_a_batch_and_of_one(shop):
 def test_a_scorer_without_the_profile_its_models_learned_from_is_refused(shop):
     with pytest.raises(InputError, match="profile: not given"):
         Scorer({"churn": Served(shop[2], 1)})
+
+
+def test_a_server_lets_go_of_the_profile_of_whoever_is_erased_elsewhere(shop, store, url):
+    _, log, model = shop
+    scored, reads = [], []
+
+    def read(erased):
+        reads.append(erased)
+        return log.profile
+
+    profile = HeldProfile(Store(url), "shop", read)
+    champions = Champions("shop", lambda: Scorer({"churn": Served(model, 1)}, profile.now().rows), dict, 1.0)
+    forgetting = Forgetting(profile, champions, Current(store, Lock()))
+    for _ in range(2):
+        champions.renew()
+        forgetting.step()
+        scored.append(champions.scorer())
+    erase(store, "shop", "c007")
+    forgetting.step()
+    after = champions.scorer()
+    assert (scored[0] is scored[1], reads) == (True, [None])
+    assert set(scored[0].profile[CUSTOMER]) - set(after.profile[CUSTOMER]) == {"c007"}
+    cutoffs = pl.DataFrame({CUSTOMER: ["c007", "c008"], CUTOFF: [shop[0].observed_until_microseconds] * 2})
+    assert after.vectors(log.events, cutoffs)["profile_income"].to_list() == [None, 30_056.0]
+    champions.renew()
+    forgetting.step()
+    assert champions.scorer() is after
+    profile.close()

@@ -27,6 +27,7 @@ from serving.realised import Lookout, reports
 from serving.registry import models
 from serving.store import Options, Store
 from serving.tables import expectations, runs
+from training.hindsight import Answered, _examples
 
 SHOP = Journey.model_validate(
     {
@@ -206,6 +207,16 @@ def test_grades_and_versions_replayed_at_a_past_date_use_what_was_known_then(gra
     replayed = judge_all(store, LONG, EventLog(everything), None, lambda _: None, instant)
     assert replayed == judge_all(store, that_day, EventLog(then), None, lambda _: None, instant)
     assert replayed.reports[0]["tasks"]["churn"]["grade"]["letter"] in "ABCD"
+
+
+def test_rules_learn_from_horizons_the_log_was_complete_for_when_the_run_was_made(graded):
+    """Events that came in moved the cutoff thirty days ahead; who was silent since had not left."""
+    found = {}
+    for complete in (70, 100):
+        said = Answered("churn", 100 * DAY, complete * DAY, pl.Series(list(FORTY)), np.empty(0), np.empty(0))
+        keys, _ = _examples(LONG, EventLog(log(*graded[1])), said)
+        found[complete] = keys["cutoff"].max() // DAY
+    assert found == {70: 42, 100: 72}  # the horizon is 28 days
 
 
 def test_expectations_outlive_their_run(url):

@@ -11,14 +11,15 @@ from stores import OVERDUE, VERSIONS, answer_of, execute, ids, write
 
 from features.errors import InputError
 from features.schema import DAY
-from serving import cursors, worklist
+from serving import cursors, retention, worklist
 from serving.answers import Answer, to_json
 from serving.bulk import put
 from serving.clock import now
 from serving.cursors import Cursor
 from serving.database import StoreError
+from serving.erasure import erase
 from serving.filters import Filters, Wanted
-from serving.runs import ask
+from serving.runs import UnknownRunError, ask, newest, read
 from serving.store import NoScoresError, RunGoneError, Store
 from serving.suppression import Moment
 from serving.tables import runs, scores, stored_answers
@@ -218,8 +219,44 @@ def test_a_run_that_waits_to_be_written_is_not_forgotten_however_long(store, url
         long_ago = now() - 3 * DAY
         connection.execute(update(runs).values(asked_at=long_ago, scored_at=long_ago))
         connection.execute(update(runs).where(runs.c.id == failed).values(journey="shop", failed="why"))
-    newest = write(store, answer_of("a"))
-    assert execute(url, select(runs.c.id).order_by(runs.c.id)).scalars().all() == [waiting, newest]
+    written = write(store, answer_of("a"))
+    assert execute(url, select(runs.c.id).order_by(runs.c.id)).scalars().all() == [waiting, written]
+
+
+def test_old_runs_go_in_parts_when_the_new_one_is_shown_and_one_cut_off_by_the_next(url, monkeypatch, caplog):
+    monkeypatch.setattr(retention, "_PART", 2)
+    parts, delete_part = [], retention._delete_part
+
+    def first_alone(transaction, table, run_id):
+        parts.append(run_id)
+        if len(parts) == 2:
+            raise StoreError("store", "is away")
+        return delete_part(transaction, table, run_id)
+
+    monkeypatch.setattr(retention, "_delete_part", first_alone)
+    with closing(Store(url, keep=1)) as store:
+        old = write(store, *(answer_of(f"c{number}", float(number)) for number in range(5)))
+        cursor, run = store.at_risk("shop", limit=1).next_cursor, store.latest_run("shop")
+        new = write(store, answer_of("a"))
+        assert "deleted after the next run: is away" in caplog.text
+        assert left(url) == {(old, "c2"), (old, "c3"), (old, "c4"), (new, "a")}
+        with pytest.raises(RunGoneError):
+            store.at_risk("shop", after=cursor)
+        with pytest.raises(RunGoneError):
+            list(store.answers("shop", run))
+        with store.transaction() as connection:
+            assert [found.id for found in newest(connection, "shop", 10)] == [new]
+            with pytest.raises(UnknownRunError):
+                read(connection, "shop", old)
+        erase(store, "shop", "c3")
+        assert left(url) == {(old, "c2"), (old, "c4"), (new, "a")}
+        last = write(store, answer_of("a"))
+        assert (left(url), parts[2:]) == ({(last, "a")}, [old, old, old, new, new])
+        assert execute(url, select(runs.c.id)).scalars().all() == [last]
+
+
+def left(url):
+    return set(map(tuple, execute(url, select(scores.c.run_id, scores.c.customer_id)).all()))
 
 
 def test_a_list_whose_run_was_deleted_says_how_to_begin_again(url):

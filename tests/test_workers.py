@@ -10,6 +10,8 @@ import pytest
 import uvicorn
 from uvicorn.supervisors.multiprocess import SIGNALS
 
+from commands.server import _bound
+from features.errors import InputError
 from serving.workers import Workers
 
 
@@ -48,3 +50,8 @@ def test_a_worker_that_is_killed_while_it_is_asked_is_replaced_at_once(workers):
     asking.join(60)
     assert not asking.is_alive()
     assert workers.processes[0].pid != first
+
+
+def test_a_port_is_one_servers_from_the_beginning():
+    with _bound("127.0.0.1", 0) as first, pytest.raises(InputError, match="is taken by another server"):
+        _bound("127.0.0.1", first.getsockname()[1])

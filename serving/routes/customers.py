@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from features.errors import NoModelError, UnknownCustomerError
-from serving import erasure, uploads
+from serving import erasure
 from serving.answers import Answer
 from serving.current import NO_MODEL, Found, find, with_warning
 from serving.problems import NotReadyError, documented
@@ -63,7 +63,7 @@ def erase(state: Shared, customer_id: CustomerId) -> Erased:
     """
     receipt = erasure.erase(state.store, state.journey, customer_id)
     state.current.forget()
-    uploads.tidy(state.uploads, 0)  # files that wait may tell of the customer; whoever sent one sends it again
+    state.tidy(0)  # files that wait may tell of the customer; whoever sent one sends it again
     return Erased(**receipt._asdict())
 
 

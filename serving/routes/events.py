@@ -12,13 +12,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from features.errors import InputError, TakenError
-from features.schema import CUSTOMER, EVENT_ID
+from features.schema import CUSTOMER, EVENT_ID, KNOWN_AT, TIME
 from serving import intake
 from serving.arrivals import Arrivals, Event, read
 from serving.bodies import StrictRoute, read_json
 from serving.clock import now
 from serving.intake import Reply
 from serving.kept_out import erased_error
+from serving.present import AHEAD
 from serving.problems import Problem, documented, of_input, respond
 from serving.replies import Keyed
 from serving.state import Shared, State
@@ -111,7 +112,18 @@ def _read(state: State, body: bytes) -> _Taken:
     if not 1 <= len(items) <= MOST:
         raise InputError("events", f"{len(items):,} events", f"1 to {MOST:,}", "send several requests")
     known = state.loaded.journey if state.loaded else state.definition
-    return _Taken(read(items, state.definition, now(), types=known.types, alone=alone), alone)
+    found = read(items, state.definition, now(), types=known.types, alone=alone)
+    found.warnings.extend(_ahead(found, max(now(), known.said_until or 0) + AHEAD))
+    return _Taken(found, alone)
+
+
+def _ahead(found: Arrivals, limit: int) -> list[str]:
+    """What to tell of events that no answer sees yet, mostly for want of the right zone."""
+    late = sum(row is not None and max(row[TIME], row[KNOWN_AT] or 0) > limit for row in found.rows)
+    if not late:
+        return []
+    told = "1 event lies" if late == 1 else f"{late:,} events lie"
+    return [f"{told} ahead of the server's clock, and counts once that has come: is the zone right?"]
 
 
 def _owner(request: Request) -> str:
