@@ -137,7 +137,7 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
     use(found)
     logs.install("json" if asked.log_format == "json" else "text")
     definition, base = opened.journey(journey)
-    name, uri = definition.journey, found.tracking_uri
+    name, uri, asked_of = definition.journey, found.tracking_uri, tuple(tasks(definition))
 
     def read(erased: Erased | None) -> DataFrame | None:
         return read_profile(definition, base, erased=erased)
@@ -147,7 +147,7 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
         profile.now()
 
     def load() -> Scorer:
-        loaded = registry.load(name, uri, found.models, profile.now().rows, own=definition.own, tasks=tasks(definition))
+        loaded = registry.load(name, uri, found.models, profile.now().rows, own=definition.own, tasks=asked_of)
         _set_aside()
         return loaded
 
@@ -173,7 +173,7 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
         load_scorer=load,
         list_models=partial(registry.models, name, uri),
         read_file=partial(registry.file_of, name, uri),
-        champions=partial(registry.champions, name, uri, tasks(definition)),
+        champions=partial(registry.champions, name, uri, asked_of),
         helm=Helm(_under(found, partial(_promoted, journey)), _under(found, partial(models.roll_back, journey))),
         ended=_leave,
     )

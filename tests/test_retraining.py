@@ -150,10 +150,7 @@ def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, 
     refused = under(business, NEVER.model_copy(update={"roll_back": False}))
     assert roll_back(refused, with_competitor(log, then), store, tracking, at.load().models) == []
     # Neither by the outcomes of another question, nor to what cannot be served beside the other champions.
-    for journey, found in (
-        (asking_of_three_weeks(now), at.load().models),
-        (now, with_cltv_of_a_week(at.load().models)),
-    ):
+    for journey, found in ((asking_of_two_weeks(now), at.load().models), (now, with_cltv_of_a_week(at.load().models))):
         assert roll_back(journey, with_competitor(log, then), store, tracking, found) == []
     story = retrain(now, with_competitor(log, then), at, lambda _: None)
     [words] = story.rolled_back
@@ -173,8 +170,8 @@ def of_harder_times(model: Model) -> Model:
     return replace(model, link=Probability(PlattCalibrator(calibrator.slope, calibrator.intercept + 1.5)))
 
 
-def asking_of_three_weeks(journey):
-    churn = journey.tasks.churn.model_copy(update={"within": timedelta(days=21)})
+def asking_of_two_weeks(journey):
+    churn = journey.tasks.churn.model_copy(update={"within": timedelta(days=14)})
     return journey.model_copy(update={"tasks": journey.tasks.model_copy(update={"churn": churn})})
 
 
