@@ -32,7 +32,7 @@ from serving.beginning import beginning
 from serving.campaigns import CONTACT, HOLDOUT, Arm
 from serving.filters import Filters
 from serving.planning import Cut
-from serving.proportions import COVERAGE, Estimate
+from serving.proportions import COVERAGE, SMALLEST_ARM, Estimate
 from serving.proposals import Proposal
 from serving.retraining import Tools
 from serving.rule_list import WORTH, By, askable, rule_list
@@ -189,7 +189,7 @@ class Business:
             )
 
     def against_holdouts(self) -> Estimate | None:
-        """What those contacted have spent more than those held out since a list first named them; null: no hold-out.
+        """What those contacted have spent more than those held out since a list first named them; null: too few to tell.
 
         By intention to treat, with a 95 % interval. A customer who is held out once is held out of every
         list: the draw is by their id.
@@ -199,9 +199,9 @@ class Business:
             for arms in self._arms
             if len(arms.contacted) and len(arms.held_out)
         ]
-        freedom = sum(len(part) - 1 for arms in spent for part in arms)
-        if freedom < 1:
+        if not spent or min(sum(map(len, arms)) for arms in zip(*spent, strict=True)) < SMALLEST_ARM:
             return None
+        freedom = sum(len(part) - 1 for arms in spent for part in arms)
         spread = sum(float(((part - part.mean()) ** 2).sum()) for arms in spent for part in arms) / freedom
         more = sum(len(one) * float(one.mean() - other.mean()) for one, other in spent)
         variance = sum(spread * len(one) ** 2 * (1 / len(one) + 1 / len(other)) for one, other in spent)
