@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import sys
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 _Given = ParamSpec("_Given")
 _Told = TypeVar("_Told")
 GRACE_SECONDS = 30  # for requests in flight when the server is told to stop
-_YOUNG = 10_000  # objects between two looks for garbage; Python's own 700 are a few requests
 _LEAVE_SECONDS = 5.0  # for the process to end once everything is closed
 
 
@@ -125,7 +123,7 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
     """The application of one worker, which may be a process of its own."""
     from features.labels import tasks
     from features.profile import read_profile
-    from serving import logs, registry
+    from serving import logs, memory, registry
     from serving.app import create_app
     from serving.database import StoreError
     from serving.forgetting import HeldProfile
@@ -135,6 +133,7 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
     from serving.store import Store
 
     use(found)
+    memory.bound()
     logs.install("json" if asked.log_format == "json" else "text")
     definition, base = opened.journey(journey)
     name, uri, asked_of = definition.journey, found.tracking_uri, tuple(tasks(definition))
@@ -148,7 +147,7 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
 
     def load() -> Scorer:
         loaded = registry.load(name, uri, found.models, profile.now().rows, own=definition.own, tasks=asked_of)
-        _set_aside()
+        memory.set_aside()
         return loaded
 
     told = ServerSettings(
@@ -177,18 +176,6 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
         helm=Helm(_under(found, partial(_promoted, journey)), _under(found, partial(models.roll_back, journey))),
         ended=_leave,
     )
-
-
-def _set_aside() -> None:
-    """Look for garbage among what comes after this alone.
-
-    Modules and models, which stay, are most of what there is: every thousand requests or so all others stood
-    still for a quarter of a second while Python looked through them. What went since the last time is found first.
-    """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
 
 
 def _leave() -> None:

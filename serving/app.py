@@ -17,7 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp
 
-from serving import problems
+from serving import memory, problems
 from serving.access import Access, Door, is_open, needed
 from serving.arrivals import Event
 from serving.background import Background, Work
@@ -184,7 +184,7 @@ def _works(settings: Settings, state: State, metrics: Metrics) -> list[Work]:
         Work("champions", watch, settings.watch_seconds),
         Work("scoring", rescorer.step, 1.0, rescorer.close),
         Work("webhooks", deliverer.turn, 1.0, deliverer.close),
-        Work("old files", partial(_tidy, state), 60.0),
+        Work("what is left over", partial(_tidy, state), 60.0),
         Work("old deliveries", deliverer.tidy, 3600.0),
         *_forgetting(state, settings.profile),
     ]
@@ -199,6 +199,7 @@ def _forgetting(state: State, profile: HeldProfile | None) -> list[Work]:
 
 def _tidy(state: State) -> bool:
     state.tidy()
+    memory.give_back()
     return False
 
 
