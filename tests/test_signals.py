@@ -169,6 +169,7 @@ def test_counts_that_chance_alone_moves_alarm_no_more_often_than_they_may(level)
     drawn = rng.poisson(level, (2000, 16)).astype(float)
     found = [_judged(_beside("refund", counts, np.full(16, 10_000.0)), 50) for counts in drawn]
     assert sum(one.unusual for one in found) <= 2000 * 2 * ALARM / 50  # a signal's part, as heavy as tails may be
+    assert all(one.low <= one.expected <= one.high for one in found)
     gone = np.append(np.full(15, float(max(level, 20))), 0.0)
     assert _judged(_beside("refund", gone, np.full(16, 10_000.0)), 50).unusual
 

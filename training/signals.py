@@ -238,9 +238,13 @@ def _expit(x: Array) -> Array:
     return np.asarray(1 / (1 + np.exp(-x)))
 
 
+def _square(x: Array) -> Array:
+    return np.asarray(np.square(np.maximum(x, 0.0)))  # no count is below none
+
+
 _SCALES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "log": (np.log, np.exp),
     "logit": (_logit, _expit),
     "plain": (np.asarray, np.asarray),
-    "root": (np.sqrt, np.square),
+    "root": (np.sqrt, _square),
 }
