@@ -59,6 +59,13 @@ def test_a_change_is_found_within_one_cutoff_and_its_cause_is_among_the_first_th
     assert named(report, CHANGES[name].causes), report.words
 
 
+def test_of_a_type_that_is_nearly_all_there_is_its_own_past_tells(business, seen):
+    events, end = seen
+    few = events.filter(pl.col("event").is_in(["purchase", "refund"]))
+    assert ("volume", "purchase") not in unusual(business, few)
+    assert ("volume", "purchase") in unusual(business, CHANGES["every other purchase is lost"].of(few, end - STEP))
+
+
 def test_a_price_is_that_of_the_same_customers_and_things():
     rng = np.random.default_rng(0)
     customer, step = rng.integers(0, 200, 4000), rng.integers(0, 8, 4000)

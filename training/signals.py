@@ -31,6 +31,7 @@ EARLIER = 5  # steps of which what is usual can be told
 ALARM = 0.02
 _WEIGHTS = (0.0, 0.25, 0.5, 1.0)  # of the newest value
 _SEEN = 10  # events of a type in a step from which their absence is more than chance
+_MOST = 0.8  # of all events: what there is besides says little of a type
 _LEAST = 30  # events of a step from which a share or a price of theirs means something
 _SPREAD = {"log": 0.015, "logit": 0.03}  # no signal is steadier than this, whatever few steps say
 _LATE = DAY // 2
@@ -113,7 +114,7 @@ def _series(journey: Journey, rows: pl.DataFrame, steps: int) -> Iterator[Series
     sizes = {name: _counts(rows.filter(pl.col(EVENT) == name), steps) for name in rows[EVENT].unique().sort()}
     for name, counts in sizes.items():
         if counts[:-1].mean() >= _SEEN or counts[-1] >= _LEAST:
-            yield _beside(name, counts, np.maximum(total - counts, 1.0))
+            yield _volume(name, counts, total)
     frequent = [name for name, counts in sizes.items() if counts.min() >= _LEAST]
     for name in frequent:
         mine = rows.filter(pl.col(EVENT) == name)
@@ -152,6 +153,13 @@ def _of_properties(journey: Journey, rows: pl.DataFrame, steps: int) -> Iterator
         else:
             means = _by_step(told, pl.col(name).cast(pl.Float64).mean(), steps)
             yield Series("number", name, f"mean {name}", "plain", means)
+
+
+def _volume(name: str, counts: Array, total: Array) -> Series:
+    """Events of a type: beside all others, but where it is nearly all there is."""
+    if counts.sum() > _MOST * total.sum():
+        return Series("volume", name, f"{name} events", "log", np.maximum(counts, 1.0), _of_counts(counts))
+    return _beside(name, counts, np.maximum(total - counts, 1.0))
 
 
 def _beside(name: str, counts: Array, others: Array) -> Series:
