@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install chromium check test demo docs serve lock harden bench-features bench-scoring bench-quality bench-serving
+.PHONY: help install chromium check test demo docs serve lock harden bench-features bench-scoring bench-quality bench-serving bench-loop
 PYTHON ?= python3
 SERVE ?= 1
 BIN := .venv/bin
@@ -65,6 +65,11 @@ bench-scoring: install ## reasons, lists and predictions timed against their tar
 
 bench-quality: install ## predictions against published tables and rules (LOGS=FOLDER for the next event; hours)
 	$(BIN)/python -m benchmarks.quality.bench_quality $(if $(LOGS),--logs $(LOGS)) $(QUALITY)
+	$(BIN)/python -m benchmarks.quality.page
+
+bench-loop: install ## drift's alarms counted, and a year of lists per seed (hours; goes on where it was cut off)
+	$(BIN)/python -m benchmarks.drift
+	$(BIN)/python -m benchmarks.loop
 	$(BIN)/python -m benchmarks.quality.page
 
 lock: install ## write the locks anew from pyproject.toml: for developers, and for the image

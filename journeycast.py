@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
-from commands import access, campaigns, data, demo, lists, models, scores, server
+from commands import access, campaigns, data, demo, lists, loop, models, scores, server
 from commands.settings import Settings, use
 from features.errors import InputError
 
@@ -29,6 +29,9 @@ COMMANDS = (
     models.backtest,
     models.promote,
     models.rollback,
+    loop.outcomes,
+    loop.drift,
+    loop.retrain,
     scores.score,
     scores.parity,
     lists.at_risk,

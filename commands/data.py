@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commands import opened
+from commands.live import live_year
 from commands.options import JourneyArgument
 from commands.settings import current
 from commands.terminal import out
@@ -91,20 +92,32 @@ def features(
 
 
 def simulate(
-    output: Annotated[Path, typer.Option("-o", "--output", help="The Parquet file to write.")] = Path(
-        ".journeycast/simulated.parquet"
-    ),
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The Parquet file to write; of --live, a new folder.")
+    ] = None,
     customers: Annotated[int, typer.Option(min=1)] = 5000,
     days: Annotated[int, typer.Option(min=1)] = 540,
     seed: Annotated[int, typer.Option()] = 7,
+    live: Annotated[bool, typer.Option("--live", help="Run the business month by month with its own models.")] = False,
+    months: Annotated[int, typer.Option(min=1, help="Of --live, 28 days each.")] = 12,
+    capacity: Annotated[int, typer.Option(min=1, help="Of --live: contacts a month.")] = 100,
 ) -> None:
     """Simulate a web-and-store business with known truth, for the journey `simulated`.
 
+    With --live its models run it for a year: every month customers are scored, the list is acted upon with a hold-out,
+    outcomes are judged, drift is looked for, and models are trained anew and promoted or refused by rule.
+
     Example: journeycast simulate && journeycast train simulated
+
+    Example: journeycast simulate --live --customers 1500 -o year
     """
     from features.simulator import simulate as simulated
     from features.simulator import write
 
+    if live:
+        live_year(output or Path(".journeycast/live"), customers, months, seed, capacity)
+        return
+    output = output or Path(".journeycast/simulated.parquet")
     found = simulated(customers, days, seed)
     truth = write(found, output)
     print(f"{len(found.events):,} events of {customers:,} customers in {output}; the truth behind them in {truth}")

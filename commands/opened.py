@@ -126,8 +126,10 @@ def store() -> Iterator[Store]:
 
 def scorer(definition: Journey, profile: DataFrame | None) -> Scorer:
     """The journey's champions, ready to score with every usable CPU."""
+    from features.labels import tasks as of_journey
     from serving import registry
     from training.cpus import usable_cpus
 
     found = current()
-    return registry.load(definition.journey, found.tracking_uri, found.models, profile, usable_cpus(), definition.own)
+    where, threads = (found.tracking_uri, found.models), usable_cpus()
+    return registry.load(definition.journey, *where, profile, threads, definition.own, of_journey(definition))

@@ -33,10 +33,14 @@ def score(
 
     Example: journeycast score complete_journey
     """
+    asked = None if run is None else _begun_by_server(run, fence)
+    score_all(*opened.journey(journey), asked)
+
+
+def score_all(definition: Journey, base: Path, asked: Asked | None = None) -> None:
+    """Score every customer of a log as it is by now; `asked` is the run that was asked for (null: none was)."""
     from features import parts
 
-    asked = None if run is None else _begun_by_server(run, fence)
-    definition, base = opened.journey(journey)
     whole = parts.size(definition, base) <= parts.ROWS
     (_score_log if whole else _score_parts)(definition, base, asked)
 

@@ -121,6 +121,7 @@ def run(journey: str, asked: Asked, example: str = "ID") -> None:
 
 def application(journey: str, asked: Asked, found: Settings, counts: Path | None) -> Any:
     """The application of one worker, which may be a process of its own."""
+    from features.labels import tasks
     from features.profile import read_profile
     from serving import logs, memory, registry
     from serving.app import create_app
@@ -135,7 +136,7 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
     memory.bound()
     logs.install("json" if asked.log_format == "json" else "text")
     definition, base = opened.journey(journey)
-    name, uri = definition.journey, found.tracking_uri
+    name, uri, asked_of = definition.journey, found.tracking_uri, tuple(tasks(definition))
 
     def read(erased: Erased | None) -> DataFrame | None:
         return read_profile(definition, base, erased=erased)
@@ -145,7 +146,7 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
         profile.now()
 
     def load() -> Scorer:
-        loaded = registry.load(name, uri, found.models, profile.now().rows, own=definition.own)
+        loaded = registry.load(name, uri, found.models, profile.now().rows, own=definition.own, tasks=asked_of)
         memory.set_aside()
         return loaded
 
@@ -171,7 +172,7 @@ def application(journey: str, asked: Asked, found: Settings, counts: Path | None
         load_scorer=load,
         list_models=partial(registry.models, name, uri),
         read_file=partial(registry.file_of, name, uri),
-        champions=partial(registry.champions, name, uri),
+        champions=partial(registry.champions, name, uri, asked_of),
         helm=Helm(_under(found, partial(_promoted, journey)), _under(found, partial(models.roll_back, journey))),
         ended=_leave,
     )

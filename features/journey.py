@@ -21,13 +21,14 @@ from pydantic import (
     model_validator,
 )
 
+from features.errors import InputError
 from features.own import Own
 from features.schema import CANONICAL, CONTACTED, DERIVED, to_microseconds
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def _duration(text: Any) -> Any:
+def _duration(text: Any) -> timedelta:
     if isinstance(text, timedelta):
         return text
     found = re.fullmatch(r"(\d+)\s*([smhdw])", str(text).strip())
@@ -58,6 +59,20 @@ def duration_text(length: timedelta) -> str:
         if seconds % size == 0:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def duration(text: str, place: str) -> timedelta:
+    """A duration as a user gives it, such as `7d`.
+
+    Raises
+    ------
+    InputError
+        `place` is what the message names.
+    """
+    try:
+        return _duration(text)
+    except ValueError as error:
+        raise InputError(place, str(error), do=f"{place} 7d") from None
 
 
 def _zone(name: str) -> str:
@@ -378,6 +393,21 @@ class Campaign(_Model):
     rest_days: float = Field(default=28.0, ge=0, le=3650)
 
 
+class Retrain(_Model):
+    """When `journeycast retrain --when due` trains anew: any of these is enough; null: that is no reason.
+
+    `age` of the champion's data, `new_data` as a share of the events it was trained on, `drift` by more
+    than chance, or a `grade` on what happened that is worse than this one. `roll_back`: whether a champion
+    that was behind the one before it on what happened gives way to it.
+    """
+
+    age: Duration | None = timedelta(days=90)
+    new_data: float | None = Field(default=0.25, gt=0)
+    drift: bool = True
+    grade: Literal["A", "B", "C"] | None = "C"
+    roll_back: bool = True
+
+
 class Journey(_Model):
     """One business's definition: where its events are, what they mean, what to predict.
 
@@ -418,6 +448,8 @@ class Journey(_Model):
     cutoffs: Cutoffs = Cutoffs()
     risk_bands: RiskBands = RiskBands()
     campaign: Campaign = Campaign()
+    # Not of the model: champions trained under different rules still answer together.
+    retrain: Retrain = Field(default=Retrain(), exclude=True)
     acquisition: dict[Name, Annotated[float, Field(ge=0)]] = {}
     _own: Own | None = PrivateAttr(default=None)
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from features.check import check, report_json
-from features.instants import microseconds
 from features.journey import Journey
 from features.labels import population
 from features.log import EventLog
@@ -45,6 +44,8 @@ def score(
     store: Store,
     report: Callable[[int, int], None],
     begun: Begun | None = None,
+    *,
+    pages: bool = True,
 ) -> Scored:
     """Score everyone at the run's cutoff and store it; no answer is stored on failure.
 
@@ -59,10 +60,12 @@ def score(
         Called with how many customers are done, and of how many.
     begun
         The run, begun while the log was read (`serving.beginning`); null: one at `observed_until` is begun now.
+    pages
+        Whether what the pages show of the whole log is made; it takes as long as the scores of some 1,000 customers.
     """
     to = _To(store, report, begun)
     customers = len(population(log.events, [to.cutoff(journey)]))
-    beside = Beside(store, journey, log.profile, lambda: _report(journey, log))
+    beside = Beside(store, journey, log.profile, lambda: _report(journey, log), scorer.knows_until, pages=pages)
     return _score(journey, [log.events], customers, log.profile, scorer, to, beside)
 
 
@@ -82,7 +85,7 @@ def score_parts(  # noqa: PLR0913, PLR0917 -- where it all comes from and where 
 
     `first` is the time of the log's first event; null: that of its first part.
     """
-    beside = Beside(store, journey, profile, lambda: None)
+    beside = Beside(store, journey, profile, lambda: None, scorer.knows_until)
     beside.begins(first)
     return _score(journey, parts, customers, profile, scorer, _To(store, report, begun), beside)
 
@@ -122,16 +125,10 @@ def _score(
     answers = (answer for events in parts for answer in _answers(events, cutoff, run))
     segments = Segments(journey.profile.segments if journey.profile else (), profile)
     scored_at, versions = to_microseconds(stamp), scorer.versions
-    options = Options(journey.risk_bands, documents=beside.documents, horizon=_longest(journey), begun=to.begun)
+    options = Options(journey.risk_bands, documents=beside.kept, begun=to.begun)
     run_id = to.store.write_run(journey.journey, cutoff, scored_at, versions, answers, segments, options)
     vectors.write()
     return Scored(run_id, cutoff, done.number, scorer.versions)
-
-
-def _longest(journey: Journey) -> int:
-    """The longest horizon of what is compared with what came true."""
-    tasks = journey.tasks
-    return max((microseconds(task.within) for task in (tasks.churn, tasks.cltv) if task is not None), default=0)
 
 
 class _Run(NamedTuple):
@@ -156,7 +153,7 @@ def _answers(events: pl.DataFrame, cutoff: int, run: _Run) -> Iterator[Answer]:
         own = events.slice(first, after - first)
         run.keep(own.filter(own[CUSTOMER].is_in(asked[CUSTOMER].implode())))
         answers = run.scorer.predict(own, asked, scored_at=run.stamp, served=run.vectors.add)
-        run.beside.answered(answers)
+        run.beside.answered(answers, run.done.of)
         yield from answers
         run.done.add(len(asked))
 
@@ -165,8 +162,8 @@ class _Counted:
     """How many customers are scored so far."""
 
     def __init__(self, report: Callable[[int, int], None], of: int) -> None:
-        self._report, self._of, self.number = report, of, 0
+        self._report, self.of, self.number = report, of, 0
 
     def add(self, customers: int) -> None:
         self.number += customers
-        self._report(self.number, self._of)
+        self._report(self.number, self.of)

@@ -1,18 +1,21 @@
-"""What is made of a log while it is scored, to be stored beside the answers: journeys, data, realised outcomes."""
+"""What is made of a log while it is scored, to be stored beside the answers: journeys, data, what came of runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import polars as pl
+from sqlalchemy import Connection
 
 from features.event_counts import EventCounts
 from features.journey import Journey
 from features.maps import Maps
+from serving import expectations
 from serving.answers import Answer
-from serving.documented import DATA, JOURNEY, Document
-from serving.realised import Realised
+from serving.documented import DATA, JOURNEY, Document, Kept
+from serving.realised import Lookout, Realised
+from serving.segments import Segments
 from serving.store import Store
 
 Report = Callable[[], dict[str, Any] | None]
@@ -29,11 +32,27 @@ class Beside:
         One row per customer; null: the journey has none.
     report
         The usability report; null: nobody can make one of a log in parts.
+    knows_until
+        How far the model of each task knows the log, in microseconds.
+    pages
+        Whether what the pages show of the whole log (journeys, KPIs, data) is made; outcomes are in any case.
     """
 
-    def __init__(self, store: Store, journey: Journey, profile: pl.DataFrame | None, report: Report) -> None:
+    def __init__(
+        self,
+        store: Store,
+        journey: Journey,
+        profile: pl.DataFrame | None,
+        report: Report,
+        knows_until: Mapping[str, int],
+        *,
+        pages: bool = True,
+    ) -> None:
+        self._pages = pages
         self._maps, self._counts = Maps(journey, profile), EventCounts()
-        self._realised, self._report = Realised(store, journey), report
+        self._lookout, self._report, self._knows_until = Lookout(store, journey), report, knows_until
+        self._journey, self._segments = journey, Segments(journey.profile.segments if journey.profile else (), profile)
+        self._expected: list[dict[str, Any]] = []
 
     def begins(self, first: int | None) -> None:
         """Say when a log in parts begins."""
@@ -42,19 +61,50 @@ class Beside:
 
     def part(self, events: pl.DataFrame) -> None:
         """Look at a part of the log."""
-        self._maps.add(events)
-        self._counts.add(events)
-        self._realised.add(events)
+        if self._pages:
+            self._maps.add(events)
+            self._counts.add(events)
+        self._lookout.add(events)
 
-    def answered(self, answers: list[Answer]) -> None:
-        """Look at answers."""
+    def answered(self, answers: list[Answer], customers: int) -> None:
+        """Look at answers of a run with so many `customers`."""
         asked = [answer for answer in answers if answer.cltv is not None]
         values = [answer.cltv.expected for answer in asked if answer.cltv is not None]
-        self._maps.expected([answer.customer_id for answer in asked], values)
+        if self._pages:
+            self._maps.expected([answer.customer_id for answer in asked], values)
+        drawn = [answer for answer in answers if expectations.drawn(answer.customer_id, customers)]
+        held = self._segments.of([answer.customer_id for answer in drawn])
+        self._expected += [expectations.row_of(*pair) for pair in zip(drawn, held, strict=True)]
 
-    def documents(self) -> Iterator[Document]:
+    def kept(self) -> Iterator[Kept]:
         """Everything that was made."""
-        for grouping, name, content in self._maps.documents():
-            yield Document(JOURNEY, content, grouping, name)
-        yield Document(DATA, self._counts.document() | {"report": self._report()})
-        yield from self._realised.documents()
+        if self._pages:
+            for grouping, name, content in self._maps.documents():
+                yield Document(JOURNEY, content, grouping, name)
+            yield Document(DATA, self._counts.document() | {"report": self._report()})
+        yield _Expected(self._expected, self._journey, self._knows_until)
+        for realised in self._lookout.found():
+            yield _Judged(realised, self._journey)
+
+
+class _Expected(NamedTuple):
+    """What the run expects, to be compared once its horizons are over."""
+
+    rows: list[dict[str, Any]]
+    journey: Journey
+    knows_until: Mapping[str, int]
+
+    def write(self, connection: Connection, run_id: int) -> None:
+        """Store it."""
+        expectations.write(connection, run_id, self.rows, self.journey, self.knows_until)
+
+
+class _Judged(NamedTuple):
+    """What came of an earlier run."""
+
+    realised: Realised
+    journey: Journey
+
+    def write(self, connection: Connection, _: int) -> None:
+        """Store it."""
+        self.realised.keep(connection, self.realised.report(self.journey))

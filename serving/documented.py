@@ -1,58 +1,64 @@
-"""What a run tells besides its answers: documents stored with it, and gone with it but for what came true."""
+"""What a run tells besides its answers: documents stored with it, and gone with it."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from collections.abc import Collection, Sequence
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import orjson
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from serving.kept_out import NO_NAME, barred
 from serving.tables import run_documents, runs
 
-Kind: TypeAlias = Literal["journey", "data", "realised"]
+Kind: TypeAlias = Literal["journey", "data", "drift"]
 JOURNEY: Final[Kind] = "journey"
 DATA: Final[Kind] = "data"
-REALISED: Final[Kind] = "realised"
+DRIFT: Final[Kind] = "drift"
+
+
+class Kept(Protocol):
+    """Something that is stored with a run, in the transaction that makes the run visible."""
+
+    def write(self, connection: Connection, run_id: int) -> None:
+        """Store it."""
 
 
 class Document(NamedTuple):
-    """One document; `run_id` is null for the run being written, else an earlier run that it is about."""
+    """One document of a run; one that stands already is replaced."""
 
     kind: Kind
     content: dict[str, Any]
     grouping: str = ""
     name: str = ""
-    run_id: int | None = None
 
-
-def write(connection: Connection, run_id: int, documents: Iterable[Document]) -> None:
-    """Store documents; one that stands already is replaced."""
-    for found in documents:
-        key = {
-            "run_id": found.run_id or run_id,
-            "kind": found.kind,
-            "grouping": found.grouping,
-            "name": found.name,
-        }
-        connection.execute(
-            delete(run_documents).where(*(run_documents.c[name] == value for name, value in key.items()))
-        )
-        packed = zlib.compress(orjson.dumps(found.content, option=orjson.OPT_SERIALIZE_NUMPY), 6)
+    def write(self, connection: Connection, run_id: int) -> None:
+        """Store it."""
+        key = {"run_id": run_id, "kind": self.kind, "grouping": self.grouping, "name": self.name}
+        same = (run_documents.c[name] == value for name, value in key.items())
+        connection.execute(delete(run_documents).where(*same))
+        packed = zlib.compress(orjson.dumps(self.content, option=orjson.OPT_SERIALIZE_NUMPY), 6)
         connection.execute(insert(run_documents).values(key | {"document": packed}))
 
 
-def write_new(connection: Connection, journey: str, run_id: int, documents: Sequence[Document]) -> None:
+def write_new(connection: Connection, journey: str, run_id: int, documents: Sequence[Kept]) -> None:
     """Store documents of a run that ends, without the ids of those who were erased since it began."""
-    reports = [found.content for found in documents if found.kind == DATA]
+    reports = [found.content for found in documents if isinstance(found, Document) and found.kind == DATA]
     findings = [one for told in reports for one in (told.get("report") or {}).get("findings", [])]
     named = [one["customer"] for one in findings if one.get("customer") is not None]
     gone = barred(connection, journey, named) if named else set()
     for told in reports:
         _unnamed(told, gone)
-    write(connection, run_id, documents)
+    for one in documents:
+        one.write(connection, run_id)
+
+
+def carry(connection: Connection, journey: str, run_id: int) -> None:
+    """Let what is told of a journey, not of one of its runs, go on to the newest one."""
+    of_journey = select(runs.c.id).where(runs.c.journey == journey, runs.c.id != run_id)
+    told = (run_documents.c.kind == DRIFT, run_documents.c.run_id.in_(of_journey))
+    connection.execute(update(run_documents).where(*told).values(run_id=run_id))
 
 
 def read(connection: Connection, run_id: int, kind: Kind, grouping: str = "", name: str = "") -> dict[str, Any] | None:
@@ -74,7 +80,7 @@ def forget(connection: Connection, journey: str, customers: Collection[str]) -> 
     ).all():
         content = read(connection, run_id, DATA, grouping, name) or {}
         if _unnamed(content, customers):
-            write(connection, run_id, [Document(DATA, content, grouping, name)])
+            Document(DATA, content, grouping, name).write(connection, run_id)
 
 
 def _unnamed(content: dict[str, Any], customers: Collection[str]) -> bool:
@@ -93,12 +99,3 @@ def groups(connection: Connection, run_id: int, kind: Kind) -> list[tuple[str, s
     columns = run_documents.c
     wanted = select(columns.grouping, columns.name).where(columns.run_id == run_id, columns.kind == kind)
     return sorted((grouping, name) for grouping, name in connection.execute(wanted))
-
-
-def realised(connection: Connection, journey: str, limit: int) -> list[tuple[int, dict[str, Any]]]:
-    """What came of the newest runs whose horizon is over, with their ids; of runs that are gone too."""
-    columns = run_documents.c
-    wanted = select(columns.run_id, columns.name, columns.document).join(runs, runs.c.id == columns.run_id)
-    wanted = wanted.where(runs.c.journey == journey, columns.kind == REALISED)
-    found = {int(name) if name else run_id: packed for run_id, name, packed in connection.execute(wanted)}
-    return [(run_id, orjson.loads(zlib.decompress(found[run_id]))) for run_id in sorted(found, reverse=True)[:limit]]

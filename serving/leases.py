@@ -9,7 +9,7 @@ against it in the same transaction: a holder that slept through its end writes n
 from __future__ import annotations
 
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select, update
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SECONDS = 30.0
 _BEATS = 3  # in a lease's length
+_LOOKS = 60  # in a lease's length, of who waits for it
 
 
 class LeaseLostError(InputError):
@@ -73,6 +74,23 @@ class Lease:
         elif self._renewed is not None or self._take(at):
             self._renewed = at
         return self._renewed is not None
+
+    def watch(self) -> bool:
+        """Take the lease, waiting until it is clear whether who has it is still there; whether it is ours.
+
+        Raises
+        ------
+        StoreError
+            Where the store cannot be used.
+        """
+        if self.hold():
+            return True
+        seen = self._seen
+        while not self.hold():
+            if self._seen != seen:  # it beats, or somebody else took it
+                return False
+            sleep(self._seconds / _LOOKS)
+        return True
 
     def check(self, connection: Connection) -> None:
         """See that it is still ours, and let nobody take it before the end of this transaction.

@@ -18,6 +18,7 @@ from features.errors import InputError
 from serving import webhooks
 from serving.clock import now
 from serving.runs import when
+from serving.watched import figures
 
 if TYPE_CHECKING:
     from serving.state import State
@@ -92,7 +93,7 @@ class _StateCollector(Collector):
             "journeycast_models_loaded", "1: the champions are loaded.", value=float(loaded is not None)
         )
         try:
-            yield from [*self._of_runs(), *self._of_webhooks()]
+            yield from [*self._of_runs(), *self._of_webhooks(), *figures(self._state.store, self._state.journey)]
             up = 1.0
         except InputError:
             up = 0.0

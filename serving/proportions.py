@@ -26,7 +26,7 @@ class Estimate(NamedTuple):
     high: float
 
 
-def share(hits: int, size: int) -> Estimate:
+def share(hits: float, size: float) -> Estimate:
     """A share with Wilson's interval (E. B. Wilson, 1927, JASA 22:209-212)."""
     found, spread = hits / size, _Z**2 / size
     middle = found + spread / 2

@@ -1,127 +1,144 @@
-"""What earlier runs expected against what happened, once their horizons are over, by risk band."""
+"""What runs expected against what happened, once their horizons are over."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
+import orjson
 import polars as pl
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
-from features.instants import mature
+from features.instants import mature, microseconds
 from features.journey import Journey
-from features.labels import LABEL, label
-from features.schema import CUSTOMER, CUTOFF, to_text
-from serving import documented
-from serving.documented import REALISED, Document
+from features.labels import LABEL, Task, label, tasks
+from features.schema import CONTACTED, CUSTOMER, CUTOFF, DAY, EVENT, TIME
+from serving import expectations, performance
+from serving.expectations import Followed
 from serving.store import Store
-from serving.tables import runs, scores
+from serving.tables import outcomes
+from training.examples import known
+from training.grades import Grade
 
-_BANDS = ("high", "medium", "low")
-_SUMS = ("customers", "expected_churned", "churned", "valued", "expected_value", "value")
-
-
-class _Due(NamedTuple):
-    """A run whose churn horizon is over; `valued` says whether that of CLTV is over too."""
-
-    run_id: int
-    cutoff: int
-    valued: bool
-    scored: pl.DataFrame
+Grades: TypeAlias = Mapping[str, Grade | None]
+_OUTCOME = {"churn": "churned", "next_stage": "became", "cltv": "value"}
+_KINDS: dict[str, pl.DataType] = {"churned": pl.Float64(), "became": pl.String(), "value": pl.Float64()}
 
 
-class Realised:
-    """Compares, part by part of a log, the runs for which that was not done yet.
+class Realised(NamedTuple):
+    """A run with what it expected and what came of it: `found` is as `performance.asked` wants it."""
+
+    run: Followed
+    found: pl.DataFrame
+    judged_until: int
+
+    def report(self, journey: Journey, grades: Grades | None = None) -> dict[str, Any]:
+        """What `performance.report` says of it."""
+        return performance.report(self.run, journey, self.found, self.judged_until, grades or {})
+
+    def keep(self, connection: Connection, report: dict[str, Any]) -> None:
+        """Store the report; one that stands already is replaced."""
+        packed = zlib.compress(orjson.dumps(report, option=orjson.OPT_SERIALIZE_NUMPY), 6)
+        values = {"judged_until": self.judged_until, "report": packed}
+        values["digest"] = performance.happened_digest(self.found)
+        connection.execute(update(outcomes).where(outcomes.c.run_id == self.run.run_id).values(values))
+
+
+class Lookout:
+    """Looks, part by part of a log, at what became of the customers of runs whose horizons are over.
+
+    Nothing counts as over that the log is not complete for, however far a run's cutoff has gone ahead.
 
     Parameters
     ----------
     journey
         Resolved with the log.
+    at
+        As of an instant: nothing is used that was not known before it, no run that was not there yet, or one of whose
+        models was not; default: all that is known by now of what happened before `observed_until`, as in labels.
+    anew
+        Also runs of which a report stands that lacks nothing: late events may have changed it.
     """
 
-    def __init__(self, store: Store, journey: Journey) -> None:
-        self._journey = journey
+    def __init__(self, store: Store, journey: Journey, at: int | None = None, *, anew: bool = False) -> None:
+        self._journey, end, self._travels = journey, journey.observed_until_microseconds, at is not None
+        self.at = end if at is None else min(at, end)
         with store.transaction() as connection:
-            self._due = _due(connection, journey)
-        self._sums = {
-            due.run_id: pl.DataFrame(schema={"risk": pl.String, **dict.fromkeys(_SUMS, pl.Float64)})
-            for due in self._due
-        }
+            runs = expectations.of_journey(connection, journey.journey)
+            due = [run for run in runs if self._due(run) and (anew or self._lacks(run))]
+            self._expected = {run.run_id: expectations.read(connection, run.run_id) for run in due}
+        self._runs = {run.run_id: run for run in due}
+        followed = [rows[CUSTOMER] for rows in self._expected.values()]
+        self._followed = pl.concat(followed).unique() if followed else pl.Series(dtype=pl.String)
+        self._parts: dict[int, list[pl.DataFrame]] = {run.run_id: [] for run in due}
 
     def add(self, events: pl.DataFrame) -> None:
-        """Look at what happened to a part's customers."""
-        tasks, customers = self._journey.tasks, events[CUSTOMER].unique()
-        for due in self._due:
-            asked = due.scored.filter(pl.col(CUSTOMER).is_in(customers.implode())).sort(CUSTOMER)
-            if asked.is_empty() or tasks.churn is None:
-                continue
-            keys = asked.select(CUSTOMER, pl.lit(due.cutoff, dtype=pl.Int64).alias(CUTOFF))
-            found = asked.with_columns(churned=label(tasks.churn, self._journey, events, keys)[LABEL].cast(pl.Float64))
-            value = pl.lit(None, dtype=pl.Float64)
-            if due.valued and tasks.cltv is not None:
-                value = pl.lit(label(tasks.cltv, self._journey, events, keys)[LABEL].cast(pl.Float64))
-            self._count(due.run_id, found.with_columns(value=value))
+        """Look at a part of the log: some of the customers, with all of their events."""
+        if not self._runs:
+            return
+        events = events.filter(pl.col(CUSTOMER).is_in(self._followed.implode()))  # a part of a large log, once
+        seen = known(events, self.at) if self._travels else events
+        customers = events[CUSTOMER].unique().implode()
+        for run_id, run in self._runs.items():
+            rows = self._expected[run_id].filter(pl.col(CUSTOMER).is_in(customers))
+            if len(rows):
+                self._parts[run_id].append(self._outcomes(run, rows, seen))
 
-    def documents(self) -> Iterator[Document]:
-        """What became of each run's expectations."""
-        for due in self._due:
-            sums = self._sums[due.run_id].group_by("risk").agg(pl.col(_SUMS).sum())
-            rows = {row["risk"]: row for row in sums.iter_rows(named=True)}
-            bands = [_band(rows[band]) for band in _BANDS if band in rows]
-            if bands:
-                yield Document(REALISED, {"cutoff": to_text(due.cutoff), "bands": bands}, run_id=due.run_id)
+    def found(self) -> Iterator[Realised]:
+        """Every run that is due, oldest first, with the customers the log has."""
+        for run_id, run in self._runs.items():
+            if self._parts[run_id]:
+                yield Realised(run, pl.concat(self._parts[run_id]).sort(CUSTOMER), self.at)
 
-    def _count(self, run_id: int, found: pl.DataFrame) -> None:
-        known = pl.col("value").is_not_null() & pl.col("cltv_expected").is_not_null()
-        sums = found.group_by("risk").agg(
-            pl.len().cast(pl.Float64).alias("customers"),
-            pl.col("churn_probability").sum().alias("expected_churned"),
-            pl.col("churned").sum(),
-            known.sum().cast(pl.Float64).alias("valued"),
-            pl.col("cltv_expected").filter(known).sum().alias("expected_value"),
-            pl.col("value").filter(known).sum(),
-        )
-        self._sums[run_id] = pl.concat([self._sums[run_id], sums.select("risk", *_SUMS)])
+    def _over(self, run: Followed, at: int) -> dict[str, Task]:
+        """The tasks whose horizon is over at an instant."""
+        return {
+            name: task
+            for name, task in tasks(self._journey).items()
+            if name in run.versions and mature(run.cutoff, task.within, at)
+        }
 
+    def _due(self, run: Followed) -> bool:
+        there = not self._travels or run.there_since <= self.at
+        return there and bool(self._over(run, self.at))
 
-def _due(connection: Connection, journey: Journey) -> list[_Due]:
-    """Runs whose horizon is over and that were not compared; with those whose CLTV was still open, anew."""
-    churn, cltv = journey.tasks.churn, journey.tasks.cltv
-    if churn is None:
-        return []
-    end, found = journey.observed_until_microseconds, []
-    of_journey = select(runs.c.id, runs.c.cutoff).where(runs.c.journey == journey.journey, runs.c.customers > 0)
-    for run_id, cutoff in connection.execute(of_journey).all():
-        if not mature(cutoff, churn.within, end):
-            continue
-        valued = cltv is not None and mature(cutoff, cltv.within, end)
-        before = documented.read(connection, run_id, REALISED)
-        if before is None or (valued and not any(band["valued"] for band in before["bands"])):
-            found.append(_Due(run_id, cutoff, valued, _scored(connection, run_id)))
-    return found
+    def _lacks(self, run: Followed) -> bool:
+        return run.judged_until is None or len(self._over(run, self.at)) > len(self._over(run, run.judged_until))
 
-
-def _scored(connection: Connection, run_id: int) -> pl.DataFrame:
-    columns = [scores.c[name] for name in ("customer_id", "risk", "churn_probability", "cltv_expected")]
-    wanted = select(*columns).where(scores.c.run_id == run_id, scores.c.churn_probability.is_not(None))
-    kinds = {
-        CUSTOMER: pl.String(),
-        "risk": pl.String(),
-        "churn_probability": pl.Float64(),
-        "cltv_expected": pl.Float64(),
-    }
-    return pl.DataFrame([tuple(row) for row in connection.execute(wanted)], schema=kinds, orient="row")
+    def _outcomes(self, run: Followed, rows: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+        keys = rows.select(CUSTOMER, pl.lit(run.cutoff, dtype=pl.Int64).alias(CUTOFF))
+        over = self._over(run, self.at)
+        columns = []
+        for name, column in _OUTCOME.items():
+            if name in over:
+                told = label(over[name], self._journey, events, keys).select(CUSTOMER, LABEL)
+                came = keys.join(told, on=CUSTOMER, how="left", maintain_order="left")[LABEL]
+                columns.append(came.cast(_KINDS[column]).alias(column))
+            else:
+                columns.append(pl.Series(column, [None] * len(rows), dtype=_KINDS[column]))
+        rest = int(self._journey.campaign.rest_days * DAY)
+        contacts = {
+            performance.contacted(name): _contacted(
+                events, rows, run.cutoff - rest, run.cutoff + microseconds(task.within)
+            )
+            for name, task in tasks(self._journey).items()
+        }
+        return rows.with_columns(*columns, **contacts)
 
 
-def _band(row: dict[str, Any]) -> dict[str, Any]:
-    customers, valued = row["customers"], row["valued"]
-    return {
-        "risk": row["risk"],
-        "customers": int(customers),
-        "expected_churn_rate": row["expected_churned"] / customers,
-        "churned": int(row["churned"]),
-        "churn_rate": row["churned"] / customers,
-        "valued": int(valued),
-        "expected_value": row["expected_value"] / valued if valued else None,
-        "value": row["value"] / valued if valued else None,
-    }
+def _contacted(events: pl.DataFrame, rows: pl.DataFrame, begins: int, ends: int) -> pl.Series:
+    """Who was contacted within a horizon, or so little before it that they were left alone at its cutoff.
+
+    Of each task its own: to leave out whoever was contacted after it would leave out by what came of them.
+    """
+    within = (pl.col(EVENT) == CONTACTED) & (pl.col(TIME) >= begins) & (pl.col(TIME) < ends)
+    return rows[CUSTOMER].is_in(events.filter(within)[CUSTOMER].unique().implode())
+
+
+def reports(connection: Connection, journey: str, limit: int | None = None) -> list[dict[str, Any]]:
+    """The stored reports of a journey, that of the newest cutoff first."""
+    order = (outcomes.c.cutoff.desc(), outcomes.c.run_id.desc())
+    stored = select(outcomes.c.report).where(outcomes.c.journey == journey, outcomes.c.report.is_not(None))
+    found = connection.execute(stored.order_by(*order).limit(limit)).scalars()
+    return [orjson.loads(zlib.decompress(packed)) for packed in found]

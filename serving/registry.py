@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,6 +21,7 @@ from serving.waiting import within
 from training.model import Model
 
 CHAMPION = "champion"
+_REALISED = "realised/"  # how training.tracking names metrics on what happened
 _Found: TypeAlias = dict[str, tuple[int, str]]  # task -> version and digest of the champion
 _PATIENCE = 10.0  # seconds for the registry to answer, where the champions known last are at hand
 _log = logging.getLogger(__name__)
@@ -33,8 +34,11 @@ def load(
     profile: pl.DataFrame | None = None,
     threads: int = 1,
     own: Own | None = None,
+    tasks: Iterable[str] = TASKS,
 ) -> Scorer:
     """The scorer of a journey's champions; `own` is the module of features its definition names, if any.
+
+    `tasks` are those of its definition: the champion of one that was taken out is renewed no more, and fits no other.
 
     Models are read from files checked against their registered digest, and kept in `cache` by that
     digest. Where the registry is away, or what it calls champions cannot be loaded, the champions that
@@ -46,10 +50,11 @@ def load(
         Where no task of the journey has a champion.
     """
     remembered = Remembered(cache, journey)
-    kept = remembered.read()
+    wanted = tuple(tasks)
+    kept = {task: found for task, found in remembered.read().items() if task in wanted}
 
     def fetched() -> _Found:
-        return _fetched(journey, tracking_uri, cache)
+        return _fetched(journey, tracking_uri, cache, wanted)
 
     def scorer(found: _Found) -> Scorer:
         models = {task: Served(Model.load(cache / digest, digest), number) for task, (number, digest) in found.items()}
@@ -94,15 +99,15 @@ def _no_champion(journey: str) -> NoModelError:
     )
 
 
-def champions(journey: str, tracking_uri: str) -> dict[str, int]:
-    """Task to the version that is champion now.
+def champions(journey: str, tracking_uri: str, tasks: Iterable[str] = TASKS) -> dict[str, int]:
+    """Task to the version that is champion now, of these tasks.
 
     Raises
     ------
     InputError
         Where the registry cannot be read.
     """
-    found = ((task, _champion(journey, task, tracking_uri)) for task in TASKS)
+    found = ((task, _champion(journey, task, tracking_uri)) for task in tasks)
     return {task: int(version.version) for task, version in found if version is not None}
 
 
@@ -128,7 +133,10 @@ def models(journey: str, tracking_uri: str) -> list[dict[str, Any]]:
                     "decision_words": version.tags.get("decision_words"),
                     "warnings": run.data.tags.get("warnings"),
                     "registered_at": int(version.creation_timestamp),
-                    "metrics": {k: v for k, v in run.data.metrics.items() if not k.startswith("rule/")},
+                    "metrics": {k: v for k, v in run.data.metrics.items() if not k.startswith(("rule/", _REALISED))},
+                    "realised": {
+                        k.removeprefix(_REALISED): v for k, v in run.data.metrics.items() if k.startswith(_REALISED)
+                    },
                     "rules": _by_rule(run.data.metrics),
                 }
             )
@@ -193,10 +201,10 @@ def _champion(journey: str, task: str, tracking_uri: str) -> Any | None:
         ) from problem
 
 
-def _fetched(journey: str, tracking_uri: str, cache: Path) -> _Found:
+def _fetched(journey: str, tracking_uri: str, cache: Path, tasks: Iterable[str]) -> _Found:
     """Task to the champion's version and digest, under which the cache has its files then."""
     found = {}
-    for task in TASKS:
+    for task in tasks:
         version = _champion(journey, task, tracking_uri)
         if version is not None:
             digest = str(version.tags["digest"])

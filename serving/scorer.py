@@ -31,7 +31,7 @@ from serving.effects import effects
 from serving.reasons import Teller
 from serving.shapes import Columns, Shape, last_activity, numbers_of, stage_of
 from training.encoding import Encodings
-from training.model import Model
+from training.model import Model, knows_until
 from training.money import at_stake, expected_loss
 
 Array = NDArray[np.float64]
@@ -140,6 +140,11 @@ class Scorer:
     def versions(self) -> dict[str, int]:
         """Task to the version that answers."""
         return {name: served.version for name, served in self.models.items()}
+
+    @property
+    def knows_until(self) -> dict[str, int]:
+        """Task to the instant up to which its model knows the log, in microseconds."""
+        return {name: knows_until(served.model.about) for name, served in self.models.items()}
 
     def predict(
         self,

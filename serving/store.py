@@ -20,7 +20,7 @@ from serving.clock import now
 from serving.cursors import Cursor
 from serving.database import AwayError, StoreError, connect, durable, lock, prepare, sweep
 from serving.database import transaction as begin
-from serving.documented import Document
+from serving.documented import Kept
 from serving.filters import Wanted
 from serving.kept_out import beside_others
 from serving.listing import Page, page
@@ -49,14 +49,11 @@ class Options(NamedTuple):
     in while the log was read may count as known before its cutoff. `asked`: the run that was asked for
     (`serving.runs.ask`) and is begun now; null: it gets an id of its own.
     `documents` is called when all answers are written: what it gives is stored with the run.
-    `horizon`: the longest of the journey's tasks, microseconds; until it is over, one run a week is kept
-    beyond the newest.
     """
 
     bands: RiskBands | None = None
     asked: Asked | None = None
-    documents: Callable[[], Iterable[Document]] = tuple
-    horizon: int = 0
+    documents: Callable[[], Iterable[Kept]] = tuple
     begun: Begun | None = None
 
 
@@ -138,8 +135,9 @@ class Store:
             told = list(options.documents())  # before anybody has to wait
             with self.transaction(writes=True) as connection:
                 self._finish(connection, to, before, written)
-                documented.write_new(connection, journey, run_id, told)  # of runs, too, that go now
-                retention.forget(connection, journey, run_id, self._keep, options.horizon)
+                documented.write_new(connection, journey, run_id, told)
+                documented.carry(connection, journey, run_id)
+                retention.forget(connection, journey, self._keep)
         except BaseException as error:
             with suppress(StoreError), self.transaction(writes=True) as connection:
                 undo(connection, run_id, error, fence)

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from features.schema import CONTACTED
 
-SCHEMA = "0009"
+SCHEMA = "0010"
 
 metadata = MetaData()
 # Ids sort by code point on every database, so that a list has one order everywhere.
@@ -229,12 +229,38 @@ class _ServedVectors(TypedColumns):
 
 class _RunDocuments(TypedColumns):
     run_id: Named[int] = Column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-    kind: Named[str] = Column(primary_key=True)  # journey, data, realised
+    kind: Named[str] = Column(primary_key=True)  # journey, data, drift
     grouping: Named[str] = Column(primary_key=True)  # of journey: a segment or outcome; empty: everyone
-    name: Named[str] = Column(
-        primary_key=True
-    )  # of journey: the group; of realised: the run it is of, where that is gone
+    name: Named[str] = Column(primary_key=True)  # of journey: the group
     document = Column(LargeBinary, nullable=False)  # JSON, deflated
+
+
+class _Outcomes(TypedColumns):
+    run_id: Named[int] = Column(primary_key=True, autoincrement=False)  # the run itself may be gone
+    journey: Named[str]
+    cutoff = Column(BigInteger, nullable=False)  # microseconds
+    complete_until = Column(BigInteger, nullable=False)  # microseconds: the run's log was; the cutoff may lie ahead
+    scored_at = Column(BigInteger, nullable=False)  # microseconds
+    versions = Column(JSON, nullable=False)  # task -> model version, of the tasks that are followed up
+    customers: Named[int]  # of the run
+    knows_until = Column(JSON, nullable=False)  # task -> microseconds up to which its model knew the log
+    judged_until = Column(BigInteger)  # what the report knows: null: no horizon was over yet
+    digest: Named[str | None]  # of what happened, so that a report changes only when that does
+    report = Column(LargeBinary)  # JSON, deflated: serving.performance
+
+
+class _Expectations(TypedColumns):
+    run_id: Named[int] = Column(ForeignKey("outcomes.run_id", ondelete="CASCADE"), primary_key=True)
+    customer_id = Column(ID, primary_key=True)
+    journey: Named[str]
+    stage: Named[str | None]
+    risk: Named[str | None]
+    churn_probability: Named[float | None]
+    next_stage = Column(_JSON)  # stage -> probability; null: not asked
+    cltv_expected: Named[float | None]
+    cltv_low: Named[float | None]
+    cltv_high: Named[float | None]
+    segments = Column(_JSON)  # segment -> the customer's value; null: none
 
 
 def _of_run() -> ForeignKeyConstraint:
@@ -266,6 +292,8 @@ webhooks = Table("webhooks", metadata, _Webhooks, sqlite_autoincrement=True)
 deliveries = Table("deliveries", metadata, _Deliveries, sqlite_autoincrement=True)
 leases = Table("leases", metadata, _Leases)
 run_documents = Table("run_documents", metadata, _RunDocuments)
+outcomes = Table("outcomes", metadata, _Outcomes)
+expectations = Table("expectations", metadata, _Expectations, sqlite_with_rowid=False)
 members = Table("campaign_members", metadata, _Members, sqlite_with_rowid=False)
 
 _ORDER = (scores.c.rank_value.desc(), scores.c.churn_probability.desc(), scores.c.customer_id)
@@ -300,6 +328,7 @@ Index("deliveries_of_webhook", deliveries.c.webhook_id, deliveries.c.id)
 # In the order in which those that wait are sent: those that are over, most of all, are not looked at.
 Index("deliveries_due", deliveries.c.webhook_id, deliveries.c.state, deliveries.c.id)
 Index("deliveries_of_customer", deliveries.c.journey, deliveries.c.customer_id)
+outcomes_of_journey = Index("outcomes_of_journey", outcomes.c.journey, outcomes.c.cutoff)
 # What happened once is told to a webhook once.
 _CHANGE, _RUN = deliveries.c.change_id.is_not(None), deliveries.c.run_id.is_not(None)
 Index(

@@ -6,9 +6,13 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from subprocess import CompletedProcess
 from tempfile import TemporaryDirectory
+from typing import TextIO
 
 _FROM = multiprocessing.get_context("forkserver")
 _FROM.set_forkserver_preload(["journeycast", "training.train", "training.tracking", "serving.app", "serving.registry"])
@@ -24,6 +28,25 @@ def run(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) 
         process.join()
         out, err = (file.read_text(encoding="utf-8") for file in told)
     return CompletedProcess(["journeycast", *arguments], process.exitcode or 0, out, err)
+
+
+def spoken_to(module: str, argument: str) -> tuple[BaseProcess, TextIO, TextIO]:
+    """A process in which `main` of a module has this argument, with its input and its output."""
+    reads, asks = _FROM.Pipe(duplex=False)
+    answers, writes = _FROM.Pipe(duplex=False)
+    process = _FROM.Process(target=_main, args=(module, argument, reads, writes), daemon=True)
+    process.start()
+    reads.close()
+    writes.close()
+    return process, os.fdopen(os.dup(asks.fileno()), "w"), os.fdopen(os.dup(answers.fileno()))
+
+
+def _main(module: str, argument: str, reads: Connection, writes: Connection) -> None:
+    for number, end in ((0, reads), (1, writes)):
+        os.dup2(end.fileno(), number)
+        end.close()
+    sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
+    import_module(module).main(argument)
 
 
 def share() -> None:

@@ -1,7 +1,7 @@
-"""Works that are killed in the middle: `python tests/killed.py WORK URL [N]`, forked once for each line it reads.
+"""Works that are killed in the middle, forked once for each address that is read.
 
-The parent of the forks imports everything once, so that a kill costs milliseconds. Each fork prints its
-process's number, and then what it has acknowledged.
+The parent of the forks imports everything once (`forked.spoken_to`), so that a kill costs milliseconds. Each fork
+prints its process's number, and then what it has acknowledged.
 """
 
 from __future__ import annotations
@@ -59,6 +59,15 @@ def migrate(url: str) -> Iterator[str]:
     signal.pause()
 
 
+def renew(url: str) -> Iterator[str]:
+    """Months of a shop: outcomes, a retraining, scores."""
+    from renewing import renewed
+
+    while True:
+        story = renewed(url, lambda words: print(words, flush=True))
+        yield f"renewed with {len(story.decisions)} decisions"
+
+
 def promote(url: str) -> Iterator[str]:
     """One version and then the other of every task made champion, in the tracking store of this address."""
     from features.labels import TASKS
@@ -73,13 +82,16 @@ def promote(url: str) -> Iterator[str]:
             yield f"{task} {number}"
 
 
-WORKS = {work.__name__: work for work in (score, ingest, migrate, promote)}
+WORKS = {work.__name__: work for work in (score, ingest, migrate, promote, renew)}
 
 
-def main() -> None:
-    work = WORKS[sys.argv[1]]
+def main(name: str) -> None:
+    """Do a work for each address on standard input."""
+    work = WORKS[name]
     if work is promote:
         import training.tracking  # noqa: F401 - MLflow takes seconds, once
+    if work is renew:
+        import renewing  # noqa: F401 - as do the models
     for url in sys.stdin:
         child = os.fork()
         if child == 0:
@@ -88,7 +100,3 @@ def main() -> None:
                 print(told, flush=True)
         os.waitpid(child, 0)
         print("killed", flush=True)
-
-
-if __name__ == "__main__":
-    main()

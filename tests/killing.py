@@ -2,14 +2,12 @@
 
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 from queue import Queue
 from signal import SIGKILL
 
+import forked
 import pytest
 
 
@@ -17,34 +15,47 @@ class Killing:
     """A work that begins when asked and is killed when told."""
 
     def __init__(self, work: str) -> None:
-        script = Path(__file__).with_name("killed.py")
-        self._parent = subprocess.Popen(
-            [sys.executable, script, work], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._parent, self._asks, self._answers = forked.spoken_to("killed", work)
 
     def once(self, url: str, seconds: float, *, of_first: bool = False) -> list[str]:
         """Begin the work, kill it so much later (or after the first it said), and give what it acknowledged."""
-        self._parent.stdin.write(f"{url}\n")
-        self._parent.stdin.flush()
-        process = int(self._parent.stdout.readline())
+        process = self.begin(url)
         told: Queue[list[str]] = Queue()
-        first = [self._parent.stdout.readline().strip()] if of_first else []
+        first = [self._answers.readline().strip()] if of_first else []
         assert first != ["killed"], "the work ended before it had acknowledged anything"
         threading.Thread(target=lambda: told.put(self._read()), daemon=True).start()
         time.sleep(seconds)
         os.kill(process, SIGKILL)
         return first + told.get(timeout=60)
 
+    def begin(self, url: str) -> int:
+        """Begin the work; its process."""
+        self._asks.write(f"{url}\n")
+        self._asks.flush()
+        return int(self._answers.readline())
+
+    def wait_for(self, word: str, times: int = 1) -> None:
+        """Read on until the work has said a word so often."""
+        while times:
+            line = self._answers.readline()
+            assert line.strip() not in ("", "killed"), "the work ended"
+            times -= line.startswith(word)
+
+    def end(self, process: int) -> None:
+        """Kill the work."""
+        os.kill(process, SIGKILL)
+        self._read()
+
     def _read(self) -> list[str]:
         found = []
-        while (line := self._parent.stdout.readline().strip()) != "killed":
+        while (line := self._answers.readline().strip()) != "killed":
             found.append(line)
         return found
 
     def close(self) -> None:
-        self._parent.stdin.close()
-        self._parent.wait(60)
-        self._parent.stdout.close()
+        self._asks.close()
+        self._parent.join(60)
+        self._answers.close()
 
 
 @pytest.fixture

@@ -90,12 +90,11 @@ def fill(url: str, folder: Path) -> Journey:
     cutoff = journey.observed_until_microseconds
     histories.write(store, "shop", cutoff, log.events)
     for _ in range(2):
-        beside = Beside(store, journey, log.profile, lambda: None)
+        beside = Beside(store, journey, log.profile, lambda: None, dict.fromkeys(("churn", "cltv"), cutoff))
         beside.part(log.events)
-        beside.answered(told)
+        beside.answered(told, len(told))
         segments = Segments(["age"], log.profile)
-        store.write_run(
-            "shop", cutoff, cutoff, {"churn": 3, "cltv": 2}, told, segments, Options(documents=beside.documents)
-        )
+        options = Options(documents=beside.kept)
+        store.write_run("shop", cutoff, cutoff, {"churn": 3, "cltv": 2}, told, segments, options)
     store.close()
     return journey

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from contextlib import closing
-from itertools import pairwise
 from threading import Event
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from spec import SHOP, at, changed, log
 from sqlalchemy import select
 from stores import answer_of
@@ -17,12 +14,13 @@ from test_stored_histories import came_in
 
 from features.errors import InputError
 from features.event_counts import OTHERS, EventCounts
-from features.schema import DAY, to_datetime, to_text
-from serving import documented, events
+from features.schema import CONTACTED, DAY, to_datetime, to_text
+from serving import documented, events, expectations, watched
 from serving.beginning import begin
-from serving.documented import REALISED, Document
-from serving.realised import Realised
-from serving.retention import APART, thinned
+from serving.beside import Beside
+from serving.documented import Document
+from serving.judging import expected_of
+from serving.realised import Lookout, reports
 from serving.steering import Helm, Steering
 from serving.store import Options, Store
 from serving.tables import runs
@@ -38,14 +36,24 @@ def store(tmp_path):
 
 
 def run_at(store, cutoff, *answers):
-    return store.write_run("shop", cutoff, cutoff, {"churn": 1}, answers)
+    beside = Beside(store, JOURNEY, None, lambda: None, {"churn": cutoff, "cltv": cutoff}, pages=False)
+    beside.answered(list(answers), len(answers))
+    kept = list(beside.kept())
+    assert not any(isinstance(one, Document) for one in kept)
+    options = Options(documents=lambda: kept)
+    return store.write_run("shop", cutoff, cutoff, {"churn": 1, "cltv": 1}, answers, options=options)
 
 
-def realise(store, *parts):
-    found = Realised(store, JOURNEY)
+def realise(store, *parts, journey=JOURNEY):
+    found = Lookout(store, journey)
     for part in parts:
         found.add(part)
-    return {document.run_id: document.content for document in found.documents()}
+    return {one.run.run_id: (one, one.report(journey)) for one in found.found()}
+
+
+def bands(report, task):
+    rows = report["tasks"][task]["not_contacted"]["bands"]
+    return {row["group"]: (row["customers"], row["expected"], row["realised"]) for row in rows}
 
 
 def test_what_was_expected_stands_beside_what_happened_once_the_horizon_is_over(store):
@@ -61,27 +69,33 @@ def test_what_was_expected_stands_beside_what_happened_once_the_horizon_is_over(
     parts = (pl.concat([stays, log(BOUGHT, JOURNEY, customer="b")]), log(BOUGHT, JOURNEY, customer="c"))
     found = realise(store, *parts)
     assert found.keys() == {over}  # the other run's horizon is still to come
-    assert found[over]["cutoff"] == to_text(at(-56))
-    high, low = found[over]["bands"]
-    assert (high["risk"], high["customers"], high["churned"]) == ("high", 2, 1)
-    assert high["expected_churn_rate"] == pytest.approx(0.8)
-    assert (high["expected_value"], high["value"]) == (pytest.approx(30.0), pytest.approx(15.0))
-    assert (low["churn_rate"], low["value"]) == (1.0, 0.0)
+    report = found[over][1]
+    assert report["cutoff"] == to_text(at(-56))
+    churn, value = bands(report, "churn"), bands(report, "cltv")
+    assert churn["high"] == (2, pytest.approx(0.8), 0.5)
+    assert value["high"] == (2, pytest.approx(30.0), pytest.approx(15.0))
+    assert (churn["low"][2], value["low"][2]) == (1.0, 0.0)
 
 
 def test_value_is_told_only_when_its_own_longer_horizon_is_over_and_then_anew(store):
-    run_id = run_at(store, at(-40), answer_of("a", probability=0.9))
+    run_at(store, at(-40), answer_of("a", probability=0.9))
     events = log(BOUGHT, JOURNEY, customer="a")
-    (content,) = realise(store, events).values()
-    assert [(band["churned"], band["valued"], band["value"]) for band in content["bands"]] == [(1, 0, None)]
+    ((first, report),) = realise(store, events).values()
+    assert report["tasks"].keys() == {"churn"}
     with store.transaction(writes=True) as connection:
-        documented.write(connection, run_id, [Document(REALISED, content)])
+        first.keep(connection, report)
     assert realise(store, events) == {}
     later = JOURNEY.model_copy(update={"observed_until": to_datetime(at(0) + 20 * DAY)})
-    found = Realised(store, later)
-    found.add(events)
-    (document,) = found.documents()
-    assert document.content["bands"][0]["valued"] == 1
+    ((_, report),) = realise(store, events, journey=later).values()
+    assert report["tasks"].keys() == {"churn", "cltv"}
+
+
+def test_each_task_leaves_out_those_who_were_contacted_within_its_own_horizon(store):
+    """Were they left out of churn for a contact after its horizon, who stayed to be contacted would be missing."""
+    run_at(store, at(-56), answer_of("a", probability=0.9))
+    [(_, report)] = realise(store, log(BOUGHT + f"-20 | {CONTACTED} | \n", JOURNEY, customer="a")).values()
+    told = {name: task["contacted"]["customers"] for name, task in report["tasks"].items()}
+    assert told == {"churn": 0, "cltv": 1}
 
 
 def test_documents_go_with_their_run(tmp_path):
@@ -97,46 +111,59 @@ def test_documents_go_with_their_run(tmp_path):
             assert documented.read(connection, second, "data") == {"n": 2}
 
 
-def test_what_daily_runs_expected_is_compared_though_ten_runs_are_kept(url):
-    horizon, day = 28 * DAY, at(0)
-    with closing(Store(url, keep=3)) as store:
-        for number in range(45):
-            cutoff = day + number * DAY
-            now_journey = JOURNEY.model_copy(update={"observed_until": to_datetime(cutoff)})
-            found = Realised(store, now_journey)
-            found.add(log(BOUGHT, JOURNEY, customer="a"))
+def test_what_frequent_runs_expected_is_compared_though_two_runs_are_kept(url):
+    with closing(Store(url, keep=2)) as store:
+        for number in range(12):
+            cutoff = at(0) + 4 * number * DAY
+            today = JOURNEY.model_copy(update={"observed_until": to_datetime(cutoff)})
+            beside = Beside(store, today, None, lambda: None, {"churn": cutoff})
+            beside.part(log(BOUGHT, JOURNEY, customer="a"))
             answers = [answer_of("a", probability=0.9)]
-            options = Options(documents=found.documents, horizon=horizon)
+            beside.answered(answers, 1)
+            kept = [one for one in beside.kept() if not isinstance(one, Document)]
+            options = Options(documents=lambda kept=kept: kept)
             store.write_run("shop", cutoff, cutoff, {"churn": 1}, answers, options=options)
         with store.transaction() as connection:
-            told = documented.realised(connection, "shop", 100)
-            kept = connection.execute(select(runs.c.id).order_by(runs.c.id)).scalars().all()
-    assert [run_id for run_id, _ in told] == [15, 8, 1]  # one a week; run 1 is gone, and what came of it is not
-    assert kept == [8, 15, 22, 29, 36, 43, 44, 45]
-    assert {content["bands"][0]["churned"] for _, content in told} == {1}
+            told = reports(connection, "shop")
+            left = connection.execute(select(runs.c.id).order_by(runs.c.id)).scalars().all()
+    assert [report["run_id"] for report in told] == [5, 3, 1]  # one in a quarter of the horizon
+    assert left == [11, 12]
+    assert {report["tasks"]["churn"]["not_contacted"]["all"]["realised"] for report in told} == {1.0}
 
 
-def test_runs_wait_for_the_log_to_be_complete_however_far_events_over_http_have_come(url):
-    with closing(Store(url, keep=1)) as store:
-        for day in (60, 120, 180):
-            with store.transaction(writes=True) as connection:
-                events.add(connection, [came_in("a", day * DAY - 1, f"{day}")])
-            options = Options(horizon=28 * DAY, begun=begin(store, "shop", DAY))
-            store.write_run("shop", day * DAY, 0, {"churn": 1}, [answer_of("a")], options=options)
-        with store.transaction() as connection:
-            kept = connection.execute(select(runs.c.cutoff, runs.c.observed_until).order_by(runs.c.id)).all()
-    assert [tuple(row) for row in kept] == [(60 * DAY, DAY), (120 * DAY, DAY), (180 * DAY, DAY)]
+def ahead(store, day, complete=0):
+    """A run of a log that is complete until a day, after an event that came in ahead of it."""
+    with store.transaction(writes=True) as connection:
+        events.add(connection, [came_in("a", at(day) - 1, f"of {day}")])
+    beside = Beside(store, JOURNEY, None, lambda: None, {"churn": at(complete)})
+    beside.answered([answer_of("a")], 1)
+    kept = [one for one in beside.kept() if not isinstance(one, Document)]
+    options = Options(documents=lambda: kept, begun=begin(store, "shop", at(complete)))
+    store.write_run("shop", at(complete), 0, {"churn": 1}, [answer_of("a")], options=options)
+    return store.latest_run("shop")
 
 
-@given(st.lists(st.integers(0, 100), max_size=60))
-def test_of_older_runs_those_kept_are_a_week_apart_and_stay_kept(days):
-    cutoffs = [(number, day * DAY) for number, day in enumerate(sorted(days), 1)]
-    kept = thinned(cutoffs, 20 * DAY)
-    chosen = [cutoff for number, cutoff in cutoffs if number in kept]
-    assert all(later - earlier >= APART for earlier, later in pairwise(chosen))
-    assert all(cutoff >= 20 * DAY for cutoff in chosen)
-    assert thinned([one for one in cutoffs if one[0] in kept], 20 * DAY) == kept
-    assert bool(kept) == any(cutoff >= 20 * DAY for _, cutoff in cutoffs)
+def test_runs_are_judged_where_the_log_is_complete_however_far_events_over_http_have_come(store):
+    run, bought = ahead(store, 40), log(BOUGHT + "45 | purchase | 1\n", JOURNEY, customer="a")
+    assert (run.cutoff, run.complete_until) == (at(40), at(0))
+    assert [one["run_id"] for one in expected_of(store, JOURNEY)] == [run.id]  # it is open, not unheard of
+    for day, judged in ((41, {}), (67, {}), (68, {run.id})):  # the horizon of churn is 28 days
+        later = JOURNEY.model_copy(update={"observed_until": to_datetime(at(day))})
+        assert realise(store, bought, journey=later).keys() == set(judged)
+
+
+def test_what_was_expected_is_kept_until_the_log_is_complete_for_it_however_late_that_is(store):
+    """The longest horizon is 56 days; two of them after a horizon's end nobody asks any more."""
+    first, second = ahead(store, 40).id, ahead(store, 400).id
+    assert following(store) == {first: 1, second: 1}
+    third = ahead(store, 450, complete=40 + 3 * 56 + 1).id
+    assert following(store) == {first: 0, second: 1, third: 1}
+
+
+def following(store):
+    with store.transaction() as connection:
+        followed = expectations.of_journey(connection, "shop")
+        return {run.run_id: expectations.read(connection, run.run_id).height for run in followed}
 
 
 def test_events_are_counted_by_day_and_type_in_parts_as_in_one():
@@ -185,3 +212,19 @@ def test_a_decision_that_cannot_be_made_is_told():
     steering = Steering(Helm(lambda task, version: "", lambda task: "back"), lambda: None)
     assert steering.rollback("churn") == "back"
     assert steering.under_way is None
+
+
+def test_a_drift_report_is_told_of_until_there_is_another_however_many_runs_come(store):
+    def alarm():
+        return [one.samples[0].value for one in watched.figures(store, "shop") if one.name == "journeycast_drift_alarm"]
+
+    told = {"alarm": True, "signals": [], "moved": [], "unknown_types": [], "features": []}
+    assert not watched.keep(store, "shop", told)
+    for day in range(12):
+        run_at(store, day * DAY, answer_of("c1"))
+        if not day:
+            assert watched.keep(store, "shop", told)
+    assert alarm() == [1.0]
+    watched.keep(store, "shop", told | {"alarm": False})
+    run_at(store, 13 * DAY, answer_of("c1"))
+    assert alarm() == [0.0]

@@ -312,3 +312,16 @@ def test_without_a_model_scoring_says_what_to_run(shell: Shell, tmp_path: Path) 
     fresh.environment["JOURNEYCAST_HOME"] = str(tmp_path)
     assert "journeycast train shop" in fresh.refused("score", "shop.yml")
     assert "journeycast score" in fresh.refused("at-risk", "shop.yml")
+
+
+def test_the_loop_says_what_it_finds_and_why_nothing_is_due(trained: Shell) -> None:
+    trained.ok("score", "shop.yml")
+    told = trained.ok("outcomes", "shop.yml")
+    assert "churn, to be expected: churn_rate" in told
+    assert "No run's horizon is over yet" in told
+    assert "an instant such as 2024-05-01" in trained.refused("outcomes", "shop.yml", "--at", "soon")
+    page = trained.run("drift", "shop.yml", "-o", "drift.html")
+    assert page.returncode in (0, 1), page.stderr
+    assert "<h1>Drift of shop" in (trained.folder / "drift.html").read_text()
+    assert "days ago, 90d are allowed" in trained.ok("retrain", "shop.yml")
+    assert "a whole number and one of s, m, h, d, w" in trained.refused("retrain", "shop.yml", "--every", "weekly")

@@ -13,6 +13,7 @@ import orjson
 import polars as pl
 import pytest
 from servers import serving
+from spec import SHOP
 from sqlalchemy import func, insert, select, text
 from stores import answer_of, execute, ids, write
 from test_stored_histories import came_in
@@ -24,7 +25,7 @@ from features.errors import ErasedError, InputError
 from features.journey import Campaign
 from features.log import read
 from features.schema import CUSTOMER, DAY, EVENT, KNOWN_AT, TIME
-from serving import audit, campaigns, documented, events, histories, tables, worklist
+from serving import audit, campaigns, documented, events, expectations, histories, tables, worklist
 from serving.access_tables import erasures
 from serving.audit import Entry
 from serving.clock import now
@@ -83,7 +84,9 @@ def tell(store, customers):
             body = {"body": orjson.dumps({"id": one}).decode(), "webhook_id": hook}
             connection.execute(insert(tables.changes).values(of | {CUSTOMER: one}))
             connection.execute(insert(tables.deliveries).values(message | body | {CUSTOMER: one}))
-        documented.write(connection, run.id, report)
+        documented.write_new(connection, "shop", run.id, report)
+        rows = [expectations.row_of(answer_of(one), None) for one in customers]
+        expectations.write(connection, run.id, rows, SHOP, dict.fromkeys(run.versions, run.cutoff))
 
 
 def told_of(url, customer):

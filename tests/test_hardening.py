@@ -5,16 +5,20 @@
 
 import json
 import random
+import re
 import threading
+import time
 from collections import Counter
 from contextlib import closing, contextmanager
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
 from killed import CUSTOMERS
 from killing import Killing
+from renewing import renewed, shop_of, tracking_of
 from servers import untrained
-from shop import read_shop
+from shop import DEFINITION, read_shop, write_log
 from sqlalchemy import event, func, select, text
 from starlette.testclient import TestClient
 from stores import VERSIONS, answer_of, execute, ids, write
@@ -23,13 +27,16 @@ from test_migrations import make_first
 from features.journey import RiskBands
 from features.schema import DAY
 from serving import changes, clock, runs
+from serving.alone import BusyError
 from serving.app import create_app
 from serving.clock import now
 from serving.database import StoreError
+from serving.judging import judge_all
 from serving.leases import Lease
+from serving.realised import reports
 from serving.state import Settings
 from serving.store import Options, Store
-from serving.tables import SCHEMA, scores, stored_answers
+from serving.tables import SCHEMA, expectations, outcomes, scores, stored_answers
 from serving.tables import events as stored_events
 from serving.tables import runs as stored_runs
 
@@ -95,6 +102,68 @@ def test_an_upgrade_that_is_killed_is_done_again(url, moments):
             assert execute(url, text("SELECT version_num FROM schema_version")).scalar() == SCHEMA
         if number >= 9:  # both were seen: upgrades that were cut off, and such as were done
             assert len(found) == 2, found
+
+
+STAGES = "tasks:\n  next_stage: {in: 28d}\n"
+OTHERS = "  churn: {no: purchase, within: 28d}\n  cltv: {sum: purchase, within: 56d}\n"
+
+
+def shop_in(folder: Path, database: Path, tasks: str) -> str:
+    """The URL of an empty store beside the shop's files and an empty tracking store."""
+    folder.mkdir()
+    write_log(folder / "events.csv")
+    (folder / "shop.yml").write_text(re.sub(r"^tasks:\n(  .*\n)+", tasks, DEFINITION, flags=re.MULTILINE))
+    copyfile(database, folder / "mlflow.db")
+    return f"sqlite:///{folder}/scores.db"
+
+
+def test_outcomes_retraining_and_scores_that_are_killed_lose_nothing_and_count_nothing_twice(tmp_path, blank, moments):
+    """Three kills to a shop, while others ask for the same, after a month at peace; of one kill, in its first month."""
+    found = moments(4.0)
+    peace, tasks = (0, STAGES) if len(found) == 1 else (1, STAGES + OTHERS)
+    with closing(Killing("renew")) as killing:
+        for first in range(0, len(found), 3):
+            shop = shop_in(tmp_path / str(first), blank, tasks)
+            for number, seconds in enumerate(found[first : first + 3]):
+                process = killing.begin(shop)
+                killing.wait_for("renewed", 0 if number else peace)
+                killing.wait_for("training")
+                with pytest.raises(BusyError, match="is under way elsewhere"):
+                    renewed(shop, lambda _: None)
+                time.sleep(seconds)
+                killing.end(process)
+            renewed(shop, lambda _: None)
+            with closing(Store(shop)) as store:
+                check_renewed(shop, store)
+
+
+def check_renewed(url: str, store: Store) -> None:
+    tracking, (journey, log) = tracking_of(url), shop_of(url, store)
+    run = store.latest_run("shop")
+    for task, version in run.versions.items():  # the newest scores are the champions', and those can be loaded
+        champion = tracking.version("shop", task, "champion")
+        assert int(champion.version) == version
+        assert tracking.model(champion).task == task
+    with store.transaction() as connection:
+        told = reports(connection, "shop")
+        followed = dict(connection.execute(select(outcomes.c.run_id, outcomes.c.customers)).all())
+        kept = select(expectations.c.run_id, func.count()).group_by(expectations.c.run_id)
+        assert dict(connection.execute(kept).all()) == followed
+    # What is stored is what anybody finds who judges everything anew, each run once.
+    anew = judge_all(store, journey, log, None, lambda _: None, run.cutoff).reports
+    assert [one["run_id"] for one in reversed(told)] == [one["run_id"] for one in anew]
+    for stored, found in zip(reversed(told), anew, strict=True):
+        assert stored["tasks"] == found["tasks"]
+    # And beside the training every number stands once.
+    experiment = tracking.client.get_experiment_by_name("shop").experiment_id
+    every = tracking.client.search_runs([experiment], max_results=1000)
+    assert {one.info.status for one in every} <= {"FINISHED", "KILLED", "FAILED"}
+    assert tracking.open_stories("shop") == []
+    for one in every:
+        for name in one.data.metrics:
+            if name.startswith("realised/") and "all_runs" not in name:
+                steps = [found.step for found in tracking.client.get_metric_history(one.info.run_id, name)]
+                assert len(steps) == len(set(steps)), name
 
 
 def make_empty(url: str) -> None:

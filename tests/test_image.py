@@ -89,7 +89,8 @@ def test_the_services_run_commands_that_exist():
 
     import journeycast
 
-    words = SERVICES["journeycast"]["command"]
-    help_text = CliRunner().invoke(journeycast.app, [words[0], "--help"]).output
-    assert [word for word in words if word.startswith("--") and word not in help_text] == []
+    for service in ("journeycast", "retrain"):
+        words = SERVICES[service]["command"]
+        help_text = CliRunner().invoke(journeycast.app, [words[0], "--help"]).output
+        assert [word for word in words if word.startswith("--") and word not in help_text] == []
     assert shutil.which("mlflow", path=str(Path(sys.executable).parent))

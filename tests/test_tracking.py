@@ -189,8 +189,10 @@ def test_a_server_starts_from_disk_while_the_registry_is_away(champions, tmp_pat
     assert Remembered(cache, "simulated").read() == {}
 
 
-def test_the_registry_says_who_is_champion(champions):
+def test_the_registry_says_who_is_champion_of_the_tasks_that_the_journey_has(champions, tmp_path):
     assert registry.champions("simulated", champions.uri) == dict.fromkeys(TASKS, 1)
+    assert registry.champions("simulated", champions.uri, ["churn"]) == {"churn": 1}
+    assert registry.load("simulated", champions.uri, tmp_path, tasks=["churn"]).versions == {"churn": 1}
 
 
 def test_without_a_champion_the_way_out_is_named(empty, tmp_path):

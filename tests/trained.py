@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from shutil import copyfile
@@ -130,6 +130,17 @@ def shop_of_chance(folder: Path, customers: int = 200) -> tuple[Journey, EventLo
 def business(tmp_path_factory: pytest.TempPathFactory) -> Business:
     """The simulated business."""
     return simulated(tmp_path_factory.mktemp("business"), CUSTOMERS, DAYS, SEED)
+
+
+@pytest.fixture(scope="session")
+def later(business: Business, tmp_path_factory: pytest.TempPathFactory) -> Business:
+    """Another business like it, 56 days longer: what its models can be judged by, who know nothing of those days.
+
+    Its journey is that of the business, so that its models answer.
+    """
+    longer = simulated(tmp_path_factory.mktemp("later"), CUSTOMERS, DAYS + 56, SEED)
+    until = longer.journey.observed_until
+    return replace(longer, journey=business.journey.model_copy(update={"observed_until": until}))
 
 
 @pytest.fixture(scope="session")

@@ -85,7 +85,7 @@ def as_known_at(origin: int, data: Examples, journey: Journey, events: pl.DataFr
         rows = data.rows[asked].select(KEYS)
         learned = label(task, journey, known(events, origin), rows)
         learned = rows.join(learned, on=KEYS, how="left", maintain_order="left")
-        labels[asked] = _values(data.task, journey, learned[LABEL])
+        labels[asked] = labels_as_numbers(data.task, journey, learned[LABEL])
     return Examples(data.task, data.rows.filter(kept), labels[kept], np.empty(0))
 
 
@@ -129,7 +129,7 @@ def _examples(
     name: str, labelled: pl.DataFrame, vectors: pl.DataFrame, journey: Journey, churn: pl.DataFrame | None
 ) -> Examples:
     rows = labelled.select(KEYS).join(vectors, on=KEYS, how="left", maintain_order="left")
-    values = _values(name, journey, labelled[LABEL])
+    values = labels_as_numbers(name, journey, labelled[LABEL])
     churned = np.empty(0)
     if name == "cltv" and churn is not None:
         joined = labelled.select(KEYS).join(churn, on=KEYS, how="left", maintain_order="left")
@@ -138,7 +138,7 @@ def _examples(
     return Examples(name, rows, values, churned)
 
 
-def _values(name: str, journey: Journey, labels: pl.Series) -> Array:
+def labels_as_numbers(name: str, journey: Journey, labels: pl.Series) -> Array:
     """Labels as numbers; a stage is its index."""
     if name == "next_stage":
         names = journey.stage_names

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.errors import InputError
+from features.schema import to_microseconds
 from training.encoding import Encoding
 from training.line import Line, margins
 from training.links import Link, read_link
@@ -130,6 +133,11 @@ def _settings(folder: Path) -> dict[str, Any]:
     if not isinstance(written, dict) or written.get("format") != FORMAT:
         raise InputError(str(folder / SETTINGS), "another format of model", f"format {FORMAT}", "train again")
     return written
+
+
+def knows_until(about: Mapping[str, Any]) -> int:
+    """The instant up to which a model knows the log, in microseconds, by what it says of itself."""
+    return to_microseconds(datetime.fromisoformat(about["journey"]["observed_until"]))
 
 
 def digest(folder: Path) -> str:

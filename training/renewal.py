@@ -15,16 +15,15 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from features.catalogue import catalogue, digest
-from features.engine import build
-from features.instants import KEYS, microseconds
+from features.instants import microseconds
 from features.journey import Journey
 from features.labels import tasks
 from features.log import EventLog
 from features.schema import CUSTOMER, to_microseconds
+from training import as_trained
 from training.assess import LOSS, losses
 from training.blocks import split
 from training.encoding import Encoding, fit_encoding
@@ -55,6 +54,12 @@ def asked_else(task: str, ours: dict[str, Any], theirs: dict[str, Any]) -> list[
     if one["tasks"].get(task) != other["tasks"].get(task):
         changed.append(f"tasks.{task}")
     return changed
+
+
+def question(task: str, journey: Journey) -> dict[str, Any]:
+    """The question a journey asks by now, as a model says of itself which one it answers."""
+    asked = journey.model_dump(mode="json", by_alias=True)
+    return {"journey": asked, "classes": journey.stage_names if task == "next_stage" else []}
 
 
 def same_recipe(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
@@ -92,9 +97,9 @@ def renewed(journey: Journey, log: EventLog, ours: Model, theirs: Model, threads
         return True, f"{state}; no horizon has passed since then: nothing to compare them on yet"
     asked = data.at(fresh)
     labels, customers = data.labels[asked], data.rows.filter(asked)[CUSTOMER].to_numpy()
-    champion = losses(data.task, labels, _served(theirs, journey, log, data.rows.filter(asked), threads))
+    champion = losses(data.task, labels, as_trained.answers(theirs, journey, log, data.rows.filter(asked), threads))
     challengers = {
-        "the challenger": _served(ours, journey, log, data.rows.filter(asked), threads),
+        "the challenger": as_trained.answers(ours, journey, log, data.rows.filter(asked), threads),
         "its twin that never saw them": _twin(ours.about, journey, log, data, fresh, threads),
     }
     for who, predicted in challengers.items():
@@ -127,18 +132,6 @@ def _fresh(journey: Journey, data: Examples, champion: dict[str, Any]) -> tuple[
     last = to_microseconds(datetime.fromisoformat(champion["cutoffs"][-1]))
     test = split(data.cutoffs, within, journey.cutoffs.held_out).test
     return tuple(cutoff for cutoff in test if cutoff >= last + microseconds(within))
-
-
-def _served(model: Model, journey: Journey, log: EventLog, rows: pl.DataFrame, threads: int) -> Array:
-    """What a model answers for these rows, from vectors of its own features."""
-    if model.about["features"] != digest(catalogue(journey)):
-        features = catalogue(Journey.model_validate(model.about["journey"]).with_own(journey.own))
-        keys = rows.select(KEYS)
-        rows = keys.join(build(log.events, keys, features, log.profile), on=KEYS, how="left", maintain_order="left")
-    predicted = model.predict(rows, threads)
-    if model.task != "next_stage":
-        return predicted[:, 0]
-    return predicted[:, [model.about["classes"].index(name) for name in journey.stage_names]]
 
 
 def _twin(

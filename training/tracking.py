@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mlflow
+from mlflow.entities import Metric, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
@@ -33,6 +38,8 @@ from training.train import Trained
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous_champion"
 ROLLED_BACK = "rolled_back"  # the tag of a version that was left by a roll-back: to which version
+_OPEN = "story_open"  # the tag of a retraining's run until it is told to the end: register() ends runs by itself
+_TAG_AT_MOST = 4_000  # letters
 _REQUIREMENTS = (
     "mlflow",
     "lightgbm",
@@ -76,10 +83,12 @@ class Tracking:
         MLflow's tracking URI, such as `sqlite:///mlflow.db` or a server's address.
     artifacts
         Folder for the artifacts of experiments made here; a server keeps its own.
+    figures
+        Whether models get their card and plots: without, for many models that nobody looks at.
     """
 
-    def __init__(self, uri: str, artifacts: Path) -> None:
-        self.uri, self.artifacts = uri, artifacts
+    def __init__(self, uri: str, artifacts: Path, *, figures: bool = True) -> None:
+        self.uri, self.artifacts, self._figures = uri, artifacts, figures
         try:
             self.client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
             self.client.search_experiments(max_results=1)
@@ -182,11 +191,12 @@ class Tracking:
             mlflow.log_dict(trained.study.to_json(), "tuning.json")
             for step, trial in enumerate(trained.study.trials):
                 mlflow.log_metrics(finite_only({"tuning/loss": trial.loss}), step=step)
-        parts = importances(trained)
-        mlflow.log_text(card(trained, parts), "model_card.md")
-        mlflow.log_dict(card_json(trained, parts), "model_card.json")
-        for file, figure in figures(trained, parts).items():
-            mlflow.log_figure(figure, file)
+        if self._figures:
+            parts = importances(trained)
+            mlflow.log_text(card(trained, parts), "model_card.md")
+            mlflow.log_dict(card_json(trained, parts), "model_card.json")
+            for file, figure in figures(trained, parts).items():
+                mlflow.log_figure(figure, file)
         info, digest = self._log_model(trained)
         tags = {"digest": digest, "grade": about["grade"]["letter"], "words": about["grade"]["words"]}
         return _Logged(name, str(info.model_uri), str(info.run_id), str(info.model_id), tags)
@@ -208,6 +218,76 @@ class Tracking:
                 signature=_signature(trained.model),
             )
         return info, digest
+
+    def log_realised(self, journey: str, report: dict[str, Any]) -> int:
+        """Log what came of a scoring run beside the training of each model that made it; how many it was logged to.
+
+        Metrics are `realised/NAME`, their step the day of the cutoff, and the report is
+        `realised/CUTOFF.json`. What stands already is not logged again, and what a model had already learned from
+        (`in_sample`) not at all.
+        """
+        logged, tag = 0, f"realised_{report['run_id']}"
+        for task, told in report["tasks"].items():
+            if told["in_sample"]:
+                continue
+            version, digest = self.version(journey, task, int(told["version"])), _digest(told)
+            if version is None or self.client.get_run(version.run_id).data.tags.get(tag) == digest:
+                continue
+            part = report | {"tasks": {task: told}}
+            self.client.log_dict(version.run_id, part, f"realised/{report['cutoff'][:10]}.json")
+            step, stamp = datetime.fromisoformat(report["cutoff"]).toordinal(), int(time.time() * 1000)
+            metrics = [
+                Metric(f"realised/{name}", value, stamp, step) for name, value in finite_only(_realised(told)).items()
+            ]
+            # At once: killed in between, the next attempt would log the numbers a second time.
+            self.client.log_batch(version.run_id, metrics, tags=[RunTag(tag, digest)])
+            logged += 1
+        return logged
+
+    def log_realised_version(self, journey: str, told: dict[str, Any]) -> None:
+        """Log what came of a version over all of its runs beside its training, unless it stands there already.
+
+        The metrics are `realised/all_runs_NAME`, the whole is `realised/version.json`.
+        """
+        version, digest = self.version(journey, told["task"], int(told["version"])), _digest(told)
+        if version is None or self.client.get_run(version.run_id).data.tags.get("realised_version") == digest:
+            return
+        self.client.log_dict(version.run_id, told, "realised/version.json")
+        step, stamp = datetime.fromisoformat(told["last_cutoff"]).toordinal(), int(time.time() * 1000)
+        numbers = {name: float(told[name]) for name in ("runs", "customers", "expected", "realised", "low", "high")}
+        metrics = [Metric(f"realised/all_runs_{name}", value, stamp, step) for name, value in numbers.items()]
+        self.client.log_batch(version.run_id, metrics, tags=[RunTag("realised_version", digest)])
+
+    def begin_story(self, journey: str) -> str:
+        """Begin the run that tells of a retraining, and give its id."""
+        tags = {"story": "retrain", _OPEN: "yes"}
+        run = self.client.create_run(self._experiment(journey), run_name="retrain", tags=tags)
+        return str(run.info.run_id)
+
+    def open_stories(self, journey: str) -> list[str]:
+        """The runs of retrainings that were begun and never ended."""
+        asked = f"tags.story = 'retrain' and tags.{_OPEN} = 'yes'"
+        return [str(run.info.run_id) for run in self.client.search_runs([self._experiment(journey)], asked)]
+
+    def end_story(self, run_id: str, story: dict[str, Any], status: str = "FINISHED") -> None:
+        """Close the run with what was done and why: `story.json`, and its words as tags; what it left open, too."""
+        run = self.client.get_run(run_id)
+        below = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"
+        for child in self.client.search_runs([run.info.experiment_id], below):
+            self.client.set_terminated(child.info.run_id, "KILLED")
+        self.client.log_dict(run_id, story, "story.json")
+        words = {name: told if isinstance(told, str) else "; ".join(map(str, told)) for name, told in story.items()}
+        tags = [RunTag(name, told[:_TAG_AT_MOST] or "-") for name, told in words.items()]
+        self.client.set_terminated(run_id, status)
+        self.client.log_batch(run_id, tags=[*tags, RunTag(_OPEN, "no")])
+
+    def undecided(self, journey: str, task: str, story: str) -> int | None:
+        """The challenger that a retraining registered and no gate has judged yet; None: there is none."""
+        version = self.version(journey, task, CHALLENGER)
+        if version is None or "decision" in version.tags:
+            return None
+        parent = self.client.get_run(version.run_id).data.tags.get("mlflow.parentRunId")
+        return int(version.version) if parent == story else None
 
     @contextmanager
     def _run(self, journey: str, parent_run: str | None, name: str = "train") -> Iterator[Any]:
@@ -278,13 +358,31 @@ class Tracking:
                 f"{journey}.{task}", "no champion came before the present one", "a task promoted at least twice"
             )
         number = int(before.version)
-        self.set_champion(journey, task, number)
-        self.tell(journey, task, number, True, f"rolled back to from version {left.version if left else '-'}")
+        # The mark first: killed in between, the next attempt finds the champion still there.
         if left is not None and int(left.version) != number:
             words = f"rolled back: version {number} is champion again"
             tags = {"decision": "rolled back", "decision_words": words, ROLLED_BACK: str(number)}
             self._tag(journey, task, int(left.version), tags)
+        self.set_champion(journey, task, number)
+        self.tell(journey, task, number, True, f"rolled back to from version {left.version if left else '-'}")
         return number
+
+
+def _realised(told: dict[str, Any]) -> dict[str, float]:
+    """The metrics of a task's part of a report on what happened, of customers who were not contacted."""
+    found = {name: value for name, value in told["metrics"].items() if value is not None}
+    if every := told["not_contacted"].get("all"):
+        found |= {"expected": every["expected"], "happened": every["realised"], "customers": every["customers"]}
+    if grade := told["grade"]:
+        found |= {"ahead": grade["ahead"], "ahead_low": grade["low"], "ahead_high": grade["high"]}
+    return found
+
+
+def _digest(told: dict[str, Any]) -> str:
+    """A report in a few letters, to see whether it changed; numbers to six digits."""
+    text = json.dumps(told, sort_keys=True, default=str)
+    rounded = json.loads(text, parse_float=lambda number: f"{float(number):.6g}")
+    return sha256(json.dumps(rounded, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def model_name(journey: str, task: str) -> str:

@@ -31,6 +31,7 @@ from training.leakage import refuse_later_events
 from training.metrics import finite
 from training.model import Model
 from training.recipe import Recipe
+from training.renewal import question
 from training.segments import Segment, segments
 from training.separation import refuse_separation
 from training.tuning import Study, tune
@@ -180,8 +181,7 @@ def _about(
     """What the model is made of, for people and for the server; the same data give the same text."""
     named = {name: [to_text(c) for c in getattr(blocks, name)] for name in ("trees", "stop", "calibrate", "test")}
     return {
-        "journey": journey.model_dump(mode="json", by_alias=True),
-        "classes": journey.stage_names if data.task == "next_stage" else [],
+        **question(data.task, journey),
         "horizon_days": task.within.total_seconds() / 86_400,
         "features": digest(catalogue(journey)),
         "recipe": recipe.to_json(),

@@ -110,17 +110,17 @@ def _log(events: pl.DataFrame, history: History, names: pl.Series) -> pl.DataFra
     known = events.filter(pl.coalesce("known_at", "time") < end)
     return known.select(
         names.gather(known["customer"]),
-        _instant(known["time"], history.start),
+        instants(known["time"], history.start),
         "event",
         "value",
         "channel",
-        _instant(known["known_at"], history.start),
+        instants(known["known_at"], history.start),
         pl.format("e{}", pl.int_range(1, pl.len() + 1).cast(pl.String).str.zfill(8)).alias("event_id"),
         *PROPERTIES,
     )
 
 
-def _instant(since_start: pl.Series, start: date) -> pl.Series:
+def instants(since_start: pl.Series, start: date) -> pl.Series:
     """Microseconds since the first simulated midnight as naive UTC timestamps."""
     first = to_microseconds(datetime.combine(start, time()))
     return (since_start + first).cast(pl.Datetime("us"))
@@ -128,7 +128,7 @@ def _instant(since_start: pl.Series, start: date) -> pl.Series:
 
 def _left_at(history: History, names: pl.Series) -> pl.DataFrame:
     gone = pl.Series("left_at", history.gone)
-    midnight = pl.when(gone <= len(history.bad)).then(_instant(gone * DAY, history.start))
+    midnight = pl.when(gone <= len(history.bad)).then(instants(gone * DAY, history.start))
     return pl.select(names, midnight.alias("left_at"))
 
 
@@ -140,5 +140,5 @@ def _causes(events: pl.DataFrame, history: History, names: pl.Series) -> pl.Data
         events.filter(trouble, pl.col("customer").is_in(driven.implode())).group_by("customer").last().sort("customer")
     )
     return pl.select(
-        names.gather(last["customer"]), _instant(last["time"], history.start), last["event"].alias("cause")
+        names.gather(last["customer"]), instants(last["time"], history.start), last["event"].alias("cause")
     )

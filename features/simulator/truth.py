@@ -84,7 +84,7 @@ class Truth:
         those of being there **and** having bought nothing so far.
         """
         first, p = self._day(cutoff), self.parameters
-        chances = _point(self.states[first], len(p.friction_hazard))
+        chances = point(self.states[first], len(p.friction_hazard))
         usual = rates(self.traits, p)
         keep = (1 - push(self.traits, p)) * (1 - self.traits.base_hazard[:, None])
         for number in range(first, first + horizon_days):
@@ -93,7 +93,7 @@ class Truth:
             day = self.start + timedelta(days=number)
             pace = activity(self.traits, day)[:, None] * np.asarray(p.calm)
             buys = (usual["online"] + usual["store"])[:, None] * pace
-            chances = _fade(chances, p.fade_rate)
+            chances = fade(chances, p.fade_rate)
             yield chances.sum(axis=2), day, buys
             failed = -np.expm1(-usual["failed"][:, None] * pace)
             if until_purchase:
@@ -101,24 +101,25 @@ class Truth:
                 spoilt = np.zeros_like(buys)
             else:
                 spoilt = -np.expm1(-buys * self.traits.bad_share[:, None])
-            chances = _move(chances, p.issue_rate, failed, spoilt) * keep[:, :, None]
+            chances = move(chances, p.issue_rate, failed, spoilt) * keep[:, :, None]
 
 
-def _point(state: State, levels: int) -> Floats:
+def point(state: State, levels: int) -> Floats:
     """All chance on the present state: (customers, friction levels, no or one problem pending)."""
     chances = np.zeros((len(state.alive), levels, 2))
     chances[np.arange(len(state.alive)), state.friction, state.pending.astype(int)] = state.alive
     return chances
 
 
-def _fade(chances: Floats, rate: float) -> Floats:
+def fade(chances: Floats, rate: float) -> Floats:
+    """Step 1 of a day."""
     faded = chances * (1 - rate)
     faded[:, 0] += rate * chances[:, 0]
     faded[:, :-1] += rate * chances[:, 1:]
     return faded
 
 
-def _move(chances: Floats, issue_rate: float, failed: Floats, spoilt: Floats) -> Floats:
+def move(chances: Floats, issue_rate: float, failed: Floats, spoilt: Floats) -> Floats:
     """Steps 2 to 5 of a day; `failed` and `spoilt` are the chances of a failed payment and a bad purchase.
 
     Both depend on the friction level before it rises, so each part is weighed first and lifted then.

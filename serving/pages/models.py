@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Path, Request
 from starlette.responses import RedirectResponse, Response
 
 from features.errors import InputError
-from serving import documented
+from serving import realised
 from serving.pages import figures
 from serving.pages.route import PageRoute
 from serving.pages.sessions import Visitor, needs
@@ -145,5 +145,4 @@ def _card(request: Request, state: State, task: str, version: int) -> dict[str, 
 def _realised(state: State) -> list[dict[str, Any]]:
     """What came of the newest runs whose horizon is over."""
     with state.store.transaction() as connection:
-        found = documented.realised(connection, state.journey, _REALISED)
-    return [{"run": run_id, **told} for run_id, told in found]
+        return realised.reports(connection, state.journey, _REALISED)

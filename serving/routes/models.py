@@ -19,6 +19,11 @@ router = APIRouter(tags=["models"])
 class ModelEntry(BaseModel):
     """One registered version of a task's model, with its metrics beside those of the simple rules.
 
+    `realised` is what happened to the customers whom it scored and who were not contacted: the metrics of its newest
+    scoring run whose horizon is over, and as `all_runs_...` the mean that was expected and the one that came with the
+    ends of its 95 % interval, over all of its runs of which it is still kept what they expected: two of the longest
+    horizons after the last of them is over (empty: none is over, or `journeycast outcomes` was not run since).
+
     `grade_words` say how far it is ahead of the best rule, `decision_words` why it was promoted or not;
     null: nothing was decided yet.
     """
@@ -33,6 +38,7 @@ class ModelEntry(BaseModel):
     decision: str | None = None
     decision_words: str | None = None
     warnings: str | None = None
+    realised: dict[str, float | None] = {}
 
 
 class Models(BaseModel):

@@ -1,0 +1,128 @@
+"""The outcomes of scoring runs: every run whose horizon is over judged, graded, stored and logged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from features.journey import Journey
+from features.labels import tasks
+from features.log import EventLog
+from features.schema import CUSTOMER, to_text
+from serving import expectations, performance
+from serving.by_version import by_version
+from serving.compared import part
+from serving.performance import happened_digest
+from serving.realised import Grades, Lookout, Realised, reports
+from serving.store import Store
+from training.estimated import CONDITIONS, estimated
+from training.hindsight import Answered, hindsight
+from training.tracking import Tracking
+
+Report = Callable[[str], None]
+
+
+class Judged(NamedTuple):
+    """What came of runs: a report of each, oldest first, and of each model version over all of its runs."""
+
+    reports: list[dict[str, Any]]
+    versions: list[dict[str, Any]]
+
+
+def judge_all(
+    store: Store, journey: Journey, log: EventLog, tracking: Tracking | None, told: Report, at: int | None = None
+) -> Judged:
+    """What came of every run that is due, by what was known before `at` (default: all that is).
+
+    Without `at` reports are stored, where what happened is not what the stored one says, and logged
+    beside the training of the models. Doing it again, or after being stopped on the way, changes nothing.
+    """
+    lookout = Lookout(store, journey, at, anew=True)
+    lookout.add(log.events)
+    every = list(lookout.found())
+    reports = list(_judged(every, store, journey, log, None if at is not None else tracking, told, keep=at is None))
+    versions = by_version(every, journey)
+    if at is None and tracking is not None:
+        for one in versions:
+            tracking.log_realised_version(journey.journey, one)
+    return Judged(reports, versions)
+
+
+def _judged(
+    every: Iterable[Realised],
+    store: Store,
+    journey: Journey,
+    log: EventLog,
+    tracking: Tracking | None,
+    told: Report,
+    *,
+    keep: bool,
+) -> Iterator[dict[str, Any]]:
+    stored = _stored(store, journey) if keep else {}
+    for found in every:
+        digest = happened_digest(found.found)
+        report = stored.get(found.run.run_id) if digest == found.run.digest else None
+        if report is None or not all(task["grade"] or task["in_sample"] for task in report["tasks"].values()):
+            told(f"run {found.run.run_id} of {to_text(found.run.cutoff)[:10]}")
+            report = found.report(journey, grades(found, journey, log))
+            if keep:
+                with store.transaction(writes=True) as connection:
+                    found.keep(connection, report)
+        if tracking is not None:
+            tracking.log_realised(journey.journey, report)
+        yield report
+
+
+def _stored(store: Store, journey: Journey) -> dict[int, dict[str, Any]]:
+    with store.transaction() as connection:
+        return {report["run_id"]: report for report in reports(connection, journey.journey)}
+
+
+def realised_of(store: Store, journey: Journey, log: EventLog) -> Iterator[Realised]:
+    """Every run that is due with what came of it, oldest first."""
+    lookout = Lookout(store, journey, anew=True)
+    lookout.add(log.events)
+    yield from lookout.found()
+
+
+def grades(found: Realised, journey: Journey, log: EventLog) -> Grades:
+    """Per task the grade on what happened to those who were not contacted; a task in sample earns none."""
+    fair = [name for name in tasks(journey) if name in found.run.versions and not found.run.in_sample(name)]
+    return {name: hindsight(journey, log, answered(found, name, journey)) for name in fair}
+
+
+def answered(found: Realised, name: str, journey: Journey) -> Answered:
+    """What a task said of those who were not contacted, and what came of it."""
+    every = performance.asked(name, found.found, journey)
+    judged = part(every, ~every.rows["contacted"].to_numpy())
+    return Answered(
+        name, found.run.cutoff, found.run.complete_until, judged.rows[CUSTOMER], judged.predicted, judged.labels
+    )
+
+
+def expected_of(store: Store, journey: Journey) -> list[dict[str, Any]]:
+    """What the newest runs may be expected to reach, newest first, with the conditions of saying so.
+
+    A run's cutoff may lie beyond what the log is complete up to: what it says is open all the same.
+    """
+    found = []
+    with store.transaction() as connection:
+        runs = expectations.of_journey(connection, journey.journey)
+        rows = [(run, expectations.read(connection, run.run_id)) for run in runs[-3:]]
+    for run, expected in reversed(rows):
+        told = {}
+        for name, predicted in _probabilities(expected, journey).items():
+            if name in run.versions and not run.in_sample(name):
+                metrics = estimated(name, predicted)
+                told[name] = {metric: asdict(value) for metric, value in metrics.items()}
+        found.append({"run_id": run.run_id, "cutoff": to_text(run.cutoff), "conditions": CONDITIONS, "tasks": told})
+    return found
+
+
+def _probabilities(expected: pl.DataFrame, journey: Journey) -> dict[str, Any]:
+    stages = performance.chances(expected["next_stage"].drop_nulls(), journey)
+    found = {"churn": expected["churn_probability"].drop_nulls().to_numpy(), "next_stage": stages}
+    return {name: predicted for name, predicted in found.items() if name in tasks(journey)}

@@ -1,0 +1,192 @@
+"""Models renewed by rule: outcomes judged, a worse champion rolled back, training where it is due, scores refreshed.
+
+Safe to be run twice at once, because of a lease, and to be killed: each step either stands whole or is found
+undone by the next attempt, which begins by looking.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from features.errors import InputError, NoModelError
+from features.journey import Journey
+from features.labels import tasks
+from features.log import EventLog
+from serving import judging, watched
+from serving.alone import alone
+from serving.rolling_back import roll_back
+from serving.scorer import Scorer
+from serving.store import Store
+from training.drift_report import DriftReport, drift_report
+from training.due import Rule, rules_of
+from training.model import Model
+from training.promote import promote
+from training.recipe import Recipe
+from training.tracking import CHALLENGER, CHAMPION, Tracking
+from training.train import train
+
+Report = Callable[[str], None]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a retraining works with.
+
+    `load` gives the scorer of the champions, or raises `NoModelError`; `score` scores everyone and stores
+    the run.
+    """
+
+    store: Store
+    tracking: Tracking
+    load: Callable[[], Scorer]
+    score: Callable[[], None]
+    threads: int
+    recipe: Recipe = field(default_factory=Recipe)
+
+
+@dataclass(slots=True)
+class Story:
+    """What a retraining found and did, in words; `asked`: whatever the rules say."""
+
+    rules: list[Rule] = field(default_factory=list)
+    rolled_back: list[str] = field(default_factory=list)
+    decisions: list[str] = field(default_factory=list)
+    scored: bool = False
+    due: bool = False
+    asked: bool = False
+
+    @property
+    def why(self) -> list[str]:
+        """The rules that make it due; where none does, all of them."""
+        if self.asked:
+            return ["asked for, whatever the rules say"]
+        return [rule.words for rule in self.rules if rule.due] or [rule.words for rule in self.rules]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
+            "due": "yes" if self.due else "no",
+            "why": self.why,
+            "rolled_back": self.rolled_back,
+            "decisions": self.decisions,
+            "scored": "yes" if self.scored else "no",
+        } | {"rules": [asdict(rule) for rule in self.rules]}
+
+
+def retrain(journey: Journey, log: EventLog, tools: Tools, report: Report, *, always: bool = False) -> Story:
+    """Renew a journey's models where its rules say so; `always`: whatever they say.
+
+    Raises
+    ------
+    BusyError
+        Where another one holds the lease.
+    """
+    with alone(tools.store, f"retraining of {journey.journey}") as still_alone:
+        story = Story(decisions=_taken_up(journey, log, tools))
+        report("judging outcomes")
+        reports = judging.judge_all(tools.store, journey, log, tools.tracking, lambda _: None).reports
+        champions = _champions(tools)
+        story.rolled_back = roll_back(journey, log, tools.store, tools.tracking, champions)
+        champions = _champions(tools) if story.rolled_back else champions
+        report("looking for drift")
+        models = {name: served.model for name, served in champions.items()}
+        drift, untold = _drift(journey, log, models)
+        if drift is not None:
+            watched.keep(tools.store, journey.journey, drift.to_json())  # whatever becomes of the training
+        versions = {name: served.version for name, served in champions.items()}
+        rules = rules_of(journey, log, models, drift, reversed(reports), versions, _tried(journey, tools))
+        story.rules = [*rules, *untold]
+        story.asked, story.due = always, always or any(rule.due for rule in story.rules)
+        with _told(tools.tracking, journey.journey, story) as run_id:
+            if story.due:
+                report("training")
+                trained = train(journey, log, list(tasks(journey)), tools.recipe, tools.threads, report)
+                still_alone()
+                tools.tracking.register(journey, trained, run_id)
+                story.decisions += [_decided(journey, log, tools, one.task) for one in trained]
+            if _stale(tools, journey, story.due):
+                report("scoring")
+                tools.score()
+                story.scored = True
+        return story
+
+
+def _drift(journey: Journey, log: EventLog, models: Mapping[str, Model]) -> tuple[DriftReport | None, list[Rule]]:
+    """The drift report, or a rule that says why there is none: training may be what mends it."""
+    if not (models and journey.retrain.drift):
+        return None, []
+    try:
+        return drift_report(journey, log, models), []
+    except Exception as problem:
+        _log.warning("drift could not be told: %s", problem, exc_info=not isinstance(problem, InputError))
+        return None, [Rule(False, f"drift could not be told: {problem or type(problem).__name__}")]
+
+
+@contextmanager
+def _told(tracking: Tracking, journey: str, story: Story) -> Iterator[str | None]:
+    """One run that tells the story, also where it fails; None: there is nothing to tell."""
+    if not (story.due or story.rolled_back):
+        yield None
+        return
+    run_id = tracking.begin_story(journey)
+    try:
+        yield run_id
+    except BaseException as error:
+        tracking.end_story(run_id, story.to_json() | {"failed": str(error) or type(error).__name__}, "FAILED")
+        raise
+    tracking.end_story(run_id, story.to_json())
+
+
+def _decided(journey: Journey, log: EventLog, tools: Tools, task: str) -> str:
+    """What the gate says of a task's challenger."""
+    decision = promote(tools.tracking, journey.journey, lambda: (journey, log), task, threads=tools.threads)
+    verb = "promoted" if decision.promoted else "not promoted"
+    return f"{decision.name} version {decision.version}: {verb}: {decision.words}"
+
+
+def _taken_up(journey: Journey, log: EventLog, tools: Tools) -> list[str]:
+    """Go on where a retraining was killed: challengers that it registered come before the gate, its story is closed."""
+    every = []
+    for run_id in tools.tracking.open_stories(journey.journey):
+        left = [name for name in tasks(journey) if tools.tracking.undecided(journey.journey, name, run_id)]
+        decisions = [_decided(journey, log, tools, name) for name in left]
+        told = {"failed": "killed; what it had registered was decided by the next", "decisions": decisions}
+        tools.tracking.end_story(run_id, told, "KILLED")
+        every += decisions
+    return every
+
+
+def _tried(journey: Journey, tools: Tools) -> dict[str, dict[str, Any]]:
+    """What the challengers say of themselves that the gate has judged."""
+    found = {}
+    for name in tasks(journey):
+        version = tools.tracking.version(journey.journey, name, CHALLENGER)
+        if version is not None and "decision" in version.tags:  # else it was killed before the gate
+            found[name] = tools.tracking.model(version).about
+    return found
+
+
+def _champions(tools: Tools) -> dict[str, Any]:
+    try:
+        return dict(tools.load().models)
+    except NoModelError:
+        return {}
+
+
+def _stale(tools: Tools, journey: Journey, due: bool) -> bool:
+    """Whether the newest scores are not those of the champions, or older than the log that was trained on."""
+    versions = {}
+    for name in tasks(journey):
+        found = tools.tracking.version(journey.journey, name, CHAMPION)
+        if found is not None:
+            versions[name] = int(found.version)
+    run = tools.store.latest_run(journey.journey)
+    older = (
+        run is None or run.versions != versions or (due and run.complete_until < journey.observed_until_microseconds)
+    )
+    return bool(versions) and older

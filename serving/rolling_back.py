@@ -1,0 +1,75 @@
+"""A champion that got worse in the world gives way to the one before it, by what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from features.errors import InputError
+from features.journey import Journey
+from features.labels import tasks
+from features.log import EventLog
+from serving import judging, performance
+from serving.realised import Realised
+from serving.scorer import Scorer, Served
+from serving.store import Store
+from training.hindsight import against
+from training.model import knows_until
+from training.renewal import asked_else, question
+from training.tracking import PREVIOUS, ROLLED_BACK, Tracking
+
+Champions = Mapping[str, Served]
+
+
+def roll_back(journey: Journey, log: EventLog, store: Store, tracking: Tracking, champions: Champions) -> list[str]:
+    """Make the champion before champion again where, on what happened, it would have been clearly ahead; in words.
+
+    Compared is the newest of the champion's runs whose outcome is known, by the customers who were not
+    contacted. A version that was itself rolled back, or that has learned from what happened then, is no measure;
+    nor is one that was asked another question than the journey asks, or cannot be served beside the other champions.
+    """
+    told: list[str] = []
+    newest = _newest_of(journey, log, store, champions) if journey.retrain.roll_back else {}
+    for name, found in newest.items():
+        number, before = champions[name].version, tracking.version(journey.journey, name, PREVIOUS)
+        if before is None or ROLLED_BACK in before.tags or int(before.version) == number:
+            continue
+        model = tracking.model(before)
+        replaced = {**champions, name: Served(model, int(before.version))}
+        if knows_until(model.about) > found.run.cutoff or not _may_answer(journey, log, name, champions, replaced):
+            continue
+        lead = against(journey, log, judging.answered(found, name, journey), model)
+        if lead is None or lead.high >= 0:
+            continue
+        tracking.rollback(journey.journey, name)
+        words = (
+            f"{name}: version {number} was {-100 * lead.ahead:.1f} % behind version {before.version} "
+            f"on what happened (95 %: {-100 * lead.high:.1f} to {-100 * lead.low:.1f}), which is champion again"
+        )
+        tracking.tell(journey.journey, name, int(before.version), True, words)
+        told.append(words)
+    return told
+
+
+def _may_answer(journey: Journey, log: EventLog, name: str, champions: Champions, replaced: Champions) -> bool:
+    """Whether both versions of a task answer what the journey asks, and the one before can be served in place."""
+    asked = question(name, journey)
+    if any(asked_else(name, each[name].model.about, asked) for each in (champions, replaced)):
+        return False
+    try:
+        Scorer(replaced, log.profile, own=journey.own)
+    except InputError:
+        return False
+    return True
+
+
+def _newest_of(journey: Journey, log: EventLog, store: Store, champions: Champions) -> dict[str, Realised]:
+    """Per task the newest run of the champion of which the outcome is known, of those that are not in sample."""
+    found = {}
+    for one in judging.realised_of(store, journey, log):
+        for name, version in one.run.versions.items():
+            served = champions.get(name)
+            if served is None or served.version != version or name not in tasks(journey):
+                continue
+            if not one.run.in_sample(name) and len(performance.asked(name, one.found, journey).rows):
+                found[name] = one
+    return found
