@@ -213,17 +213,50 @@ def test_a_drift_that_cannot_be_told_keeps_nobody_from_training(place, business,
     assert (rule.due, rule.words) == (False, "drift could not be told: purchase_14d")
 
 
-def test_what_a_killed_retraining_had_registered_is_decided_by_the_next(place, business, trained):
+@pytest.mark.parametrize("ended", ["KILLED", "FAILED"])
+def test_what_a_retraining_had_registered_before_it_ended_is_decided_by_the_next(place, business, trained, ended):
     at = tools(place, business)
     story = at.tracking.begin_story("simulated")
     at.tracking.register(business.journey, [trained["churn"]], story)  # and then the machine was gone
-    assert at.tracking.undecided("simulated", "churn", story) == 2
+    if ended == "FAILED":
+        at.tracking.end_story(story, {"failed": "no space left on device"}, "FAILED")
+    assert at.tracking.undecided("simulated", "churn") == 2
     [words] = retrain(under(business, NEVER), business.log, at, lambda _: None).decisions
     assert words.startswith("simulated.churn version 2: not promoted: ")
     assert at.tracking.open_stories("simulated") == []
-    [run] = told(at.tracking)
-    assert (run.info.status, run.data.tags["decisions"]) == ("KILLED", words)
+    after, before = told(at.tracking)
+    assert (before.info.run_id, before.info.status) == (story, ended)
+    assert (after.info.status, after.data.tags["decisions"]) == ("FINISHED", words)
     assert retrain(under(business, NEVER), business.log, at, lambda _: None).decisions == []
+
+
+def test_what_the_gate_cannot_decide_on_keeps_nobody_from_training(place, business, trained, monkeypatch):
+    at = tools(place, business)
+    at.tracking.register(business.journey, [trained["churn"]], at.tracking.begin_story("simulated"))
+
+    def fails(*_, **__):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(retraining, "promote", fails)
+    [words] = retrain(under(business, NEVER), business.log, at, lambda _: None).decisions
+    assert words == "churn version 2: could not be decided: no space left on device"
+    assert at.tracking.undecided("simulated", "churn") == 2
+
+
+def test_a_model_trained_by_hand_meanwhile_is_not_taken_for_what_was_registered(place, business, trained, monkeypatch):
+    at = tools(place, business)
+    register = at.tracking.register
+
+    def overtaken(*given):
+        made = register(*given)
+        register(business.journey, [trained["churn"]])
+        return made
+
+    monkeypatch.setattr(retraining, "train", lambda *_: [trained["churn"]])
+    monkeypatch.setattr(at.tracking, "register", overtaken)
+    [words] = retrain(under(business, NEVER), business.log, at, lambda _: None, always=True).decisions
+    assert words.startswith("simulated.churn version 2: not promoted: ")
+    assert "decision" not in at.tracking.version("simulated", "churn", 3).tags
 
 
 def test_of_two_at_once_one_is_told_to_wait(place, business, monkeypatch):

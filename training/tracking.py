@@ -281,13 +281,16 @@ class Tracking:
         self.client.set_terminated(run_id, status)
         self.client.log_batch(run_id, tags=[*tags, RunTag(_OPEN, "no")])
 
-    def undecided(self, journey: str, task: str, story: str) -> int | None:
+    def undecided(self, journey: str, task: str) -> int | None:
         """The challenger that a retraining registered and no gate has judged yet; None: there is none."""
-        version = self.version(journey, task, CHALLENGER)
+        version, champion = (self.version(journey, task, alias) for alias in (CHALLENGER, CHAMPION))
         if version is None or "decision" in version.tags:
             return None
+        if champion is not None and champion.version == version.version:
+            return None  # killed between its promotion and the words of it
         parent = self.client.get_run(version.run_id).data.tags.get("mlflow.parentRunId")
-        return int(version.version) if parent == story else None
+        told = parent is not None and self.client.get_run(parent).data.tags.get("story") == "retrain"
+        return int(version.version) if told else None
 
     @contextmanager
     def _run(self, journey: str, parent_run: str | None, name: str = "train") -> Iterator[Any]:
