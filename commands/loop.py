@@ -48,7 +48,7 @@ def outcomes(
     resolved, log = opened.log(journey)
     with opened.store() as store, progress(None) as report:
         tracking = None if at else opened.tracking()
-        found, versions = judge_all(store, resolved, log, tracking, report, instant(at))
+        found, versions, _ = judge_all(store, resolved, log, tracking, report, instant(at))
         open_runs = [] if at else [one for one in expected_of(store, resolved) if not _all_judged(one, found)]
     if as_json:
         told = {"realised": found, "versions": versions, "estimated": open_runs}

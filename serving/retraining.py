@@ -89,9 +89,9 @@ def retrain(journey: Journey, log: EventLog, tools: Tools, report: Report, *, al
     with alone(tools.store, f"retraining of {journey.journey}") as still_alone:
         story = Story(decisions=_taken_up(journey, log, tools))
         report("judging outcomes")
-        reports = judging.judge_all(tools.store, journey, log, tools.tracking, lambda _: None).reports
+        judged = judging.judge_all(tools.store, journey, log, tools.tracking, lambda _: None)
         champions = _champions(tools)
-        story.rolled_back = roll_back(journey, log, tools.store, tools.tracking, champions)
+        story.rolled_back = roll_back(journey, log, judged.found, tools.tracking, champions)
         champions = _champions(tools) if story.rolled_back else champions
         report("looking for drift")
         models = {name: served.model for name, served in champions.items()}
@@ -99,7 +99,7 @@ def retrain(journey: Journey, log: EventLog, tools: Tools, report: Report, *, al
         if drift is not None:
             watched.keep(tools.store, journey.journey, drift.to_json())  # whatever becomes of the training
         versions = {name: served.version for name, served in champions.items()}
-        rules = rules_of(journey, log, models, drift, reversed(reports), versions, _tried(journey, tools))
+        rules = rules_of(journey, log, models, drift, reversed(judged.reports), versions, _tried(journey, tools))
         story.rules = [*rules, *untold]
         story.asked, story.due = always, always or any(rule.due for rule in story.rules)
         with _told(tools.tracking, journey.journey, story) as run_id:

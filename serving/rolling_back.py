@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from features.errors import InputError
 from features.journey import Journey
@@ -11,7 +11,6 @@ from features.log import EventLog
 from serving import judging, performance
 from serving.realised import Realised
 from serving.scorer import Scorer, Served
-from serving.store import Store
 from training.hindsight import against
 from training.model import knows_until
 from training.renewal import asked_else, question
@@ -20,15 +19,17 @@ from training.tracking import PREVIOUS, ROLLED_BACK, Tracking
 Champions = Mapping[str, Served]
 
 
-def roll_back(journey: Journey, log: EventLog, store: Store, tracking: Tracking, champions: Champions) -> list[str]:
+def roll_back(
+    journey: Journey, log: EventLog, runs: Iterable[Realised], tracking: Tracking, champions: Champions
+) -> list[str]:
     """Make the champion before champion again where, on what happened, it would have been clearly ahead; in words.
 
-    Compared is the newest of the champion's runs whose outcome is known, by the customers who were not
+    Compared is the newest of the champion's `runs` (oldest first) whose outcome is known, by the customers who were not
     contacted. A version that was itself rolled back, or that has learned from what happened then, is no measure;
     nor is one that was asked another question than the journey asks, or cannot be served beside the other champions.
     """
     told: list[str] = []
-    newest = _newest_of(journey, log, store, champions) if journey.retrain.roll_back else {}
+    newest = _newest_of(journey, runs, champions) if journey.retrain.roll_back else {}
     for name, found in newest.items():
         number, before = champions[name].version, tracking.version(journey.journey, name, PREVIOUS)
         if before is None or ROLLED_BACK in before.tags or int(before.version) == number:
@@ -62,10 +63,10 @@ def _may_answer(journey: Journey, log: EventLog, name: str, champions: Champions
     return True
 
 
-def _newest_of(journey: Journey, log: EventLog, store: Store, champions: Champions) -> dict[str, Realised]:
+def _newest_of(journey: Journey, runs: Iterable[Realised], champions: Champions) -> dict[str, Realised]:
     """Per task the newest run of the champion of which the outcome is known, of those that are not in sample."""
     found = {}
-    for one in judging.realised_of(store, journey, log):
+    for one in runs:
         for name, version in one.run.versions.items():
             served = champions.get(name)
             if served is None or served.version != version or name not in tasks(journey):

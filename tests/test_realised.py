@@ -279,7 +279,7 @@ def printed(*parts) -> str:
 def test_versions_are_told_first_then_one_run_in_full_and_the_others_in_a_line_each(store):
     for cutoff in (10, 20, 30):
         expect(store, EIGHT, cutoff * DAY)
-    found, versions = judge_all(store, SHOP, EventLog(log(*BEFORE)), None, lambda _: None)
+    found, versions, _ = judge_all(store, SHOP, EventLog(log(*BEFORE)), None, lambda _: None)
     lines = printed(*outcomes_shown(found, versions)).splitlines()
     assert lines[0].startswith("Versions over all of their runs at hand")
     runs = [line for line in lines if line.startswith("Run ")]

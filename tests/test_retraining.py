@@ -18,7 +18,7 @@ from features.schema import DAY
 from serving import batch, registry, retraining
 from serving.alone import BusyError, alone
 from serving.judging import judge_all
-from serving.realised import reports
+from serving.realised import Lookout, reports
 from serving.retraining import Tools, retrain
 from serving.rolling_back import roll_back
 from serving.store import Store
@@ -148,10 +148,10 @@ def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, 
     assert (as_ever.due, as_ever.scored, as_ever.decisions, as_ever.rolled_back) == (False, False, [], [])
     assert told(tracking) == []  # where nothing is due, nothing is left behind
     refused = under(business, NEVER.model_copy(update={"roll_back": False}))
-    assert roll_back(refused, with_competitor(log, then), store, tracking, at.load().models) == []
+    assert rolled_back(refused, with_competitor(log, then), store, tracking, at.load().models) == []
     # Neither by the outcomes of another question, nor to what cannot be served beside the other champions.
     for journey, found in ((asking_of_two_weeks(now), at.load().models), (now, with_cltv_of_a_week(at.load().models))):
-        assert roll_back(journey, with_competitor(log, then), store, tracking, found) == []
+        assert rolled_back(journey, with_competitor(log, then), store, tracking, found) == []
     story = retrain(now, with_competitor(log, then), at, lambda _: None)
     [words] = story.rolled_back
     assert words.startswith("churn: version 3 was")
@@ -162,7 +162,13 @@ def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, 
     [run] = told(tracking)
     assert run.data.tags["rolled_back"] == words
     # The version that was left does not come back, whatever it would have said of that month.
-    assert roll_back(now, with_competitor(log, then), store, tracking, at.load().models) == []
+    assert rolled_back(now, with_competitor(log, then), store, tracking, at.load().models) == []
+
+
+def rolled_back(journey, log, store, tracking, champions) -> list[str]:
+    lookout = Lookout(store, journey, anew=True)
+    lookout.add(log.events)
+    return roll_back(journey, log, lookout.found(), tracking, champions)
 
 
 def of_harder_times(model: Model) -> Model:
