@@ -20,10 +20,11 @@ from serving.alone import BusyError, alone
 from serving.judging import judge_all
 from serving.realised import Lookout, reports
 from serving.retraining import Tools, retrain
-from serving.rolling_back import roll_back
+from serving.rolling_back import _behind, roll_back
 from serving.store import Store
 from training.calibration import PlattCalibrator
 from training.due import rules_of
+from training.grades import Lead
 from training.links import Probability
 from training.model import Model
 
@@ -147,6 +148,10 @@ def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, 
     as_ever = retrain(now, log, at, lambda _: None)
     assert (as_ever.due, as_ever.scored, as_ever.decisions, as_ever.rolled_back) == (False, False, [], [])
     assert told(tracking) == []  # where nothing is due, nothing is left behind
+    # One run is looked at once: a champion is not asked again and again until chance is against it.
+    assert tracking.looked(tracking.version("simulated", "churn", 3)) == (1, then.observed_until_microseconds)
+    assert rolled_back(now, with_competitor(log, then), store, tracking, at.load().models) == []
+    tracking.keep_look("simulated", "churn", 3, 1, then.observed_until_microseconds - DAY)
     refused = under(business, NEVER.model_copy(update={"roll_back": False}))
     assert rolled_back(refused, with_competitor(log, then), store, tracking, at.load().models) == []
     # Neither by the outcomes of another question, nor to what cannot be served beside the other champions.
@@ -163,6 +168,14 @@ def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, 
     assert run.data.tags["rolled_back"] == words
     # The version that was left does not come back, whatever it would have said of that month.
     assert rolled_back(now, with_competitor(log, then), store, tracking, at.load().models) == []
+
+
+@pytest.mark.parametrize(("look", "behind"), [(1, 2.24), (2, 2.64), (12, 3.6)])
+def test_each_look_at_a_champion_asks_for_more(look, behind):
+    """In standard errors: 2.5 % of chance, one-sided, over all looks together."""
+    for more, expected in ((0.02, True), (-0.02, False)):
+        ahead = -(behind + more)
+        assert _behind(Lead(ahead, ahead - 1.96, ahead + 1.96), look) is expected
 
 
 def rolled_back(journey, log, store, tracking, champions) -> list[str]:

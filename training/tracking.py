@@ -38,6 +38,7 @@ from training.train import Trained
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous_champion"
 ROLLED_BACK = "rolled_back"  # the tag of a version that was left by a roll-back: to which version
+_LOOKED = "roll_back_looked"  # the tag of a champion: how often, and up to which cutoff, it was asked whether to stay
 _OPEN = "story_open"  # the tag of a retraining's run until it is told to the end: register() ends runs by itself
 _TAG_AT_MOST = 4_000  # letters
 _REQUIREMENTS = (
@@ -348,6 +349,15 @@ class Tracking:
     def _tag(self, journey: str, task: str, number: int, tags: dict[str, str]) -> None:
         for key, value in tags.items():
             self.client.set_model_version_tag(model_name(journey, task), str(number), key, value)
+
+    def looked(self, version: Any) -> tuple[int, int]:
+        """How many runs of a version were looked at for a roll-back, and the newest cutoff of those; (0, -1): none."""
+        looks, cutoff = json.loads(version.tags.get(_LOOKED, "[0, -1]"))
+        return int(looks), int(cutoff)
+
+    def keep_look(self, journey: str, task: str, number: int, looks: int, cutoff: int) -> None:
+        """Keep what `looked` gives; the cutoff in microseconds."""
+        self._tag(journey, task, number, {_LOOKED: json.dumps([looks, cutoff])})
 
     def rollback(self, journey: str, task: str) -> int:
         """Make the previous champion the champion again and give its version.
