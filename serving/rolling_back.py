@@ -54,17 +54,20 @@ def roll_back(
         lead = against(journey, log, judging.answered(found, name, journey), model)
         if lead is None:
             continue
-        if not _behind(lead, looks + 1):
-            tracking.keep_look(journey.journey, name, number, looks + 1, found.run.cutoff)
-            continue
-        tracking.rollback(journey.journey, name)
-        words = (
-            f"{name}: version {number} was {-100 * lead.ahead:.1f} % behind version {before.version} "
-            f"on what happened (95 %: {-100 * lead.high:.1f} to {-100 * lead.low:.1f}), which is champion again"
-        )
-        tracking.tell(journey.journey, name, int(before.version), True, words)
-        told.append(words)
+        if _behind(lead, looks + 1):
+            tracking.rollback(journey.journey, name)
+            told.append(_words(name, number, int(before.version), lead))
+            tracking.tell(journey.journey, name, int(before.version), True, told[-1])
+        # Last: killed before, the next attempt looks again. Whoever brings back by hand what was left keeps it.
+        tracking.keep_look(journey.journey, name, number, looks + 1, found.run.cutoff)
     return told
+
+
+def _words(name: str, number: int, before: int, lead: Lead) -> str:
+    return (
+        f"{name}: version {number} was {-100 * lead.ahead:.1f} % behind version {before} "
+        f"on what happened (95 %: {-100 * lead.high:.1f} to {-100 * lead.low:.1f}), which is champion again"
+    )
 
 
 def _behind(lead: Lead, look: int) -> bool:

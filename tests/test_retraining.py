@@ -168,6 +168,9 @@ def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, 
     assert run.data.tags["rolled_back"] == words
     # The version that was left does not come back, whatever it would have said of that month.
     assert rolled_back(now, with_competitor(log, then), store, tracking, at.load().models) == []
+    # Nor does the same run undo it where somebody brings it back by hand.
+    tracking.set_champion("simulated", "churn", 3)
+    assert rolled_back(now, with_competitor(log, then), store, tracking, at.load().models) == []
 
 
 @pytest.mark.parametrize(("look", "behind"), [(1, 2.24), (2, 2.64), (12, 3.6)])
