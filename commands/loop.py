@@ -18,6 +18,7 @@ from commands.options import JourneyArgument
 from commands.terminal import out, progress
 from features.errors import InputError
 
+_CHANGED = 3  # the exit code of drift that was found: a crash is 1, what a user can mend is 2
 _AGAIN = 75.0  # seconds after which what could not be done is tried again
 AtOption = Annotated[
     str | None,
@@ -28,7 +29,8 @@ AtOption = Annotated[
 def outcomes(
     journey: JourneyArgument,
     at: AtOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print every number as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every number of every run as JSON.")] = False,
+    run: Annotated[int | None, typer.Option("--run", help="The run told in full (default: the newest).")] = None,
 ) -> None:
     """Compare what scoring runs expected with what happened, once their horizons are over.
 
@@ -37,23 +39,23 @@ def outcomes(
     /v1/models and on the models page. Of runs whose horizon is open, what their own probabilities lead to expect.
 
     Example: journeycast outcomes complete_journey
+
+    Example: journeycast outcomes complete_journey --run 12
     """
     from serving.judging import expected_of, judge_all
-    from serving.show_outcomes import estimated_lines, outcomes_tables, versions_table
+    from serving.show_outcomes import estimated_lines, outcomes_shown
 
     resolved, log = opened.log(journey)
     with opened.store() as store, progress(None) as report:
         tracking = None if at else opened.tracking()
-        found, versions = judge_all(store, resolved, log, tracking, report, instant(at))
+        found, versions, _ = judge_all(store, resolved, log, tracking, report, instant(at))
         open_runs = [] if at else [one for one in expected_of(store, resolved) if not _all_judged(one, found)]
     if as_json:
         told = {"realised": found, "versions": versions, "estimated": open_runs}
         print(json.dumps(told, indent=2, ensure_ascii=False))
         return
-    for one in found:
-        out.print(outcomes_tables(one))
-    if versions:
-        out.print(versions_table(versions))
+    for part in outcomes_shown(found, versions, run):
+        out.print(part)
     for line in estimated_lines(open_runs):
         print(line)
     if not found:
@@ -67,7 +69,7 @@ def drift(
 ) -> None:
     """Say whether events, vectors, predictions or outcomes have changed by more than chance, and why.
 
-    Exit code 1 if so. What is usual is told from the journey's own earlier cutoffs.
+    Exit code 3 if so. What is usual is told from the journey's own earlier cutoffs.
 
     Example: journeycast drift complete_journey -o drift.html
     """
@@ -89,7 +91,7 @@ def drift(
         html = output.suffix == ".html"
         output.write_text(drift_html(report) if html else json.dumps(report.to_json(), indent=2), encoding="utf-8")
     if report.alarm:
-        raise typer.Exit(1)
+        raise typer.Exit(_CHANGED)
 
 
 class When(StrEnum):

@@ -26,10 +26,11 @@ Report = Callable[[str], None]
 
 
 class Judged(NamedTuple):
-    """What came of runs: a report of each, oldest first, and of each model version over all of its runs."""
+    """What came of runs, oldest first: a report of each, of each model version over all of its runs, and the rows."""
 
     reports: list[dict[str, Any]]
     versions: list[dict[str, Any]]
+    found: list[Realised]
 
 
 def judge_all(
@@ -48,7 +49,7 @@ def judge_all(
     if at is None and tracking is not None:
         for one in versions:
             tracking.log_realised_version(journey.journey, one)
-    return Judged(reports, versions)
+    return Judged(reports, versions, every)
 
 
 def _judged(
@@ -79,13 +80,6 @@ def _judged(
 def _stored(store: Store, journey: Journey) -> dict[int, dict[str, Any]]:
     with store.transaction() as connection:
         return {report["run_id"]: report for report in reports(connection, journey.journey)}
-
-
-def realised_of(store: Store, journey: Journey, log: EventLog) -> Iterator[Realised]:
-    """Every run that is due with what came of it, oldest first."""
-    lookout = Lookout(store, journey, anew=True)
-    lookout.add(log.events)
-    yield from lookout.found()
 
 
 def grades(found: Realised, journey: Journey, log: EventLog) -> Grades:

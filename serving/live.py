@@ -189,7 +189,7 @@ class Business:
             )
 
     def against_holdouts(self) -> Estimate | None:
-        """What those contacted have spent more than those held out since a list first named them; null: too few tell.
+        """What those contacted spent more than those held out since a list first named them; null: too few to tell.
 
         By intention to treat, with a 95 % interval. A customer who is held out once is held out of every
         list: the draw is by their id.

@@ -7,11 +7,11 @@ import gc
 
 _YOUNG = 10_000  # objects between two looks for garbage; Python's own 700 are a few requests
 _ARENA_MAX = -8  # malloc.h: M_ARENA_MAX
-_ARENAS = 2
+_ARENAS = 4
 
 
 def bound() -> None:
-    """Let threads share two arenas of memory, where the C library is one (glibc) that gives each its own.
+    """Let threads share four arenas of memory, where the C library is one (glibc) that gives each its own.
 
     What a thread has used for a moment stays with its arena: thirty threads of requests each keep their peak.
     """

@@ -89,9 +89,9 @@ def retrain(journey: Journey, log: EventLog, tools: Tools, report: Report, *, al
     with alone(tools.store, f"retraining of {journey.journey}") as still_alone:
         story = Story(decisions=_taken_up(journey, log, tools))
         report("judging outcomes")
-        reports = judging.judge_all(tools.store, journey, log, tools.tracking, lambda _: None).reports
+        judged = judging.judge_all(tools.store, journey, log, tools.tracking, lambda _: None)
         champions = _champions(tools)
-        story.rolled_back = roll_back(journey, log, tools.store, tools.tracking, champions)
+        story.rolled_back = roll_back(journey, log, judged.found, tools.tracking, champions)
         champions = _champions(tools) if story.rolled_back else champions
         report("looking for drift")
         models = {name: served.model for name, served in champions.items()}
@@ -99,7 +99,7 @@ def retrain(journey: Journey, log: EventLog, tools: Tools, report: Report, *, al
         if drift is not None:
             watched.keep(tools.store, journey.journey, drift.to_json())  # whatever becomes of the training
         versions = {name: served.version for name, served in champions.items()}
-        rules = rules_of(journey, log, models, drift, reversed(reports), versions, _tried(journey, tools))
+        rules = rules_of(journey, log, models, drift, reversed(judged.reports), versions, _tried(journey, tools))
         story.rules = [*rules, *untold]
         story.asked, story.due = always, always or any(rule.due for rule in story.rules)
         with _told(tools.tracking, journey.journey, story) as run_id:
@@ -107,8 +107,9 @@ def retrain(journey: Journey, log: EventLog, tools: Tools, report: Report, *, al
                 report("training")
                 trained = train(journey, log, list(tasks(journey)), tools.recipe, tools.threads, report)
                 still_alone()
-                tools.tracking.register(journey, trained, run_id)
-                story.decisions += [_decided(journey, log, tools, one.task) for one in trained]
+                made = tools.tracking.register(journey, trained, run_id)
+                numbers = {one.task: new.version for one, new in zip(trained, made, strict=True)}
+                story.decisions += [_decided(journey, log, tools, *one) for one in numbers.items()]
             if _stale(tools, journey, story.due):
                 report("scoring")
                 tools.score()
@@ -130,7 +131,7 @@ def _drift(journey: Journey, log: EventLog, models: Mapping[str, Model]) -> tupl
 @contextmanager
 def _told(tracking: Tracking, journey: str, story: Story) -> Iterator[str | None]:
     """One run that tells the story, also where it fails; None: there is nothing to tell."""
-    if not (story.due or story.rolled_back):
+    if not (story.due or story.rolled_back or story.decisions):
         yield None
         return
     run_id = tracking.begin_story(journey)
@@ -142,23 +143,33 @@ def _told(tracking: Tracking, journey: str, story: Story) -> Iterator[str | None
     tracking.end_story(run_id, story.to_json())
 
 
-def _decided(journey: Journey, log: EventLog, tools: Tools, task: str) -> str:
-    """What the gate says of a task's challenger."""
-    decision = promote(tools.tracking, journey.journey, lambda: (journey, log), task, threads=tools.threads)
+def _decided(journey: Journey, log: EventLog, tools: Tools, task: str, number: int) -> str:
+    """What the gate says of a version that a retraining registered: one trained by hand since has another number."""
+    decision = promote(tools.tracking, journey.journey, lambda: (journey, log), task, number, threads=tools.threads)
     verb = "promoted" if decision.promoted else "not promoted"
     return f"{decision.name} version {decision.version}: {verb}: {decision.words}"
 
 
 def _taken_up(journey: Journey, log: EventLog, tools: Tools) -> list[str]:
-    """Go on where a retraining was killed: challengers that it registered come before the gate, its story is closed."""
-    every = []
+    """Go on where a retraining was killed or failed: the gate decides on what it registered, its story is closed."""
+    decisions = []
+    for name in tasks(journey):
+        number = tools.tracking.undecided(journey.journey, name)
+        if number is not None:
+            decisions.append(_decided_or_why_not(journey, log, tools, name, number))
     for run_id in tools.tracking.open_stories(journey.journey):
-        left = [name for name in tasks(journey) if tools.tracking.undecided(journey.journey, name, run_id)]
-        decisions = [_decided(journey, log, tools, name) for name in left]
-        told = {"failed": "killed; what it had registered was decided by the next", "decisions": decisions}
+        told = {"failed": "killed; the next decides on what it had registered"}
         tools.tracking.end_story(run_id, told, "KILLED")
-        every += decisions
-    return every
+    return decisions
+
+
+def _decided_or_why_not(journey: Journey, log: EventLog, tools: Tools, task: str, number: int) -> str:
+    """What the gate says; where it fails, why: that failed before, and must not keep anybody from training anew."""
+    try:
+        return _decided(journey, log, tools, task, number)
+    except Exception as problem:
+        _log.warning("%s version %s could not be decided: %s", task, number, problem, exc_info=True)
+        return f"{task} version {number}: could not be decided: {problem or type(problem).__name__}"
 
 
 def _tried(journey: Journey, tools: Tools) -> dict[str, dict[str, Any]]:

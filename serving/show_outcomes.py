@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -10,9 +10,46 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from features.errors import InputError
+
 _ALONE = ("ece", "tweedie_deviance", "mae", "spearman", "coverage")  # metrics that nothing leads to expect
 _ARMS = (("not_contacted", "not contacted"), ("contacted", "contacted"))
 _PARTS = (("bands", "risk"), ("stages", "stage"), ("reached", "reached"), ("segments", "segment"), ("deciles", "tenth"))
+
+
+def outcomes_shown(
+    found: Sequence[dict[str, Any]], versions: Sequence[dict[str, Any]], wanted: int | None = None
+) -> Iterator[RenderableType]:
+    """The versions, then one run in full (`wanted`, or the newest), then each other run in a line, the newest first.
+
+    `found` is oldest first.
+
+    Raises
+    ------
+    InputError
+        Where the run that is wanted is not among them.
+    """
+    if wanted is not None and wanted not in {one["run_id"] for one in found}:
+        there = ", ".join(str(one["run_id"]) for one in found) or "none so far"
+        raise InputError("--run", str(wanted), f"a run whose horizon is over: {there}")
+    if versions:
+        yield versions_table(versions)
+    newest = found[-1]["run_id"] if found else None
+    chosen = newest if wanted is None else wanted
+    yield from (outcomes_tables(one) for one in found if one["run_id"] == chosen)
+    yield from (_line(one) for one in reversed(found) if one["run_id"] != chosen)
+
+
+def _line(report: dict[str, Any]) -> Text:
+    """A run in a line: per task its version and its grade on what happened."""
+    told = (f"{name} version {task['version']} {_letter(task)}" for name, task in report["tasks"].items())
+    return Text(f"Run {report['run_id']}, known before {report['cutoff'][:10]}: {', '.join(told)}")
+
+
+def _letter(task: dict[str, Any]) -> str:
+    if task["in_sample"]:
+        return "in sample"
+    return f"grade {task['grade']['letter']}" if task["grade"] else "not graded"
 
 
 def outcomes_tables(report: dict[str, Any]) -> RenderableType:

@@ -320,8 +320,9 @@ def test_the_loop_says_what_it_finds_and_why_nothing_is_due(trained: Shell) -> N
     assert "churn, to be expected: churn_rate" in told
     assert "No run's horizon is over yet" in told
     assert "an instant such as 2024-05-01" in trained.refused("outcomes", "shop.yml", "--at", "soon")
+    assert "--run: 7" in trained.refused("outcomes", "shop.yml", "--run", "7")
     page = trained.run("drift", "shop.yml", "-o", "drift.html")
-    assert page.returncode in (0, 1), page.stderr
+    assert page.returncode == (3 if "ALARM: " in page.stdout else 0), page.stderr
     assert "<h1>Drift of shop" in (trained.folder / "drift.html").read_text()
     assert "days ago, 90d are allowed" in trained.ok("retrain", "shop.yml")
     assert "a whole number and one of s, m, h, d, w" in trained.refused("retrain", "shop.yml", "--every", "weekly")

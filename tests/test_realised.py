@@ -15,6 +15,7 @@ from rich.console import Console
 from sqlalchemy import func, select
 from stores import VERSIONS, answer_of, execute
 
+from features.errors import InputError
 from features.instants import microseconds
 from features.journey import Journey
 from features.log import EventLog
@@ -26,7 +27,7 @@ from serving.judging import expected_of, grades, judge_all
 from serving.proportions import share
 from serving.realised import Lookout, reports
 from serving.registry import models
-from serving.show_outcomes import outcomes_tables
+from serving.show_outcomes import outcomes_shown, outcomes_tables
 from serving.store import Options, Store
 from serving.tables import expectations, runs
 from training.hindsight import Answered, _examples
@@ -265,9 +266,32 @@ def test_a_model_that_had_learned_from_what_came_is_told_apart_and_neither_grade
 
 def shown(report: dict) -> str:
     """A report as a terminal has it."""
+    return printed(outcomes_tables(report))
+
+
+def printed(*parts) -> str:
     console = Console(width=200, file=StringIO())
-    console.print(outcomes_tables(report))
+    for part in parts:
+        console.print(part)
     return console.file.getvalue()
+
+
+def test_versions_are_told_first_then_one_run_in_full_and_the_others_in_a_line_each(store):
+    for cutoff in (10, 20, 30):
+        expect(store, EIGHT, cutoff * DAY)
+    found, versions, _ = judge_all(store, SHOP, EventLog(log(*BEFORE)), None, lambda _: None)
+    lines = printed(*outcomes_shown(found, versions)).splitlines()
+    assert lines[0].startswith("Versions over all of their runs at hand")
+    runs = [line for line in lines if line.startswith("Run ")]
+    assert runs == [
+        "Run 3, known before 1970-01-31: 8 customers followed up",
+        "Run 2, known before 1970-01-21: churn version 3 not graded",
+        "Run 1, known before 1970-01-11: churn version 3 not graded",
+    ]
+    first = [line[:6] for line in printed(*outcomes_shown(found, versions, 1)).splitlines() if line.startswith("Run ")]
+    assert first == ["Run 1,", "Run 3,", "Run 2,"]
+    with pytest.raises(InputError, match=r"--run: 9[\s\S]*over: 1, 2, 3"):
+        list(outcomes_shown(found, versions, 9))
 
 
 def test_a_run_is_not_told_of_at_a_date_when_its_model_was_not_there_yet(store):

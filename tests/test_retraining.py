@@ -18,12 +18,13 @@ from features.schema import DAY
 from serving import batch, registry, retraining
 from serving.alone import BusyError, alone
 from serving.judging import judge_all
-from serving.realised import reports
+from serving.realised import Lookout, reports
 from serving.retraining import Tools, retrain
-from serving.rolling_back import roll_back
+from serving.rolling_back import _behind, roll_back
 from serving.store import Store
 from training.calibration import PlattCalibrator
 from training.due import rules_of
+from training.grades import Lead
 from training.links import Probability
 from training.model import Model
 
@@ -147,11 +148,15 @@ def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, 
     as_ever = retrain(now, log, at, lambda _: None)
     assert (as_ever.due, as_ever.scored, as_ever.decisions, as_ever.rolled_back) == (False, False, [], [])
     assert told(tracking) == []  # where nothing is due, nothing is left behind
+    # One run is looked at once: a champion is not asked again and again until chance is against it.
+    assert tracking.looked(tracking.version("simulated", "churn", 3)) == (1, then.observed_until_microseconds)
+    assert rolled_back(now, with_competitor(log, then), store, tracking, at.load().models) == []
+    tracking.keep_look("simulated", "churn", 3, 1, then.observed_until_microseconds - DAY)
     refused = under(business, NEVER.model_copy(update={"roll_back": False}))
-    assert roll_back(refused, with_competitor(log, then), store, tracking, at.load().models) == []
+    assert rolled_back(refused, with_competitor(log, then), store, tracking, at.load().models) == []
     # Neither by the outcomes of another question, nor to what cannot be served beside the other champions.
     for journey, found in ((asking_of_two_weeks(now), at.load().models), (now, with_cltv_of_a_week(at.load().models))):
-        assert roll_back(journey, with_competitor(log, then), store, tracking, found) == []
+        assert rolled_back(journey, with_competitor(log, then), store, tracking, found) == []
     story = retrain(now, with_competitor(log, then), at, lambda _: None)
     [words] = story.rolled_back
     assert words.startswith("churn: version 3 was")
@@ -162,7 +167,24 @@ def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, 
     [run] = told(tracking)
     assert run.data.tags["rolled_back"] == words
     # The version that was left does not come back, whatever it would have said of that month.
-    assert roll_back(now, with_competitor(log, then), store, tracking, at.load().models) == []
+    assert rolled_back(now, with_competitor(log, then), store, tracking, at.load().models) == []
+    # Nor does the same run undo it where somebody brings it back by hand.
+    tracking.set_champion("simulated", "churn", 3)
+    assert rolled_back(now, with_competitor(log, then), store, tracking, at.load().models) == []
+
+
+@pytest.mark.parametrize(("look", "behind"), [(1, 2.24), (2, 2.64), (12, 3.6)])
+def test_each_look_at_a_champion_asks_for_more(look, behind):
+    """In standard errors: 2.5 % of chance, one-sided, over all looks together."""
+    for more, expected in ((0.02, True), (-0.02, False)):
+        ahead = -(behind + more)
+        assert _behind(Lead(ahead, ahead - 1.96, ahead + 1.96), look) is expected
+
+
+def rolled_back(journey, log, store, tracking, champions) -> list[str]:
+    lookout = Lookout(store, journey, anew=True)
+    lookout.add(log.events)
+    return roll_back(journey, log, lookout.found(), tracking, champions)
 
 
 def of_harder_times(model: Model) -> Model:
@@ -213,17 +235,50 @@ def test_a_drift_that_cannot_be_told_keeps_nobody_from_training(place, business,
     assert (rule.due, rule.words) == (False, "drift could not be told: purchase_14d")
 
 
-def test_what_a_killed_retraining_had_registered_is_decided_by_the_next(place, business, trained):
+@pytest.mark.parametrize("ended", ["KILLED", "FAILED"])
+def test_what_a_retraining_had_registered_before_it_ended_is_decided_by_the_next(place, business, trained, ended):
     at = tools(place, business)
     story = at.tracking.begin_story("simulated")
     at.tracking.register(business.journey, [trained["churn"]], story)  # and then the machine was gone
-    assert at.tracking.undecided("simulated", "churn", story) == 2
+    if ended == "FAILED":
+        at.tracking.end_story(story, {"failed": "no space left on device"}, "FAILED")
+    assert at.tracking.undecided("simulated", "churn") == 2
     [words] = retrain(under(business, NEVER), business.log, at, lambda _: None).decisions
     assert words.startswith("simulated.churn version 2: not promoted: ")
     assert at.tracking.open_stories("simulated") == []
-    [run] = told(at.tracking)
-    assert (run.info.status, run.data.tags["decisions"]) == ("KILLED", words)
+    after, before = told(at.tracking)
+    assert (before.info.run_id, before.info.status) == (story, ended)
+    assert (after.info.status, after.data.tags["decisions"]) == ("FINISHED", words)
     assert retrain(under(business, NEVER), business.log, at, lambda _: None).decisions == []
+
+
+def test_what_the_gate_cannot_decide_on_keeps_nobody_from_training(place, business, trained, monkeypatch):
+    at = tools(place, business)
+    at.tracking.register(business.journey, [trained["churn"]], at.tracking.begin_story("simulated"))
+
+    def fails(*_, **__):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(retraining, "promote", fails)
+    [words] = retrain(under(business, NEVER), business.log, at, lambda _: None).decisions
+    assert words == "churn version 2: could not be decided: no space left on device"
+    assert at.tracking.undecided("simulated", "churn") == 2
+
+
+def test_a_model_trained_by_hand_meanwhile_is_not_taken_for_what_was_registered(place, business, trained, monkeypatch):
+    at = tools(place, business)
+    register = at.tracking.register
+
+    def overtaken(*given):
+        made = register(*given)
+        register(business.journey, [trained["churn"]])
+        return made
+
+    monkeypatch.setattr(retraining, "train", lambda *_: [trained["churn"]])
+    monkeypatch.setattr(at.tracking, "register", overtaken)
+    [words] = retrain(under(business, NEVER), business.log, at, lambda _: None, always=True).decisions
+    assert words.startswith("simulated.churn version 2: not promoted: ")
+    assert "decision" not in at.tracking.version("simulated", "churn", 3).tags
 
 
 def test_of_two_at_once_one_is_told_to_wait(place, business, monkeypatch):

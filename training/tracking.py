@@ -38,6 +38,7 @@ from training.train import Trained
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous_champion"
 ROLLED_BACK = "rolled_back"  # the tag of a version that was left by a roll-back: to which version
+_LOOKED = "roll_back_looked"  # the tag of a champion: how often, and up to which cutoff, it was asked whether to stay
 _OPEN = "story_open"  # the tag of a retraining's run until it is told to the end: register() ends runs by itself
 _TAG_AT_MOST = 4_000  # letters
 _REQUIREMENTS = (
@@ -281,13 +282,16 @@ class Tracking:
         self.client.set_terminated(run_id, status)
         self.client.log_batch(run_id, tags=[*tags, RunTag(_OPEN, "no")])
 
-    def undecided(self, journey: str, task: str, story: str) -> int | None:
+    def undecided(self, journey: str, task: str) -> int | None:
         """The challenger that a retraining registered and no gate has judged yet; None: there is none."""
-        version = self.version(journey, task, CHALLENGER)
+        version, champion = (self.version(journey, task, alias) for alias in (CHALLENGER, CHAMPION))
         if version is None or "decision" in version.tags:
             return None
+        if champion is not None and champion.version == version.version:
+            return None  # killed between its promotion and the words of it
         parent = self.client.get_run(version.run_id).data.tags.get("mlflow.parentRunId")
-        return int(version.version) if parent == story else None
+        told = parent is not None and self.client.get_run(parent).data.tags.get("story") == "retrain"
+        return int(version.version) if told else None
 
     @contextmanager
     def _run(self, journey: str, parent_run: str | None, name: str = "train") -> Iterator[Any]:
@@ -345,6 +349,15 @@ class Tracking:
     def _tag(self, journey: str, task: str, number: int, tags: dict[str, str]) -> None:
         for key, value in tags.items():
             self.client.set_model_version_tag(model_name(journey, task), str(number), key, value)
+
+    def looked(self, version: Any) -> tuple[int, int]:
+        """How many runs of a version were looked at for a roll-back, and the newest cutoff of those; (0, -1): none."""
+        looks, cutoff = json.loads(version.tags.get(_LOOKED, "[0, -1]"))
+        return int(looks), int(cutoff)
+
+    def keep_look(self, journey: str, task: str, number: int, looks: int, cutoff: int) -> None:
+        """Keep what `looked` gives; the cutoff in microseconds."""
+        self._tag(journey, task, number, {_LOOKED: json.dumps([looks, cutoff])})
 
     def rollback(self, journey: str, task: str) -> int:
         """Make the previous champion the champion again and give its version.
