@@ -22,7 +22,7 @@ from features.instants import KEYS
 from features.journey import Journey
 from features.log import EventLog
 from features.schema import CUSTOMER
-from features.simulator.gain import true_gains
+from features.simulator.gain import net_gains
 from features.simulator.live import World
 from serving.live import HISTORY, MONTH, Business, place_at
 from serving.rule_list import WORTH, askable
@@ -43,9 +43,8 @@ def looks(seed: int, customers: int, capacity: int) -> list[dict[str, tuple[floa
             world.advance(HISTORY + month * MONTH - world.day)
             journey, log = business.read()
             asked = askable(journey, log)
-            costs = journey.campaign.contact_cost + world.accepts * world.state.alive * journey.campaign.incentive_cost
             mine = world.names.is_in(asked[CUSTOMER].implode()).to_numpy()
-            gains = (true_gains(world, (MONTHS - month) * MONTH) - costs)[mine]
+            gains = net_gains(world, (MONTHS - month) * MONTH, journey.campaign)[mine]
             ranked = _models(journey, log, asked) | _rules(journey, log, asked) | {"true gain": gains}
             chosen = {name: np.argsort(-rank, kind="stable")[:capacity] for name, rank in ranked.items()}
             here = world.state.alive[mine]

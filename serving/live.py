@@ -25,7 +25,7 @@ from features.journey import Journey
 from features.labels import tasks
 from features.log import EventLog, read
 from features.schema import CUSTOMER, HOUR
-from features.simulator.gain import true_gains
+from features.simulator.gain import net_gains
 from features.simulator.live import World
 from serving import batch, campaigns, events, outcomes, proposals, registry, retraining, sending
 from serving.beginning import beginning
@@ -326,27 +326,35 @@ def by_rule(
     world: World, folder: Path, capacity: int, months: int, *, by: By = "worth", holdout: float = SHARE
 ) -> Iterator[ListMonth]:
     """The same year by a list of the best simple rules month by month; the hold-out is that of the models' lists."""
-    world.advance(HISTORY - world.day)
-    for _ in range(months):
-        journey, log = read(*_written(world, folder / "by_rule" / "simulated.yml", (), contacts=True), threads=1)
-        chosen = rule_list(journey, log, capacity, by, holdout, _SEED)
-        taken = int(world.contact(chosen).sum())
-        world.advance(MONTH)
-        yield ListMonth(len(chosen), taken, _cost(journey, len(chosen), taken))
+
+    def chosen(journey: Journey, log: EventLog, _: int) -> list[str]:
+        return rule_list(journey, log, capacity, by, holdout, _SEED)
+
+    return _year(world, folder / "by_rule", months, chosen)
 
 
 def by_oracle(world: World, folder: Path, capacity: int, months: int, *, holdout: float = SHARE) -> Iterator[ListMonth]:
     """The same year by a list of those whom a contact truly gains most of until the year is over."""
+
+    def chosen(journey: Journey, log: EventLog, left: int) -> list[str]:
+        asked = askable(journey, log, holdout, _SEED)[CUSTOMER]
+        gains = net_gains(world, left * MONTH, journey.campaign)[world.names.is_in(asked.implode()).to_numpy()]
+        return asked.gather(np.argsort(-gains, kind="stable")[:capacity]).to_list()
+
+    return _year(world, folder / "by_oracle", months, chosen)
+
+
+def _year(
+    world: World, folder: Path, months: int, chosen: Callable[[Journey, EventLog, int], list[str]]
+) -> Iterator[ListMonth]:
+    """A year by lists without models; `chosen` names whom to contact with so many months left."""
     world.advance(HISTORY - world.day)
     for month in range(months):
-        journey, log = read(*_written(world, folder / "by_oracle" / "simulated.yml", (), contacts=True), threads=1)
-        asked, expected = askable(journey, log, holdout, _SEED)[CUSTOMER], true_gains(world, (months - month) * MONTH)
-        cost = journey.campaign.contact_cost + world.accepts * world.state.alive * journey.campaign.incentive_cost
-        gains = (expected - cost)[world.names.is_in(asked.implode()).to_numpy()]
-        chosen = asked.gather(np.argsort(-gains, kind="stable")[:capacity]).to_list()
-        taken = int(world.contact(chosen).sum())
+        journey, log = read(*_written(world, folder / "simulated.yml", (), contacts=True), threads=1)
+        named = chosen(journey, log, months - month)
+        taken = int(world.contact(named).sum())
         world.advance(MONTH)
-        yield ListMonth(len(chosen), taken, _cost(journey, len(chosen), taken))
+        yield ListMonth(len(named), taken, _cost(journey, len(named), taken))
 
 
 def _dated(report: Report, day: str, words: str, *_: int | None) -> None:

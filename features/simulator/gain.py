@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 
+from features.journey import Campaign
 from features.simulator.live import World
-from features.simulator.population import Floats, Traits, activity, mean_value
+from features.simulator.population import Floats, activity, mean_value
 from features.simulator.process import State, push, rates
 from features.simulator.truth import fade, move, point
 
@@ -24,6 +24,11 @@ def true_gains(world: World, days: int) -> Floats:
     return np.where(state.alive, world.accepts * more, 0.0)
 
 
+def net_gains(world: World, days: int, costs: Campaign) -> Floats:
+    """The same, less what the contact is expected to cost."""
+    return true_gains(world, days) - (costs.contact_cost + world.accepts * world.state.alive * costs.incentive_cost)
+
+
 def _worth(world: World, state: State, days: int, *, relieved: bool) -> Floats:
     """Expected value of each customer's purchases from today, of the customers who are there."""
     p, traits = world.parameters, world.traits
@@ -31,7 +36,8 @@ def _worth(world: World, state: State, days: int, *, relieved: bool) -> Floats:
     chances, found = point(state, len(p.friction_hazard)), np.zeros(len(traits))
     for number in range(days):
         day = world.today + timedelta(days=number)
-        calmed = _calmed(world, number, now=relieved)
+        offered = relieved and number < world.response.relief_days  # or whoever took one before
+        calmed = world.calmed((world.relieved > world.day + number) | offered)
         keep = (1 - push(calmed, p)) * (1 - calmed.base_hazard[:, None])
         pace = activity(traits, day)[:, None] * np.asarray(p.calm)
         buys = (mean["online"] + mean["store"])[:, None] * pace
@@ -41,15 +47,3 @@ def _worth(world: World, state: State, days: int, *, relieved: bool) -> Floats:
         found += (chances.sum(axis=2) * buys).sum(axis=1) * mean_value(traits, day, p)
         chances = move(chances, p.issue_rate, failed, spoilt) * keep[:, :, None]
     return found
-
-
-def _calmed(world: World, number: int, *, now: bool) -> Traits:
-    """The traits so many days from today, where everyone (`now`), or whoever did before, takes the offer."""
-    relieved = (world.relieved > world.day + number) | (now and number < world.response.relief_days)
-    factor = np.where(relieved, world.response.hazard, 1.0)
-    traits = world.traits
-    return replace(
-        traits,
-        service_sensitivity=traits.service_sensitivity * factor,
-        base_hazard=traits.base_hazard * factor,
-    )

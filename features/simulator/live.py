@@ -14,10 +14,9 @@ import numpy as np
 import polars as pl
 
 from features.schema import CONTACTED, DAY, HOUR
-from features.simulator import responses, touchpoints
 from features.simulator.population import Flags, Floats, Ints, Parameters, Traits, draw_traits, mean_value
 from features.simulator.process import COUNTS, History, State, step
-from features.simulator.simulation import BUSINESS, PROPERTIES, START, instants
+from features.simulator.simulation import BUSINESS, PROPERTIES, START, brought, instants
 
 _POISSON_AT_MOST, _TRIALS_AT_MOST = 40, 12
 _CONTACT_HOUR = 9 * HOUR
@@ -121,7 +120,7 @@ class World:
             state = self._state.with_arrivals(self.traits.arrival == self.day)
             states.append(state)
             luck: np.random.Generator = Luck(self._seed, self.day)  # type: ignore[assignment]
-            self._state, today = step(luck, self._calmed(), state, self.today, self.parameters)
+            self._state, today = step(luck, self.calmed(self._relieved > self.day), state, self.today, self.parameters)
             worth = today.purchases * mean_value(self.traits, self.today, self.parameters)
             self.value.append(float(worth.sum()))
             self.worth += worth
@@ -175,9 +174,9 @@ class World:
             *PROPERTIES,
         )
 
-    def _calmed(self) -> Traits:
-        """The traits, with the hazards of those who took an offer lowered."""
-        factor = np.where(self._relieved > self.day, self.response.hazard, 1.0)
+    def calmed(self, relieved: Flags) -> Traits:
+        """The traits, with the hazards lowered of those whom an offer keeps for now."""
+        factor = np.where(relieved, self.response.hazard, 1.0)
         return replace(
             self.traits,
             service_sensitivity=self.traits.service_sensitivity * factor,
@@ -186,25 +185,11 @@ class World:
 
     def _events(self, history: History, first: int) -> pl.DataFrame:
         """Everything that these days bring, also what comes to pass of it after them."""
-        rng, traits = np.random.default_rng([self._seed, first, 2]), self._as_of(first)
-        steps = touchpoints.sessions(rng, traits, history)
-        is_purchase = pl.col("event") == "purchase"
-        bare = pl.concat([steps.filter(is_purchase), touchpoints.store_purchases(rng, history)], how="diagonal")
-        bought = touchpoints.purchases(rng, bare, traits, history, self.parameters)
-        earlier = self._bought.with_columns(pl.col("time") - first * DAY) if len(self._bought) else bought.clear()
-        since = pl.concat([earlier, bought], how="diagonal_relaxed")
-        parts = [
-            steps.filter(~is_purchase),
-            bought,
-            touchpoints.advertising(rng, traits, history),
-            responses.issues(rng, since, history),
-            responses.questions(rng, history),
-            responses.surveys(rng, traits, history),
-            responses.feedback(rng, bought, traits),
-        ]
-        self._bought = since.with_columns(pl.col("time") + first * DAY)
-        moved = pl.concat(parts, how="diagonal")
-        return moved.with_columns(pl.col("time", "known_at") + first * DAY)
+        rng = np.random.default_rng([self._seed, first, 2])
+        earlier = self._bought.with_columns(pl.col("time") - first * DAY) if len(self._bought) else None
+        events, bought = brought(rng, self._as_of(first), history, self.parameters, earlier)
+        self._bought = bought.with_columns(pl.col("time") + first * DAY)
+        return events.with_columns(pl.col("time", "known_at") + first * DAY)
 
     def _as_of(self, first: int) -> Traits:
         """The traits with days counted from `first`."""

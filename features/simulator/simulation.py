@@ -82,22 +82,37 @@ def write(simulation: Simulation, path: Path) -> Path:
     return beside
 
 
-def _happened(rng: np.random.Generator, traits: Traits, history: History, parameters: Parameters) -> pl.DataFrame:
-    """Every event up to the end, in order of time; what would come after a customer left does not."""
+def brought(
+    rng: np.random.Generator,
+    traits: Traits,
+    history: History,
+    parameters: Parameters,
+    earlier: pl.DataFrame | None = None,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Everything that a history's days bring, also what comes to pass of it after them; and all purchases so far.
+
+    `earlier` are the purchases before these days: some trouble is still to come of them.
+    """
     steps = touchpoints.sessions(rng, traits, history)
     is_purchase = pl.col("event") == "purchase"
     bare = pl.concat([steps.filter(is_purchase), touchpoints.store_purchases(rng, history)], how="diagonal")
     bought = touchpoints.purchases(rng, bare, traits, history, parameters)
+    so_far = bought if earlier is None else pl.concat([earlier, bought], how="diagonal_relaxed")
     parts = [
         steps.filter(~is_purchase),
         bought,
         touchpoints.advertising(rng, traits, history),
-        responses.issues(rng, bought, history),
+        responses.issues(rng, so_far, history),
         responses.questions(rng, history),
         responses.surveys(rng, traits, history),
         responses.feedback(rng, bought, traits),
     ]
-    events = pl.concat(parts, how="diagonal")
+    return pl.concat(parts, how="diagonal"), so_far
+
+
+def _happened(rng: np.random.Generator, traits: Traits, history: History, parameters: Parameters) -> pl.DataFrame:
+    """Every event up to the end, in order of time; what would come after a customer left does not."""
+    events, _ = brought(rng, traits, history, parameters)
     gone = pl.Series(history.gone[events["customer"].to_numpy()] * DAY)
     here = (pl.col("time") < gone) | pl.col("event").is_in(BUSINESS)
     kept = events.filter(here & (pl.col("time") < len(history.bad) * DAY))
