@@ -9,16 +9,15 @@ off, the same command goes on where it was.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from benchmarks.lines import Line, Lines, progress
+from benchmarks.lines import Line, Lines, by_seed, progress
 from benchmarks.quality.options import RESULTS
 from features.definition import SHIPPED
 from features.definition import read as read_journey
@@ -141,18 +140,16 @@ def look(seed: int, customers: int, days: int, models: dict[str, Model]) -> dict
 
 def run(file: Path, seeds: range, sizes: dict[str, int]) -> dict[int, dict[str, Said]]:
     """What was said of every seed; those of the same sizes that the file has are not looked at again."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    told = [json.loads(text) for text in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
-    done = {line["seed"]: line["said"] for line in told if line["sizes"] == sizes}
     models: dict[str, Model] = {}
-    for seed in seeds:
-        if seed not in done:
-            models = models or champions(*business(TRAINED, **sizes))
-            done[seed] = look(seed, **sizes, models=models)
-            progress(f"seed {seed}: {[found for found, _ in done[seed].values()]}")
-            with file.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps({"seed": seed, "sizes": sizes, "said": done[seed]}) + "\n")
-    return {seed: done[seed] for seed in seeds}
+
+    def made(seed: int) -> dict[str, Any]:
+        if not models:
+            models.update(champions(*business(TRAINED, **sizes)))
+        said = look(seed, **sizes, models=models)
+        progress(f"seed {seed}: {[found for found, _ in said.values()]}")
+        return {"said": said}
+
+    return {line["seed"]: line["said"] for line in by_seed(file, seeds, sizes, made)}
 
 
 def lines_of(looks: dict[int, dict[str, Said]], sizes: dict[str, int]) -> list[Line]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -71,6 +72,21 @@ class Lines:
         print(text, flush=True)
         with self._file.open("a", encoding="utf-8") as file:
             file.write(text + "\n")
+
+
+def by_seed(
+    file: Path, seeds: range, sizes: dict[str, int], made: Callable[[int], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """A line of each seed, `made` where the file has none of these sizes: cut off, it goes on where it was."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    told = [json.loads(text) for text in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+    done = {line["seed"]: line for line in told if line["sizes"] == sizes}
+    for seed in seeds:
+        if seed not in done:
+            done[seed] = {"seed": seed, "sizes": sizes, **made(seed)}
+            with file.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(done[seed]) + "\n")
+    return [done[seed] for seed in seeds]
 
 
 def machine() -> dict[str, Any]:

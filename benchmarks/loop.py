@@ -8,7 +8,6 @@ Each seed is a line in a file of its own as soon as it is done: cut off, the sam
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from benchmarks.lines import Line, Lines, progress
+from benchmarks.lines import Line, Lines, by_seed, progress
 from benchmarks.quality.options import RESULTS
 from features.simulator.live import World
 from serving.live import HISTORY, MONTH, Business, ListMonth, Month, by_oracle, by_rule, place_at
@@ -72,20 +71,16 @@ def year(seed: int, customers: int, months: int, capacity: int, folder: Path) ->
     }
 
 
-def run(file: Path, seeds: int, sizes: dict[str, int], first: int = 1) -> list[dict[str, Any]]:
+def run(file: Path, seeds: range, sizes: dict[str, int]) -> list[dict[str, Any]]:
     """Every seed's line; those of the same sizes that the file has are not done again."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    told = [json.loads(text) for text in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
-    done = {line["seed"]: line for line in told if line["sizes"] == sizes}
-    for seed in range(first, first + seeds):
-        if seed not in done:
-            began = perf_counter()
-            with TemporaryDirectory() as folder:
-                found = year(seed, **sizes, folder=Path(folder))
-            done[seed] = {"seed": seed, "sizes": sizes, **found, "seconds": round(perf_counter() - began)}
-            with file.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(done[seed]) + "\n")
-    return [done[seed] for seed in range(first, first + seeds)]
+
+    def made(seed: int) -> dict[str, Any]:
+        began = perf_counter()
+        with TemporaryDirectory() as folder:
+            found = year(seed, **sizes, folder=Path(folder))
+        return {**found, "seconds": round(perf_counter() - began)}
+
+    return by_seed(file, seeds, sizes, made)
 
 
 def interval(values: list[float]) -> dict[str, float]:
@@ -143,7 +138,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "loop.jsonl", help="the file of JSON lines")
     asked = parser.parse_args()
     sizes = {"customers": asked.customers, "months": asked.months, "capacity": asked.capacity}
-    rows = run(asked.lived, asked.seeds, sizes, asked.first)
+    rows = run(asked.lived, range(asked.first, asked.first + asked.seeds), sizes)
     lines = Lines(asked.out)
     for line in lines_of(rows):
         lines.add(line)
