@@ -138,7 +138,7 @@ def _retrain(name: str, *, always: bool) -> None:
     from training.cpus import usable_cpus
 
     definition, base = opened.journey(name)
-    resolved, log = opened.log(name)
+    resolved, log = opened.read(definition, base, opened.stored_events(definition))
     with opened.store() as store, progress(None) as report:
         tools = retraining.Tools(
             store,

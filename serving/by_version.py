@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +12,8 @@ from features.journey import Journey
 from features.labels import tasks
 from features.schema import CUSTOMER, to_text
 from serving import performance
-from serving.compared import BANDS, LEAST_AMOUNTS, Asked, compared, part
-from serving.means import mean
+from serving.compared import BANDS, LEAST_AMOUNTS, Asked, compared
+from serving.means import mean, with_error
 from serving.proportions import SMALLEST_ARM, Estimate, share
 from serving.realised import Realised
 
@@ -48,8 +47,7 @@ def by_version(found: Iterable[Realised], journey: Journey) -> list[dict[str, An
 def _of_version(kept: Sequence[Realised], name: str, version: int, journey: Journey) -> Iterator[_Run]:
     for one in kept:
         if one.run.versions.get(name) == version and not one.run.in_sample(name):
-            every = performance.asked(name, one.found, journey)
-            judged = part(every, ~every.rows["contacted"].to_numpy())
+            judged = performance.judged(name, one.found, journey)
             if len(judged.rows):
                 yield _Run(one.run.cutoff, judged)
 
@@ -77,26 +75,18 @@ def _pooled(name: str, runs: Sequence[_Run]) -> dict[str, Any]:
 
 def _row(said: Array, came: Array, customers: NDArray[Any], binary: bool) -> dict[str, Any]:
     _, customer = np.unique(customers, return_inverse=True)
-    found = _share(came, customer) if binary else mean(np.bincount(customer, weights=came), np.bincount(customer))
+    totals, sizes = np.bincount(customer, weights=came), np.bincount(customer)
+    found = _share(totals, sizes) if binary else mean(totals, sizes)
     least = SMALLEST_ARM if binary else LEAST_AMOUNTS
-    return compared(int(customer.max()) + 1, float(said.mean()), found, least)
+    return compared(len(sizes), float(said.mean()), found, least)
 
 
-def _share(came: Array, customer: NDArray[np.intp]) -> Estimate:
-    """A share with Wilson's interval of as many independent rows as these are worth.
+def _share(hits: NDArray[Any], sizes: NDArray[Any]) -> Estimate:
+    """A share with Wilson's interval of as many independent rows as these are worth; both by customer.
 
     The effective sample size as E. L. Korn and B. I. Graubard have it (1998, Survey Methodology 24:193-201).
     """
-    size, rate = len(came), float(came.mean())
-    clusters = int(customer.max()) + 1
-    error = _error(came, customer)
-    worth = min(max(rate * (1 - rate) / error**2, 1.0), size) if error else float(clusters)
+    rate, error = with_error(hits, sizes)
+    worth = min(max(rate * (1 - rate) / error**2, 1.0), int(sizes.sum())) if error else float(len(sizes))
     told = share(rate * worth, worth)
     return Estimate(rate, told.low, told.high)
-
-
-def _error(values: Array, customer: NDArray[np.intp]) -> float:
-    """The standard error of a mean of rows that are alike within a customer: the sandwich estimator."""
-    residual = np.bincount(customer, weights=values - values.mean())
-    clusters = len(residual)
-    return sqrt(float((residual**2).sum()) * clusters / max(clusters - 1, 1)) / len(values)

@@ -14,7 +14,6 @@ from features.log import EventLog
 from features.schema import CUSTOMER, to_text
 from serving import expectations, performance
 from serving.by_version import by_version
-from serving.compared import part
 from serving.performance import happened_digest
 from serving.realised import Grades, Lookout, Realised, reports
 from serving.store import Store
@@ -90,8 +89,7 @@ def grades(found: Realised, journey: Journey, log: EventLog) -> Grades:
 
 def answered(found: Realised, name: str, journey: Journey) -> Answered:
     """What a task said of those who were not contacted, and what came of it."""
-    every = performance.asked(name, found.found, journey)
-    judged = part(every, ~every.rows["contacted"].to_numpy())
+    judged = performance.judged(name, found.found, journey)
     return Answered(
         name, found.run.cutoff, found.run.complete_until, judged.rows[CUSTOMER], judged.predicted, judged.labels
     )

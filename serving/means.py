@@ -30,7 +30,7 @@ def mean(totals: NDArray[Any], sizes: NDArray[Any] | None = None) -> Estimate:
     """
     totals = totals.astype(np.float64)
     sizes = np.ones(len(totals)) if sizes is None else sizes.astype(np.float64)
-    middle, error = (float(one[0]) for one in _told(totals[None], sizes[None]))
+    middle, error = with_error(totals, sizes)
     if error == 0.0:
         return Estimate(middle, middle, middle)
     if len(totals) >= CLT:
@@ -44,6 +44,12 @@ def mean(totals: NDArray[Any], sizes: NDArray[Any] | None = None) -> Estimate:
         away.append((means - middle) / np.maximum(errors, 1e-9 * error))
     low, high = np.quantile(np.concatenate(away), [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
     return Estimate(middle, middle - float(high) * error, middle - float(low) * error)
+
+
+def with_error(totals: NDArray[Any], sizes: NDArray[Any]) -> tuple[float, float]:
+    """The mean of amounts and its standard error, where those of one customer are alike: the sandwich estimator."""
+    means, errors = _told(totals[None].astype(np.float64), sizes[None].astype(np.float64))
+    return float(means[0]), float(errors[0])
 
 
 def _told(totals: Array, sizes: Array) -> tuple[Array, Array]:

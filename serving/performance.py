@@ -68,6 +68,12 @@ def chances(told: pl.Series, journey: Journey) -> Array:
     return np.array([[one.get(stage, 0.0) for stage in names] for one in found]).reshape(len(found), len(names))
 
 
+def judged(name: str, found: pl.DataFrame, journey: Journey) -> Asked:
+    """The same of those by whom a model is judged: who was not contacted."""
+    every = asked(name, found, journey)
+    return part(every, ~every.rows["contacted"].to_numpy())
+
+
 def contacted(name: str) -> str:
     """The column that says who was contacted within a task's horizon, or shortly before."""
     return f"contacted_{name}"

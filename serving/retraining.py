@@ -16,7 +16,7 @@ from features.errors import InputError, NoModelError
 from features.journey import Journey
 from features.labels import tasks
 from features.log import EventLog
-from serving import judging, watched
+from serving import judging, registry, watched
 from serving.alone import alone
 from serving.rolling_back import roll_back
 from serving.scorer import Scorer
@@ -26,7 +26,7 @@ from training.due import Rule, rules_of
 from training.model import Model
 from training.promote import promote
 from training.recipe import Recipe
-from training.tracking import CHALLENGER, CHAMPION, Tracking
+from training.tracking import CHALLENGER, Tracking
 from training.train import train
 
 Report = Callable[[str], None]
@@ -191,11 +191,7 @@ def _champions(tools: Tools) -> dict[str, Any]:
 
 def _stale(tools: Tools, journey: Journey, due: bool) -> bool:
     """Whether the newest scores are not those of the champions, or older than the log that was trained on."""
-    versions = {}
-    for name in tasks(journey):
-        found = tools.tracking.version(journey.journey, name, CHAMPION)
-        if found is not None:
-            versions[name] = int(found.version)
+    versions = registry.champions(journey.journey, tools.tracking.uri, tasks(journey))
     run = tools.store.latest_run(journey.journey)
     older = (
         run is None or run.versions != versions or (due and run.complete_until < journey.observed_until_microseconds)
