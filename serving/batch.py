@@ -20,7 +20,6 @@ from serving.answers import Answer
 from serving.beside import Beside
 from serving.runs import Begun
 from serving.scorer import Scorer
-from serving.segments import Segments
 from serving.store import Options, Store
 from serving.vector_log import OF_A_RUN, VectorLog
 
@@ -66,7 +65,7 @@ def score(
     to = _To(store, report, begun)
     customers = len(population(log.events, [to.cutoff(journey)]))
     beside = Beside(store, journey, log.profile, lambda: _report(journey, log), scorer.knows_until, pages=pages)
-    return _score(journey, [log.events], customers, log.profile, scorer, to, beside)
+    return _score(journey, [log.events], customers, scorer, to, beside)
 
 
 def score_parts(  # noqa: PLR0913, PLR0917 -- where it all comes from and where it goes
@@ -87,7 +86,7 @@ def score_parts(  # noqa: PLR0913, PLR0917 -- where it all comes from and where 
     """
     beside = Beside(store, journey, profile, lambda: None, scorer.knows_until)
     beside.begins(first)
-    return _score(journey, parts, customers, profile, scorer, _To(store, report, begun), beside)
+    return _score(journey, parts, customers, scorer, _To(store, report, begun), beside)
 
 
 class _To(NamedTuple):
@@ -112,7 +111,6 @@ def _score(
     journey: Journey,
     parts: Iterable[pl.DataFrame],
     customers: int,
-    profile: pl.DataFrame | None,
     scorer: Scorer,
     to: _To,
     beside: Beside,
@@ -123,10 +121,9 @@ def _score(
     vectors = VectorLog(to.store, scorer, share=OF_A_RUN / max(1, customers), events=False)
     run = _Run(scorer, stamp, vectors, done, partial(histories.write, to.store, journey.journey, cutoff), beside)
     answers = (answer for events in parts for answer in _answers(events, cutoff, run))
-    segments = Segments(journey.profile.segments if journey.profile else (), profile)
     scored_at, versions = to_microseconds(stamp), scorer.versions
     options = Options(journey.risk_bands, documents=beside.kept, begun=to.begun)
-    run_id = to.store.write_run(journey.journey, cutoff, scored_at, versions, answers, segments, options)
+    run_id = to.store.write_run(journey.journey, cutoff, scored_at, versions, answers, beside.segments, options)
     vectors.write()
     return Scored(run_id, cutoff, done.number, scorer.versions)
 

@@ -51,7 +51,7 @@ class Beside:
         self._pages = pages
         self._maps, self._counts = Maps(journey, profile), EventCounts()
         self._lookout, self._report, self._knows_until = Lookout(store, journey), report, knows_until
-        self._journey, self._segments = journey, Segments(journey.profile.segments if journey.profile else (), profile)
+        self._journey, self.segments = journey, Segments(journey.profile.segments if journey.profile else (), profile)
         self._expected: list[dict[str, Any]] = []
 
     def begins(self, first: int | None) -> None:
@@ -73,7 +73,7 @@ class Beside:
         if self._pages:
             self._maps.expected([answer.customer_id for answer in asked], values)
         drawn = [answer for answer in answers if expectations.drawn(answer.customer_id, customers)]
-        held = self._segments.of([answer.customer_id for answer in drawn])
+        held = self.segments.of([answer.customer_id for answer in drawn])
         self._expected += [expectations.row_of(*pair) for pair in zip(drawn, held, strict=True)]
 
     def kept(self) -> Iterator[Kept]:

@@ -12,9 +12,9 @@ from features.journey import Journey
 from features.labels import tasks
 from features.schema import CUSTOMER, to_text
 from serving import performance
-from serving.compared import BANDS, LEAST_AMOUNTS, Asked, compared
+from serving.compared import BANDS, Asked, compared
 from serving.means import mean, with_error
-from serving.proportions import SMALLEST_ARM, Estimate, share
+from serving.proportions import Estimate, share
 from serving.realised import Realised
 
 Array = NDArray[np.float64]
@@ -77,8 +77,7 @@ def _row(said: Array, came: Array, customers: NDArray[Any], binary: bool) -> dic
     _, customer = np.unique(customers, return_inverse=True)
     totals, sizes = np.bincount(customer, weights=came), np.bincount(customer)
     found = _share(totals, sizes) if binary else mean(totals, sizes)
-    least = SMALLEST_ARM if binary else LEAST_AMOUNTS
-    return compared(len(sizes), float(said.mean()), found, least)
+    return compared(len(sizes), float(said.mean()), found, binary)
 
 
 def _share(hits: NDArray[Any], sizes: NDArray[Any]) -> Estimate:

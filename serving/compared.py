@@ -86,13 +86,13 @@ def _segments(found: Asked, binary: bool) -> Iterator[dict[str, Any]]:
 def _row(group: str, said: Array, came: Array, binary: bool) -> dict[str, Any]:
     """A group: what was expected and what happened on average, with its 95 % interval and what that says."""
     found = share(int(came.sum()), len(came)) if binary else mean(came)
-    return {"group": group, **compared(len(said), float(said.mean()), found, SMALLEST_ARM if binary else LEAST_AMOUNTS)}
+    return {"group": group, **compared(len(said), float(said.mean()), found, binary)}
 
 
-def compared(customers: int, expected: float, found: Estimate, least: int) -> dict[str, Any]:
-    """What was expected beside what happened, and what its interval says of it; of fewer than `least`, nothing."""
+def compared(customers: int, expected: float, found: Estimate, binary: bool) -> dict[str, Any]:
+    """What was expected beside what happened, and what its interval says of it; of too few customers, nothing."""
     verdict = "as expected"
-    if customers < least:
+    if customers < (SMALLEST_ARM if binary else LEAST_AMOUNTS):
         verdict = "too few"
     elif not found.low <= expected <= found.high:
         verdict = "more" if found.value > expected else "less"
