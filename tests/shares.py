@@ -16,8 +16,8 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 MODELS = {
-    *("test_batch", "test_events_http", "test_parity", "test_scorer", "test_shap_values", "test_stored_histories"),
-    *("test_realised", "test_retraining", "test_signals", "test_tracking", "test_training"),
+    *("test_batch", "test_events_http", "test_feedback_http", "test_parity", "test_scorer", "test_shap_values"),
+    *("test_stored_histories", "test_realised", "test_retraining", "test_signals", "test_tracking", "test_training"),
 }
 LONGEST = (
     *("test_readme", "spark", "models", "test_code", "test_pages_browser", "test_cli", "test_promote"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 
+import lightgbm as lgb
 import numpy as np
 import polars as pl
 import pytest
@@ -194,9 +195,55 @@ def test_psi_tells_one_distribution_from_another(values, at_least, at_most):
     assert at_least <= psi(values, np.random.default_rng(2).normal(0, 1, 5000)) <= at_most
 
 
-def test_a_feature_the_model_never_looks_at_does_not_shout():
-    shouts, matters = FeatureDrift("shouts", 5.0, 0.0, 0.0), FeatureDrift("matters", 0.2, 0.1, 0.3)
-    assert shouts.weight == 0 < matters.weight
+def test_a_feature_the_model_never_looks_at_does_not_shout(business, seen_of_some, trained):
+    """All ratings of the last step lie at either end, the mean as before: signals see nothing, vectors do."""
+    events, end = seen_of_some
+    model, odd = trained["churn"].model, at_either_end(events, end - STEP)
+    assert not {"rating_last", "rating_min", "rating_mean"} & used(model)
+
+    def report(events, model=model):
+        return drift_report(business.journey, EventLog(events), {"churn": model})
+
+    quiet = report(odd)
+    [moved] = [one for one in quiet.vectors.features if one.name == "rating_last"]
+    assert moved.psi > 0.2 > 10 * moved.usual
+    assert moved.importance == 0
+    assert not quiet.alarm, quiet.words
+    # Where something else raises an alarm the feature is none of its causes either.
+    loud = report(CHANGES["every other purchase is lost"].of(odd, end - STEP))
+    assert loud.alarm
+    assert not [cause.words for cause in loud.causes if "rating_" in cause.words]
+    # Trees that do look at it, shown the same vectors, alarm by it.
+    seen = report(odd, replace(model, boosters=(of_one_feature(model, "rating_last"),)))
+    assert [cause.of for cause in seen.causes][-1] == "rating_last"
+    assert any(one.what.startswith("PSI of the features") for one in seen.moved)
+
+
+def used(model) -> set[str]:
+    """The columns that a model's trees or lines look at."""
+    gains = sum(booster.feature_importance("gain") for booster in model.boosters)
+    slopes = sum((np.abs(line.slopes) for line in model.lines if line is not None), np.zeros(len(gains)))
+    return {name for name, moves in zip(model.encoding.names, gains + slopes, strict=True) if moves > 0}
+
+
+def at_either_end(events: pl.DataFrame, begins: int) -> pl.DataFrame:
+    """The ratings from an instant on are 1 or 5, but for one; their sum stays."""
+    mine = pl.col("rating").is_not_null() & (pl.col("time") >= begins)
+    told = events.filter(mine)["rating"].to_numpy()
+    fives, rest = divmod(int(told.sum()) - len(told), 4)
+    changed = np.array([5.0] * fives + [1.0 + rest] + [1.0] * (len(told) - fives - 1))
+    np.random.default_rng(0).shuffle(changed)
+    places = events.with_row_index().filter(mine)["index"]
+    return events.with_columns(events["rating"].scatter(places, pl.Series(changed)))
+
+
+def of_one_feature(model, name: str) -> lgb.Booster:
+    """Trees that were grown on a single column of a model's matrix."""
+    rng = np.random.default_rng(0)
+    matrix = np.zeros((500, len(model.encoding.names)))
+    matrix[:, model.encoding.names.index(name)] = rng.integers(1, 6, 500)
+    settings = {"objective": "binary", "num_leaves": 4, "num_threads": 1, "verbose": -1}
+    return lgb.train(settings, lgb.Dataset(matrix, rng.random(500) < matrix.sum(axis=1) / 6), 5)
 
 
 def test_a_classifier_tells_apart_what_differs_and_nothing_else():
