@@ -10,7 +10,7 @@ import orjson
 import polars as pl
 from sqlalchemy import Connection, select, update
 
-from features.instants import mature, microseconds
+from features.instants import KEYS, mature, microseconds
 from features.journey import Journey
 from features.labels import LABEL, Task, label, tasks
 from features.schema import CONTACTED, CUSTOMER, CUTOFF, DAY, EVENT, TIME
@@ -80,10 +80,11 @@ class Lookout:
         events = events.filter(pl.col(CUSTOMER).is_in(self._followed.implode()))  # a part of a large log, once
         seen = known(events, self.at) if self._travels else events
         customers = events[CUSTOMER].unique().implode()
-        for run_id, run in self._runs.items():
-            rows = self._expected[run_id].filter(pl.col(CUSTOMER).is_in(customers))
-            if len(rows):
-                self._parts[run_id].append(self._outcomes(run, rows, seen))
+        rows = {run_id: told.filter(pl.col(CUSTOMER).is_in(customers)) for run_id, told in self._expected.items()}
+        rows = {run_id: some for run_id, some in rows.items() if len(some)}
+        labels, contacts = self._labels(rows, seen), seen.filter(pl.col(EVENT) == CONTACTED)
+        for run_id, some in rows.items():
+            self._parts[run_id].append(self._outcomes(self._runs[run_id], some, labels, contacts))
 
     def found(self) -> Iterator[Realised]:
         """Every run that is due, oldest first, with the customers the log has."""
@@ -106,34 +107,48 @@ class Lookout:
     def _lacks(self, run: Followed) -> bool:
         return run.judged_until is None or len(self._over(run, self.at)) > len(self._over(run, run.judged_until))
 
-    def _outcomes(self, run: Followed, rows: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
-        keys = rows.select(CUSTOMER, pl.lit(run.cutoff, dtype=pl.Int64).alias(CUTOFF))
-        over = self._over(run, self.at)
+    def _labels(self, rows: Mapping[int, pl.DataFrame], events: pl.DataFrame) -> dict[str, pl.DataFrame]:
+        """Per task what came of the customers of every run whose horizon is over, by one look at the log."""
+        found = {}
+        for name, task in tasks(self._journey).items():
+            over = [run_id for run_id in rows if name in self._over(self._runs[run_id], self.at)]
+            if over:
+                keys = pl.concat([_keys(rows[run_id], self._runs[run_id].cutoff) for run_id in over])
+                found[name] = label(task, self._journey, events, keys.unique(maintain_order=True))
+        return found
+
+    def _outcomes(
+        self, run: Followed, rows: pl.DataFrame, labels: Mapping[str, pl.DataFrame], contacts: pl.DataFrame
+    ) -> pl.DataFrame:
+        keys, over = _keys(rows, run.cutoff), self._over(run, self.at)
         columns = []
         for name, column in _OUTCOME.items():
             if name in over:
-                told = label(over[name], self._journey, events, keys).select(CUSTOMER, LABEL)
-                came = keys.join(told, on=CUSTOMER, how="left", maintain_order="left")[LABEL]
+                came = keys.join(labels[name], on=KEYS, how="left", maintain_order="left")[LABEL]
                 columns.append(came.cast(_KINDS[column]).alias(column))
             else:
                 columns.append(pl.Series(column, [None] * len(rows), dtype=_KINDS[column]))
         rest = int(self._journey.campaign.rest_days * DAY)
-        contacts = {
+        contacted = {
             performance.contacted(name): _contacted(
-                events, rows, run.cutoff - rest, run.cutoff + microseconds(task.within)
+                contacts, rows, run.cutoff - rest, run.cutoff + microseconds(task.within)
             )
             for name, task in tasks(self._journey).items()
         }
-        return rows.with_columns(*columns, **contacts)
+        return rows.with_columns(*columns, **contacted)
 
 
-def _contacted(events: pl.DataFrame, rows: pl.DataFrame, begins: int, ends: int) -> pl.Series:
+def _keys(rows: pl.DataFrame, cutoff: int) -> pl.DataFrame:
+    return rows.select(CUSTOMER, pl.lit(cutoff, dtype=pl.Int64).alias(CUTOFF))
+
+
+def _contacted(contacts: pl.DataFrame, rows: pl.DataFrame, begins: int, ends: int) -> pl.Series:
     """Who was contacted within a horizon, or so little before it that they were left alone at its cutoff.
 
     Of each task its own: to leave out whoever was contacted after it would leave out by what came of them.
     """
-    within = (pl.col(EVENT) == CONTACTED) & (pl.col(TIME) >= begins) & (pl.col(TIME) < ends)
-    return rows[CUSTOMER].is_in(events.filter(within)[CUSTOMER].unique().implode())
+    within = contacts.filter((pl.col(TIME) >= begins) & (pl.col(TIME) < ends))
+    return rows[CUSTOMER].is_in(within[CUSTOMER].unique().implode())
 
 
 def reports(connection: Connection, journey: str, limit: int | None = None) -> list[dict[str, Any]]:
