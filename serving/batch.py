@@ -18,6 +18,7 @@ from features.schema import CUSTOMER, TIME, to_microseconds
 from serving import histories
 from serving.answers import Answer
 from serving.beside import Beside
+from serving.catching_up import follow_stored
 from serving.runs import Begun
 from serving.scorer import Scorer
 from serving.store import Options, Store
@@ -116,6 +117,7 @@ def _score(
     beside: Beside,
 ) -> Scored:
     cutoff = to.cutoff(journey)
+    follow_stored(to.store, journey, partial(_knows_until, scorer))  # before the oldest runs are forgotten
     stamp = datetime.now(UTC).replace(microsecond=0)
     done = _Counted(to.report, customers)
     vectors = VectorLog(to.store, scorer, share=OF_A_RUN / max(1, customers), events=False)
@@ -126,6 +128,12 @@ def _score(
     run_id = to.store.write_run(journey.journey, cutoff, scored_at, versions, answers, beside.segments, options)
     vectors.write()
     return Scored(run_id, cutoff, done.number, scorer.versions)
+
+
+def _knows_until(scorer: Scorer, task: str, version: int) -> int:
+    if scorer.versions.get(task) != version:
+        raise LookupError(f"version {version} of {task} is no champion; `journeycast outcomes` asks the registry")
+    return scorer.knows_until[task]
 
 
 class _Run(NamedTuple):

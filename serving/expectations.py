@@ -104,22 +104,24 @@ def write(
     `knows_until` says of each task how far its model knew the log, in microseconds.
     """
     run = _stored(connection, run_id, knows_until)
-    lengths = [microseconds(task.within) for task in tasks(journey).values()]
+    longest = max(microseconds(task.within) for task in tasks(journey).values())
     # By what the log is complete up to: events that come in carry cutoffs ahead of it, whose horizons are not over.
-    _forget(connection, journey.journey, run.complete_until - (1 + KEPT) * max(lengths))
-    others = of_journey(connection, journey.journey)
-    close = [one for one in others if abs(run.cutoff - one.cutoff) * CLOSE < min(lengths)]
-    versions = {task: of for task, of in run.versions.items() if not any(_alike(one, run, task) for one in close)}
+    _forget(connection, journey.journey, run.complete_until - (1 + KEPT) * longest)
+    versions = _not_yet(connection, run, journey)
     if not versions:
         return False
-    new = run._asdict() | {"journey": journey.journey, "versions": versions}
-    connection.execute(insert(outcomes).values(new))
+    connection.execute(insert(outcomes).values(run._asdict() | {"journey": journey.journey, "versions": versions}))
     gone = barred(connection, journey.journey, (row[CUSTOMER] for row in rows))
     told = [{**row, "run_id": run_id, "journey": journey.journey} for row in rows if row[CUSTOMER] not in gone]
     for start in range(0, len(told), _AT_ONCE):
         part = told[start : start + _AT_ONCE]
         connection.execute(insert(expectations), part)
     return True
+
+
+def is_followed(connection: Connection, run_id: int, journey: Journey, knows_until: Mapping[str, int]) -> bool:
+    """Whether every task of a stored run that `knows_until` tells of is followed up in it or in one close to it."""
+    return not _not_yet(connection, _stored(connection, run_id, knows_until), journey)
 
 
 def of_journey(connection: Connection, journey: str) -> list[Followed]:
@@ -146,6 +148,14 @@ def _flat(value: Any) -> Any:
     return orjson.dumps(value).decode() if isinstance(value, dict) else value
 
 
+def _not_yet(connection: Connection, run: Followed, journey: Journey) -> dict[str, int]:
+    """The versions of the tasks of a run that are followed up in no run close to it."""
+    shortest = min(microseconds(task.within) for task in tasks(journey).values())
+    others = of_journey(connection, journey.journey)
+    close = [one for one in others if abs(run.cutoff - one.cutoff) * CLOSE < shortest]
+    return {task: of for task, of in run.versions.items() if not any(_alike(one, run, task) for one in close)}
+
+
 def _alike(one: Followed, other: Followed, task: str) -> bool:
     """Whether two runs are of the same version of a task, neither of them in sample where the other is not."""
     same = one.versions.get(task) == other.versions[task]
@@ -155,7 +165,8 @@ def _alike(one: Followed, other: Followed, task: str) -> bool:
 def _stored(connection: Connection, run_id: int, knows_until: Mapping[str, int]) -> Followed:
     columns = (runs.c.id, runs.c.cutoff, COMPLETE_UNTIL, runs.c.scored_at, runs.c.versions, runs.c.customers)
     row = connection.execute(select(*columns).where(runs.c.id == run_id)).one()
-    return Followed(*(*row, {name: knows_until[name] for name in row.versions}))
+    run = Followed(*(*row, {name: until for name, until in knows_until.items() if name in row.versions}))
+    return run._replace(versions={name: of for name, of in run.versions.items() if name in run.knows_until})
 
 
 def _forget(connection: Connection, journey: str, before: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -14,11 +15,13 @@ from features.log import EventLog
 from features.schema import CUSTOMER, to_text
 from serving import expectations, performance
 from serving.by_version import by_version
+from serving.catching_up import follow_stored
 from serving.performance import happened_digest
 from serving.realised import Grades, Lookout, Realised, reports
 from serving.store import Store
 from training.estimated import CONDITIONS, estimated
 from training.hindsight import Answered, hindsight
+from training.model import knows_until
 from training.tracking import Tracking
 
 Report = Callable[[str], None]
@@ -40,6 +43,8 @@ def judge_all(
     Without `at` reports are stored, where what happened is not what the stored one says, and logged
     beside the training of the models. Doing it again, or after being stopped on the way, changes nothing.
     """
+    if at is None and tracking is not None:
+        follow_stored(store, journey, partial(_knows_until, tracking, journey.journey))
     lookout = Lookout(store, journey, at, anew=True)
     lookout.add(log.events)
     every = list(lookout.found())
@@ -49,6 +54,16 @@ def judge_all(
         for one in versions:
             tracking.log_realised_version(journey.journey, one)
     return Judged(reports, versions, every)
+
+
+def _knows_until(tracking: Tracking, journey: str, task: str, number: int) -> int | None:
+    found = tracking.version(journey, task, number)
+    if found is None:
+        return None
+    try:
+        return knows_until(tracking.model(found).about)
+    except Exception as problem:  # its files are away or damaged, and there are other runs to judge
+        raise LookupError(f"version {number} of {task} cannot be read: {problem}") from problem
 
 
 def _judged(

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from features.schema import CONTACTED
 
-SCHEMA = "0010"
+SCHEMA = "0011"
 
 metadata = MetaData()
 # Ids sort by code point on every database, so that a list has one order everywhere.

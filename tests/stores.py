@@ -17,7 +17,7 @@ from serving.store import Store
 
 VERSIONS = {"churn": 3, "cltv": 2}
 # Tests of how tables are made and brought to this version.
-BARE = {"test_store", "test_migrations", "test_hardening"}
+BARE = {"test_store", "test_migrations", "test_catching_up", "test_hardening"}
 _LEAVE = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = 'scores'"
 # All that a test may change of a database beside rows.
 _AS_MADE = """
