@@ -12,7 +12,7 @@ from rich.text import Text
 
 from features.errors import InputError
 
-_ALONE = ("ece", "tweedie_deviance", "mae", "spearman", "coverage")  # metrics that nothing leads to expect
+_ALONE = ("ece", "tweedie_deviance", "mae", "spearman", "coverage")  # told without what was to be expected, too
 _ARMS = (("not_contacted", "not contacted"), ("contacted", "contacted"))
 _PARTS = (("bands", "risk"), ("stages", "stage"), ("reached", "reached"), ("segments", "segment"), ("deciles", "tenth"))
 

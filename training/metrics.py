@@ -87,9 +87,28 @@ def expected_calibration_error(y: NDArray[Any], p: Array, bins: int = 10) -> flo
     """Mean distance of predicted and true frequency over bins of equal mass; nan without rows."""
     if len(y) == 0:
         return float("nan")
-    table = equal_mass_bins(y, p, bins)
-    distances = (table["predicted"] - table["true"]).abs()
-    return float(np.average(distances.to_numpy(), weights=table["rows"].to_numpy()))
+    return float(calibration_errors(np.asarray(y, dtype=np.float64)[None, :], p, bins)[0])
+
+
+def calibration_errors(outcomes: Array, p: Array, bins: int = 10) -> Array:
+    """The ECE of one prediction for each of several outcomes, shape (outcomes,).
+
+    The bins are those of `equal_mass_bins`, and rows with equal predictions share their mean outcome as there.
+
+    Parameters
+    ----------
+    outcomes : array of shape (outcomes, n)
+        0 or 1; n is 1 or more.
+    p : array of shape (n,)
+        What was predicted, whichever outcome came.
+    """
+    order = np.argsort(p, kind="stable")
+    predicted = p[order]
+    tied = np.flatnonzero(np.r_[True, predicted[1:] != predicted[:-1]])
+    sizes = np.diff(np.r_[tied, len(p)])
+    true = np.repeat(np.add.reduceat(outcomes[:, order], tied, axis=1) / sizes, sizes, axis=1)
+    starts = [part[0] for part in np.array_split(np.arange(len(p)), bins) if len(part)]
+    return np.asarray(np.abs(np.add.reduceat(true - predicted, starts, axis=1)).sum(axis=1) / len(p))
 
 
 def top_share(y: NDArray[Any], predicted: Array, share: float) -> float:
