@@ -103,7 +103,7 @@ def write(
 
     `knows_until` says of each task how far its model knew the log, in microseconds.
     """
-    run = _stored(connection, run_id, knows_until)
+    run = followed(connection, run_id, knows_until)
     lengths = [microseconds(task.within) for task in tasks(journey).values()]
     # By what the log is complete up to: events that come in carry cutoffs ahead of it, whose horizons are not over.
     _forget(connection, journey.journey, run.complete_until - (1 + KEPT) * max(lengths))
@@ -152,7 +152,8 @@ def _alike(one: Followed, other: Followed, task: str) -> bool:
     return same and one.in_sample(task) == other.in_sample(task)
 
 
-def _stored(connection: Connection, run_id: int, knows_until: Mapping[str, int]) -> Followed:
+def followed(connection: Connection, run_id: int, knows_until: Mapping[str, int]) -> Followed:
+    """A stored run as it would be followed up, with all of its tasks."""
     columns = (runs.c.id, runs.c.cutoff, COMPLETE_UNTIL, runs.c.scored_at, runs.c.versions, runs.c.customers)
     row = connection.execute(select(*columns).where(runs.c.id == run_id)).one()
     return Followed(*(*row, {name: knows_until[name] for name in row.versions}))

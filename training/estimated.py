@@ -72,7 +72,7 @@ def _churn(rng: np.random.Generator, chances: Array) -> dict[str, Array]:
         return {
             "churn_rate": positives / size,
             "roc_auc": np.where(pairs > 0, ranked / pairs, np.nan),
-            "log_loss": (labels @ -np.log(p) + (1 - labels) @ -np.log(1 - p)) / size,
+            "log_loss": (labels @ np.log((1 - p) / p) - np.log(1 - p).sum()) / size,
             "brier": (labels @ (1 - 2 * chances) + (chances**2).sum()) / size,
             "ece": _calibration_errors(labels, chances),
             "top_decile_lift": (labels @ top) / top.sum() / (positives / size),
