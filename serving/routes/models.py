@@ -20,7 +20,8 @@ class ModelEntry(BaseModel):
     """One registered version of a task's model, with its metrics beside those of the simple rules.
 
     `realised` is what happened to the customers whom it scored and who were not contacted: the metrics of its newest
-    scoring run whose horizon is over, and as `all_runs_...` the mean that was expected and the one that came with the
+    scoring run whose horizon is over (with `..._low` and `..._high`, the ends of their 95 % intervals; customers whom a
+    list held out stand for those it had contacted), and as `all_runs_...` the mean that was expected and the one that came with the
     ends of its 95 % interval, over all of its runs of which it is still kept what they expected: two of the longest
     horizons after the last of them is over (empty: none is over, or `journeycast outcomes` was not run since).
 
