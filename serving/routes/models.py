@@ -19,10 +19,10 @@ router = APIRouter(tags=["models"])
 class ModelEntry(BaseModel):
     """One registered version of a task's model, with its metrics beside those of the simple rules.
 
-    `realised` is what happened to the customers whom it scored and who were not contacted: the metrics of its newest
-    scoring run whose horizon is over (with `..._low` and `..._high`, the ends of their 95 % intervals; customers whom a
-    list held out stand for those it had contacted), and as `all_runs_...` the mean that was expected and the one that came with the
-    ends of its 95 % interval, over all of its runs of which it is still kept what they expected: two of the longest
+    `realised` is what happened to the customers whom it scored and who were not contacted (whoever a list held out
+    stands for those it had contacted): the metrics of its newest scoring run whose horizon is over, with `..._low` and
+    `..._high`, the ends of their 95 % intervals; and as `all_runs_...` the mean that was expected and the one that came
+    with the ends of its interval, over all of its runs of which it is still kept what they expected: two of the longest
     horizons after the last of them is over (empty: none is over, or `journeycast outcomes` was not run since).
 
     `grade_words` say how far it is ahead of the best rule, `decision_words` why it was promoted or not;
