@@ -15,7 +15,7 @@ from serving.campaigns import HOLDOUT
 from serving.tables import campaigns, members
 
 _SENT = "sent_at"
-_SCHEMA = {CUSTOMER: pl.String, "arm": pl.String, "holdout": pl.Float64, _SENT: pl.Int64}
+_SCHEMA = {CUSTOMER: pl.String, "arm": pl.String, "holdout": pl.Float64, "seed": pl.Int64, _SENT: pl.Int64}
 
 
 def lists(connection: Connection, journey: str, begins: int, ends: int, followed: pl.Series) -> pl.DataFrame:
@@ -26,11 +26,11 @@ def lists(connection: Connection, journey: str, begins: int, ends: int, followed
     Returns
     -------
     polars.DataFrame
-        customer_id, arm, holdout (the share), sent_at (microseconds), a row per customer and list.
+        customer_id, arm, holdout (the share), seed, sent_at (microseconds), a row per customer and list.
     """
     sent = (campaigns.c.sent_at >= begins, campaigns.c.sent_at < ends, campaigns.c.sent_at >= campaigns.c.created_at)
     wanted = (
-        select(members.c.customer_id, members.c.arm, campaigns.c.holdout, campaigns.c.sent_at)
+        select(members.c.customer_id, members.c.arm, campaigns.c.holdout, campaigns.c.seed, campaigns.c.sent_at)
         .join(campaigns, campaigns.c.id == members.c.campaign_id)
         .where(campaigns.c.journey == journey, campaigns.c.holdout > 0, *sent)
     )
@@ -42,11 +42,13 @@ def weights(listed: pl.DataFrame, customers: pl.Series, begins: int, ends: int) 
     """How many customers each stands for, of lists sent between two instants: their own and those contacted.
 
     1 for whoever was on no list. Who is held out of one list is contacted by none of them, so with the shares h that is
-    one chance of 1 - (1 - h)(1 - h')..., and each stands for as many as it takes. 0 for the others of a list, whether
-    they could be contacted or not: those who could not be reached are no fair draw, and the held-out stand for them.
+    one chance of 1 - (1 - h)(1 - h')..., lists of one seed being one draw, and each stands for as many as it takes. 0 for
+    the others of a list, whether they could be contacted or not: those who could not be reached are no fair draw, and
+    the held-out stand for them.
     """
     sent = listed.filter((pl.col(_SENT) >= begins) & (pl.col(_SENT) < ends))
-    spared, chance = (pl.col("arm") == HOLDOUT).any(), 1 - (1 - pl.col("holdout")).product()
-    told = sent.group_by(CUSTOMER).agg(pl.when(spared).then(1 / chance).otherwise(0.0).alias("weight"))
+    draws = sent.group_by(CUSTOMER, "seed").agg((pl.col("arm") == HOLDOUT).any(), pl.col("holdout").max())
+    spared, chance = pl.col("arm").any(), 1 - (1 - pl.col("holdout")).product()
+    told = draws.group_by(CUSTOMER).agg(pl.when(spared).then(1 / chance).otherwise(0.0).alias("weight"))
     found = pl.DataFrame({CUSTOMER: customers}).join(told, on=CUSTOMER, how="left", maintain_order="left")
     return found["weight"].fill_null(1.0)

@@ -27,20 +27,22 @@ from training.two_samples import delong
 
 LISTED = pl.DataFrame(
     [
-        ("held", "holdout", 0.1, 20),
-        ("called", "contact", 0.1, 20),
-        ("of two", "holdout", 0.5, 20),
-        ("of two", "contact", 0.2, 21),
-        ("later", "holdout", 0.1, 50),
+        ("held", "holdout", 0.1, 1, 20),
+        ("called", "contact", 0.1, 1, 20),
+        ("of two", "holdout", 0.5, 1, 20),
+        ("of two", "contact", 0.2, 2, 21),
+        ("of two alike", "holdout", 0.1, 3, 20),
+        ("of two alike", "holdout", 0.2, 3, 40),
+        ("later", "holdout", 0.1, 1, 50),
     ],
-    schema={"customer_id": pl.String, "arm": pl.String, "holdout": pl.Float64, "sent_at": pl.Int64},
+    schema=standing_for._SCHEMA,
     orient="row",
 )
-CUSTOMERS = pl.Series(["later", "nobody's", "held", "called", "of two"])
+CUSTOMERS = pl.Series(["later", "nobody's", "held", "called", "of two", "of two alike"])
 
 
 def test_a_held_out_customer_stands_for_as_many_as_the_chance_of_being_held_out_says():
-    assert standing_for.weights(LISTED, CUSTOMERS, 20, 50).to_list() == pytest.approx([1, 1, 10, 0, 1 / 0.6])
+    assert standing_for.weights(LISTED, CUSTOMERS, 20, 50).to_list() == pytest.approx([1, 1, 10, 0, 1 / 0.6, 5])
 
 
 def campaign(store, at: float, *, sent: float | None = None, name: str = "spring", rehearsal: bool = False, **draw):
