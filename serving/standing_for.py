@@ -41,8 +41,8 @@ def lists(connection: Connection, journey: str, begins: int, ends: int, followed
 def weights(listed: pl.DataFrame, customers: pl.Series, begins: int, ends: int) -> pl.Series:
     """How many customers each stands for, of lists sent between two instants: their own and those contacted.
 
-    1 for whoever was on no list. Who is held out of one list is contacted by none of them, so with the shares h that is
-    one chance of 1 - (1 - h)(1 - h')..., lists of one seed being one draw, and each stands for as many as it takes. 0 for
+    1 for whoever was on no list. Who is held out of one is contacted by none of them, so with the shares h that is one
+    chance of 1 - (1 - h)(1 - h')..., lists of one seed being one draw, and each stands for as many as it takes. 0 for
     the others of a list, whether they could be contacted or not: those who could not be reached are no fair draw, and
     the held-out stand for them.
     """
