@@ -86,6 +86,5 @@ def grades(found: Realised, journey: Journey, log: EventLog) -> Grades:
 def answered(found: Realised, name: str, journey: Journey) -> Answered:
     """What a task said of those who were not contacted, and what came of it."""
     judged = performance.judged(name, found.found, journey)
-    return Answered(
-        name, found.run.cutoff, found.run.complete_until, judged.rows[CUSTOMER], judged.predicted, judged.labels
-    )
+    customers, cutoff, complete_until = judged.rows[CUSTOMER], found.run.cutoff, found.run.complete_until
+    return Answered(name, cutoff, complete_until, customers, judged.predicted, judged.labels, judged.weight)

@@ -73,16 +73,16 @@ def _newest(reports: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _of_outcomes(tasks: dict[str, dict[str, Any]]) -> Iterator[Metric]:
-    """Of those who were not contacted."""
+    """Of those who were not contacted, and those whom they stand for."""
     labels = ["task", "version"]
     expected = GaugeMetricFamily("journeycast_expected", "Mean expected of the newest judged run.", labels=labels)
     came = GaugeMetricFamily("journeycast_realised", "Mean of what happened to its customers.", labels=labels)
     ahead = GaugeMetricFamily("journeycast_realised_lead", "Lead over the best rule on what happened.", labels=labels)
     for task, told in tasks.items():
         of = [task, str(told["version"])]
-        if every := told["not_contacted"].get("all"):
-            expected.add_metric(of, every["expected"])
-            came.add_metric(of, every["realised"])
+        if (judged := told.get("judged", {"customers": 0}))["customers"]:  # of before: told at the next look
+            expected.add_metric(of, judged["expected"])
+            came.add_metric(of, judged["realised"])
         if told["grade"]:
             ahead.add_metric(of, told["grade"]["ahead"])
     yield from (expected, came, ahead)

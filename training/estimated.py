@@ -35,7 +35,7 @@ class Estimated:
     high: float
 
 
-def estimated(task: str, predicted: Array, seed: int = 0) -> dict[str, Estimated]:
+def estimated(task: str, predicted: Array, seed: int = 0, rows: NDArray[np.intp] | None = None) -> dict[str, Estimated]:
     """The metrics to expect of predictions whose outcomes are open; empty: the task has no probabilities (CLTV).
 
     Outcomes are drawn from the probabilities, and of each draw the metrics are computed as they will be
@@ -46,11 +46,15 @@ def estimated(task: str, predicted: Array, seed: int = 0) -> dict[str, Estimated
     ----------
     predicted : array of shape (n,) or (n, classes)
         Calibrated probabilities of churn, or of each stage.
+    rows
+        The rows that the metrics will be of, some of them several times, where one customer stands for others; default:
+        each once.
     """
     if task == "cltv" or len(predicted) < 2:
         return {}
     rng = np.random.default_rng(seed)
-    found = _churn(rng, predicted) if task == "churn" else _stages(rng, predicted)
+    rows = np.arange(len(predicted)) if rows is None else rows
+    found = _churn(rng, predicted, rows) if task == "churn" else _stages(rng, predicted, rows)
     return {name: _summary(values) for name, values in found.items() if np.isfinite(values).any()}
 
 
@@ -59,9 +63,10 @@ def _summary(values: Array) -> Estimated:
     return Estimated(float(np.nanmean(values)), float(low), float(high))
 
 
-def _churn(rng: np.random.Generator, chances: Array) -> dict[str, Array]:
+def _churn(rng: np.random.Generator, chances: Array, rows: NDArray[np.intp]) -> dict[str, Array]:
     """Per draw the metrics of churn, as `training.metrics` defines them but for ties in the top tenth."""
-    labels = (rng.random((DRAWS, len(chances)), dtype=np.float32) < chances).astype(np.float64)
+    labels = (rng.random((DRAWS, len(chances)), dtype=np.float32) < chances).astype(np.float64)[:, rows]
+    chances = chances[rows]
     positives, size = labels.sum(axis=1), len(chances)
     top = np.zeros(size)
     top[np.argsort(-chances, kind="stable")[: ceil(0.1 * size)]] = 1.0
@@ -79,19 +84,19 @@ def _churn(rng: np.random.Generator, chances: Array) -> dict[str, Array]:
         }
 
 
-def _stages(rng: np.random.Generator, chances: Array) -> dict[str, Array]:
+def _stages(rng: np.random.Generator, chances: Array, rows: NDArray[np.intp]) -> dict[str, Array]:
     """Per draw the metrics of the next stage."""
     edges, likeliest = np.cumsum(chances, axis=1), np.argmax(chances, axis=1)
     losses = -np.log(np.maximum(chances, PROBABILITY_FLOOR))
-    hits, lost = np.empty((DRAWS, len(chances)), dtype=np.bool_), np.empty(DRAWS)
+    hits, lost = np.empty((DRAWS, len(rows)), dtype=np.bool_), np.empty(DRAWS)
     for draw in range(DRAWS):
         place = (rng.random(len(chances))[:, None] * edges[:, -1:] >= edges[:, :-1]).sum(axis=1)
-        hits[draw] = place == likeliest
-        lost[draw] = losses[np.arange(len(chances)), place].mean()
+        hits[draw] = (place == likeliest)[rows]
+        lost[draw] = losses[rows, place[rows]].mean()
     return {
         "accuracy": hits.mean(axis=1),
         "log_loss": lost,
-        "ece": _calibration_errors(hits, chances.max(axis=1)),
+        "ece": _calibration_errors(hits, chances[rows].max(axis=1)),
     }
 
 

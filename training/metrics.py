@@ -55,6 +55,17 @@ def tweedie_deviances(y: Array, mu: Array, power: float = TWEEDIE_POWER) -> Arra
     return np.maximum(2 * (parts + mu ** (2 - power) / (2 - power)), 0.0)
 
 
+def repeated(weight: Array, by: Array) -> NDArray[np.intp]:
+    """Rows as often as each stands for others, in whole numbers; a metric of them is one of the weighted rows.
+
+    What is lost by rounding is carried on to the next row in the order of `by`, so that no part of the order is
+    short of more than half a row. Weights of 1 give the rows as they are.
+    """
+    order = np.argsort(by, kind="stable")
+    times = np.diff(np.round(np.cumsum(weight[order])), prepend=0.0).astype(np.intp)
+    return np.sort(np.repeat(order, times))
+
+
 def tied_means(y: NDArray[Any], by: Array) -> Array:
     """`y` with every value replaced by the mean over the rows with an equal `by`."""
     _, group, size = np.unique(by, return_inverse=True, return_counts=True)

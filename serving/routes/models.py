@@ -60,9 +60,10 @@ class Expected(BaseModel):
 class ModelEntry(BaseModel):
     """One registered version of a task's model, with its metrics beside those of the simple rules.
 
-    `realised` is what happened to the customers whom it scored and who were not contacted: the metrics of its newest
-    scoring run whose horizon is over, and as `all_runs_...` the mean that was expected and the one that came with the
-    ends of its 95 % interval, over all of its runs of which it is still kept what they expected: two of the longest
+    `realised` is what happened to the customers whom it scored and who were not contacted (whoever a list held out
+    stands for those it had contacted): the metrics of its newest scoring run whose horizon is over, with `..._low` and
+    `..._high`, the ends of their 95 % intervals; and as `all_runs_...` the mean that was expected and the one that came
+    with the ends of its interval, over all of its runs of which it is still kept what they expected: two of the longest
     horizons after the last of them is over (empty: none is over, or `journeycast outcomes` was not run since).
 
     `expected` is what may be expected of its answers in the newest run, as long as that run's horizon is open (null: it
