@@ -75,7 +75,7 @@ def _grade(task: dict[str, Any]) -> str:
 def versions_table(versions: Iterable[dict[str, Any]]) -> Table:
     """Each model version over all of its runs at hand."""
     table = Table(
-        title="Versions over all of their runs at hand, customers who were not contacted", title_justify="left"
+        title="Versions over all of their runs at hand, as if nobody had been contacted", title_justify="left"
     )
     for title in ("task", "version", "runs", "cutoffs", "customers", "expected", "realised", "95 %", ""):
         table.add_column(title, justify="left" if title in ("task", "cutoffs", "") else "right")
