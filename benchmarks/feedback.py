@@ -8,16 +8,18 @@ last line of a task leaves out the events themselves: what other families tell o
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from benchmarks.drift import business
+from benchmarks.lines import Line, Lines
+from benchmarks.quality.options import RESULTS
 from features.catalogue import catalogue
 from features.definition import read as read_journey
 from features.instants import KEYS
@@ -91,35 +93,51 @@ def _same_rows(fewer: Examples, data: Examples) -> Examples:
 
 
 def main() -> None:
-    """Print one line of JSON per task and family, over all seeds together."""
-    parser = argparse.ArgumentParser()
+    """Write one line per task and family, over all seeds together."""
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("journey")
     parser.add_argument("--logs", type=Path, help="the folder of the journey's files; default: the journey's own")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--customers", type=int, default=2500)
-    parser.add_argument("--days", type=int, default=540)
+    parser.add_argument("--out", type=Path, help="the file of JSON lines")
+    for name, default in (("seeds", 3), ("customers", 2500), ("days", 540)):
+        parser.add_argument(f"--{name}", type=int, default=default)
     asked = parser.parse_args()
     if asked.journey == "simulated":
         logs = [business(seed, asked.customers, asked.days) for seed in range(200, 200 + asked.seeds)]
     else:
         definition, base = read_journey(asked.journey)
         logs = [read(definition, asked.logs or base, threads=2)]
-    pooled: dict[tuple[str, str], list[tuple[Assessment, Assessment, np.ndarray]]] = {}
+    journey = logs[0][0].journey
+    lines = Lines(asked.out or RESULTS / f"feedback_{journey}.jsonl")
+    for (task, family), fits in _pooled(logs).items():
+        lines.add(_line(journey, task, family, fits))
+
+
+def _pooled(logs: list[tuple[Journey, EventLog]]) -> dict[tuple[str, str], list[tuple[Fit, NDArray[Any]]]]:
+    """Per task and family the fits of all logs, each with whose rows they are."""
+    found: dict[tuple[str, str], list[tuple[Fit, NDArray[Any]]]] = {}
     for number, (journey, log) in enumerate(logs):
         for one in ablated(journey, log, Recipe(), 1):
             customers = np.char.add(one.full.customers.astype(str), f"-{number}")
-            pooled.setdefault((one.task, one.left_out), []).append((one.full, one.fewer, customers))
-    for (task, family), parts in pooled.items():
-        print(json.dumps({"journey": asked.journey, "task": task, "left out": family, **_told(parts)}), flush=True)
+            found.setdefault((one.task, one.left_out), []).append((one, customers))
+    return found
 
 
-def _told(parts: list[tuple[Assessment, Assessment, np.ndarray]]) -> dict[str, object]:
-    ours, theirs = (np.concatenate([part[n].losses for part in parts]) for n in (0, 1))
-    customers = np.concatenate([part[2] for part in parts])
+def _line(journey: str, task: str, family: str, fits: list[tuple[Fit, NDArray[Any]]]) -> Line:
+    ours, theirs = (np.concatenate([losses(one) for one, _ in fits]) for losses in (_with_all, _with_fewer))
+    customers = np.concatenate([of for _, of in fits])
     found = lead(ours, theirs, customers)
-    told = {"rows": len(ours), "customers": len(np.unique(customers)), "loss": round(float(ours.mean()), 5)}
-    told |= {"loss without": round(float(theirs.mean()), 5)}
-    return told | {f"{name} %": round(100 * getattr(found, name), 2) for name in ("ahead", "low", "high")}
+    detail = {"from": round(100 * found.low, 2), "to": round(100 * found.high, 2)}
+    detail |= {"loss": round(float(ours.mean()), 5), "loss_without": round(float(theirs.mean()), 5)}
+    detail |= {"rows": len(ours), "customers": len(np.unique(customers))}
+    return Line(f"{journey}, {task}: all features ahead of all but {family}", 100 * found.ahead, "%", None, detail)
+
+
+def _with_all(one: Fit) -> NDArray[np.float64]:
+    return one.full.losses
+
+
+def _with_fewer(one: Fit) -> NDArray[np.float64]:
+    return one.fewer.losses
 
 
 if __name__ == "__main__":

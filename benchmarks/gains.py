@@ -24,7 +24,8 @@ from features.log import EventLog
 from features.schema import CUSTOMER
 from features.simulator.gain import net_gains
 from features.simulator.live import World
-from serving.live import HISTORY, MONTH, Business, place_at
+from serving.live import Business, place_at
+from serving.live_definition import HISTORY, MONTH
 from serving.rule_list import WORTH, askable
 from training.hindsight import rule_answers
 from training.money import at_stake, contact_profit

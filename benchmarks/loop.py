@@ -21,7 +21,9 @@ from scipy import stats
 from benchmarks.lines import Line, Lines, by_seed, progress
 from benchmarks.quality.options import RESULTS
 from features.simulator.live import World
-from serving.live import HISTORY, MONTH, Business, ListMonth, Month, by_oracle, by_rule, place_at
+from serving.live import Business, Month, place_at
+from serving.live_definition import HISTORY, MONTH
+from serving.live_lists import ListMonth, by_oracle, by_rule
 from serving.rule_list import By
 from training.recipe import Recipe
 

@@ -21,7 +21,8 @@ _WIDTH = 12
 def live_year(folder: Path, customers: int, months: int, seed: int, capacity: int) -> None:
     """Run the business in a home of its own and say what its lists were worth."""
     from features.simulator.live import World
-    from serving.live import HISTORY, MONTH, Business, place_at
+    from serving.live import Business, place_at
+    from serving.live_definition import HISTORY, MONTH
     from training.cpus import usable_cpus
     from training.recipe import Recipe
 
@@ -80,7 +81,8 @@ def _sum_up(
     business: Business, cost: float, worlds: list[World], capacity: int, months: int, report: Callable[[str], None]
 ) -> None:
     """What the lists of the year were worth, beside the hold-outs, a list by simple rules, and no list."""
-    from serving.live import HISTORY, by_rule
+    from serving.live_definition import HISTORY
+    from serving.live_lists import by_rule
 
     own, ruled, alone = worlds
     report("the same year by simple rules, and without a list")

@@ -42,14 +42,15 @@ def outcomes(
 
     Example: journeycast outcomes complete_journey --run 12
     """
-    from serving.judging import expected_of, judge_all
+    from serving import estimates
+    from serving.judging import judge_all
     from serving.show_outcomes import estimated_lines, outcomes_shown
 
     resolved, log = opened.log(journey)
     with opened.store() as store, progress(None) as report:
         tracking = None if at else opened.tracking()
         found, versions, _ = judge_all(store, resolved, log, tracking, report, instant(at))
-        open_runs = [] if at else [one for one in expected_of(store, resolved) if not _all_judged(one, found)]
+        open_runs = [] if at else [one for one in estimates.of_runs(store, resolved) if not _all_judged(one, found)]
     if as_json:
         told = {"realised": found, "versions": versions, "estimated": open_runs}
         print(json.dumps(told, indent=2, ensure_ascii=False))

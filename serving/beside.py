@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from features.event_counts import EventCounts
 from features.journey import Journey
 from features.maps import Maps
-from serving import expectations
+from serving import estimates, expectations
 from serving.answers import Answer
 from serving.documented import DATA, JOURNEY, Document, Kept
 from serving.realised import Lookout, Realised
@@ -82,20 +82,24 @@ class Beside:
             for grouping, name, content in self._maps.documents():
                 yield Document(JOURNEY, content, grouping, name)
             yield Document(DATA, self._counts.document() | {"report": self._report()})
-        yield _Expected(self._expected, self._journey, self._knows_until)
+        told = estimates.estimates(expectations.frame(self._expected), self._journey)
+        yield _Expected(self._expected, self._journey, self._knows_until, told)
         for realised in self._lookout.found():
             yield _Judged(realised, self._journey)
 
 
 class _Expected(NamedTuple):
-    """What the run expects, to be compared once its horizons are over."""
+    """What the run expects, to be compared once its horizons are over, and what it may be expected to reach."""
 
     rows: list[dict[str, Any]]
     journey: Journey
     knows_until: Mapping[str, int]
+    estimates: dict[str, dict[str, Any]]
 
     def write(self, connection: Connection, run_id: int) -> None:
         """Store it."""
+        run = expectations.followed(connection, run_id, self.knows_until)
+        estimates.document(run, self.journey, self.estimates).write(connection, run_id)
         expectations.write(connection, run_id, self.rows, self.journey, self.knows_until)
 
 

@@ -6,18 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+import polars as pl
 
 from features.journey import Journey
 from features.labels import tasks
 from features.schema import CUSTOMER, to_text
 from serving import performance
-from serving.compared import BANDS, Asked, compared
-from serving.means import mean, with_error
-from serving.proportions import Estimate, share
+from serving.compared import BANDS, Asked, part, weighted
 from serving.realised import Realised
-
-Array = NDArray[np.float64]
 
 
 class _Run(NamedTuple):
@@ -30,8 +26,8 @@ class _Run(NamedTuple):
 def by_version(found: Iterable[Realised], journey: Journey) -> list[dict[str, Any]]:
     """Per task and version what was expected and what happened over all runs at hand, the newest version first.
 
-    Of customers who were not contacted. A customer is in many runs of a version: the intervals draw
-    customers, not rows.
+    Of customers who were not contacted, those held out standing for their lists. A customer is in many runs of a
+    version: the intervals draw customers, not rows.
     """
     kept = list(found)
     told = []
@@ -53,39 +49,15 @@ def _of_version(kept: Sequence[Realised], name: str, version: int, journey: Jour
 
 
 def _pooled(name: str, runs: Sequence[_Run]) -> dict[str, Any]:
-    said = np.concatenate([run.judged.said for run in runs])
-    came = np.concatenate([run.judged.came for run in runs])
-    customers = np.concatenate([run.judged.rows[CUSTOMER].to_numpy() for run in runs])
-    risk = np.concatenate([run.judged.rows["risk"].to_numpy() for run in runs])
-    bands = []
-    for band in BANDS:
-        if (chosen := risk == band).any():
-            row = _row(said[chosen], came[chosen], customers[chosen], name != "cltv")
-            bands.append({"group": band, **row})
+    rows = pl.concat([run.judged.rows.select(CUSTOMER, "risk") for run in runs])
+    every = Asked(rows, *map(np.concatenate, zip(*(run.judged[1:] for run in runs), strict=True)))
+    held = [(band, (rows["risk"] == band).fill_null(False).to_numpy()) for band in BANDS]
     cutoffs = [to_text(run.cutoff) for run in runs]
     return {
         "runs": len(runs),
         "first_cutoff": min(cutoffs),
         "last_cutoff": max(cutoffs),
-        "rows": len(said),
-        **_row(said, came, customers, name != "cltv"),
-        "bands": bands,
+        "rows": len(rows),
+        **weighted(every, name != "cltv"),
+        "bands": [{"group": band, **weighted(part(every, of), name != "cltv")} for band, of in held if of.any()],
     }
-
-
-def _row(said: Array, came: Array, customers: NDArray[Any], binary: bool) -> dict[str, Any]:
-    _, customer = np.unique(customers, return_inverse=True)
-    totals, sizes = np.bincount(customer, weights=came), np.bincount(customer)
-    found = _share(totals, sizes) if binary else mean(totals, sizes)
-    return compared(len(sizes), float(said.mean()), found, binary)
-
-
-def _share(hits: NDArray[Any], sizes: NDArray[Any]) -> Estimate:
-    """A share with Wilson's interval of as many independent rows as these are worth; both by customer.
-
-    The effective sample size as E. L. Korn and B. I. Graubard have it (1998, Survey Methodology 24:193-201).
-    """
-    rate, error = with_error(hits, sizes)
-    worth = min(max(rate * (1 - rate) / error**2, 1.0), int(sizes.sum())) if error else float(len(sizes))
-    told = share(rate * worth, worth)
-    return Estimate(rate, told.low, told.high)

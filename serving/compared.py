@@ -11,7 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.journey import Journey
-from serving.means import mean
+from features.schema import CUSTOMER
+from serving.means import mean, with_error
 from serving.proportions import SMALLEST_ARM, Estimate, share
 
 Array = NDArray[np.float64]
@@ -24,7 +25,7 @@ class Asked(NamedTuple):
 
     `said` and `came` are in the task's unit: probability and 0 or 1 of churn; value; of the next stage
     the confidence in the likeliest one, and whether it came. `predicted` and `labels` are as
-    `training.assess.losses` wants them.
+    `training.assess.losses` wants them, `weight` is how many customers each stands for when the model is judged.
     """
 
     rows: pl.DataFrame
@@ -32,6 +33,7 @@ class Asked(NamedTuple):
     came: Array
     predicted: Array
     labels: Array
+    weight: Array
 
 
 def part(every: Asked, chosen: NDArray[np.bool_]) -> Asked:
@@ -87,6 +89,27 @@ def _row(group: str, said: Array, came: Array, binary: bool) -> dict[str, Any]:
     """A group: what was expected and what happened on average, with its 95 % interval and what that says."""
     found = share(int(came.sum()), len(came)) if binary else mean(came)
     return {"group": group, **compared(len(said), float(said.mean()), found, binary)}
+
+
+def weighted(found: Asked, binary: bool) -> dict[str, Any]:
+    """What was expected and what happened to everyone whom these stand for; the interval draws customers, not rows."""
+    _, customer = np.unique(found.rows[CUSTOMER].to_numpy(), return_inverse=True)
+    weight = found.weight
+    totals, sizes = (np.bincount(customer, w).astype(np.float64) for w in (found.came * weight, weight))
+    told = weighted_share(totals, sizes, len(found.rows)) if binary else mean(totals, sizes)
+    return compared(len(sizes), float(np.average(found.said, weights=weight)), told, binary)
+
+
+def weighted_share(hits: Array, sizes: Array, rows: int) -> Estimate:
+    """A share with Wilson's interval of as many independent rows as these are worth; both by customer.
+
+    The effective sample size as E. L. Korn and B. I. Graubard have it (1998, Survey Methodology 24:193-201); where
+    all came alike, that of the weights alone (L. Kish, Survey Sampling, 1965, 11.7).
+    """
+    rate, error = with_error(hits, sizes)
+    worth = min(max(rate * (1 - rate) / error**2, 1.0), rows) if error else float(sizes.sum() ** 2 / (sizes**2).sum())
+    told = share(rate * worth, worth)
+    return Estimate(rate, told.low, told.high)
 
 
 def compared(customers: int, expected: float, found: Estimate, binary: bool) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from sqlalchemy import Connection, delete, insert, select, update
 from serving.kept_out import NO_NAME, barred
 from serving.tables import run_documents, runs
 
-Kind: TypeAlias = Literal["journey", "data", "drift"]
+Kind: TypeAlias = Literal["journey", "data", "drift", "expected"]
 JOURNEY: Final[Kind] = "journey"
 DATA: Final[Kind] = "data"
 DRIFT: Final[Kind] = "drift"
+EXPECTED: Final[Kind] = "expected"
 
 
 class Kept(Protocol):

@@ -103,7 +103,7 @@ def write(
 
     `knows_until` says of each task how far its model knew the log, in microseconds.
     """
-    run = _stored(connection, run_id, knows_until)
+    run = followed(connection, run_id, knows_until)
     longest = max(microseconds(task.within) for task in tasks(journey).values())
     # By what the log is complete up to: events that come in carry cutoffs ahead of it, whose horizons are not over.
     _forget(connection, journey.journey, run.complete_until - (1 + KEPT) * longest)
@@ -121,7 +121,7 @@ def write(
 
 def is_followed(connection: Connection, run_id: int, journey: Journey, knows_until: Mapping[str, int]) -> bool:
     """Whether every task of a stored run that `knows_until` tells of is followed up in it or in one close to it."""
-    return not _not_yet(connection, _stored(connection, run_id, knows_until), journey)
+    return not _not_yet(connection, followed(connection, run_id, knows_until), journey)
 
 
 def of_journey(connection: Connection, journey: str) -> list[Followed]:
@@ -162,7 +162,8 @@ def _alike(one: Followed, other: Followed, task: str) -> bool:
     return same and one.in_sample(task) == other.in_sample(task)
 
 
-def _stored(connection: Connection, run_id: int, knows_until: Mapping[str, int]) -> Followed:
+def followed(connection: Connection, run_id: int, knows_until: Mapping[str, int]) -> Followed:
+    """A stored run as it would be followed up, with all of its tasks that `knows_until` tells of."""
     columns = (runs.c.id, runs.c.cutoff, COMPLETE_UNTIL, runs.c.scored_at, runs.c.versions, runs.c.customers)
     row = connection.execute(select(*columns).where(runs.c.id == run_id)).one()
     run = Followed(*(*row, {name: until for name, until in knows_until.items() if name in row.versions}))

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
 from functools import partial
 from typing import Any, NamedTuple
-
-import polars as pl
 
 from features.journey import Journey
 from features.labels import tasks
 from features.log import EventLog
 from features.schema import CUSTOMER, to_text
-from serving import expectations, performance
+from serving import performance
 from serving.by_version import by_version
 from serving.catching_up import follow_stored
 from serving.performance import happened_digest
 from serving.realised import Grades, Lookout, Realised, reports
 from serving.store import Store
-from training.estimated import CONDITIONS, estimated
 from training.hindsight import Answered, hindsight
 from training.model import knows_until
 from training.tracking import Tracking
@@ -105,31 +101,5 @@ def grades(found: Realised, journey: Journey, log: EventLog) -> Grades:
 def answered(found: Realised, name: str, journey: Journey) -> Answered:
     """What a task said of those who were not contacted, and what came of it."""
     judged = performance.judged(name, found.found, journey)
-    return Answered(
-        name, found.run.cutoff, found.run.complete_until, judged.rows[CUSTOMER], judged.predicted, judged.labels
-    )
-
-
-def expected_of(store: Store, journey: Journey) -> list[dict[str, Any]]:
-    """What the newest runs may be expected to reach, newest first, with the conditions of saying so.
-
-    A run's cutoff may lie beyond what the log is complete up to: what it says is open all the same.
-    """
-    found = []
-    with store.transaction() as connection:
-        runs = expectations.of_journey(connection, journey.journey)
-        rows = [(run, expectations.read(connection, run.run_id)) for run in runs[-3:]]
-    for run, expected in reversed(rows):
-        told = {}
-        for name, predicted in _probabilities(expected, journey).items():
-            if name in run.versions and not run.in_sample(name):
-                metrics = estimated(name, predicted)
-                told[name] = {metric: asdict(value) for metric, value in metrics.items()}
-        found.append({"run_id": run.run_id, "cutoff": to_text(run.cutoff), "conditions": CONDITIONS, "tasks": told})
-    return found
-
-
-def _probabilities(expected: pl.DataFrame, journey: Journey) -> dict[str, Any]:
-    stages = performance.chances(expected["next_stage"].drop_nulls(), journey)
-    found = {"churn": expected["churn_probability"].drop_nulls().to_numpy(), "next_stage": stages}
-    return {name: predicted for name, predicted in found.items() if name in tasks(journey)}
+    customers, cutoff, complete_until = judged.rows[CUSTOMER], found.run.cutoff, found.run.complete_until
+    return Answered(name, cutoff, complete_until, customers, judged.predicted, judged.labels, judged.weight)

@@ -8,55 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, time
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
 from sqlalchemy import select
 
-from features.definition import SHIPPED
 from features.definition import read as read_journey
 from features.errors import InputError, NoModelError
 from features.journey import Journey
 from features.labels import tasks
 from features.log import EventLog, read
-from features.schema import CUSTOMER, HOUR
-from features.simulator.gain import net_gains
+from features.schema import HOUR
 from features.simulator.live import World
 from serving import batch, campaigns, events, outcomes, proposals, registry, retraining, sending
 from serving.beginning import beginning
 from serving.campaigns import CONTACT, HOLDOUT, Arm
 from serving.filters import Filters
+from serving.live_definition import HISTORY, MONTH, SEED, SHARE, Changes, cost, written
+from serving.live_holdouts import Named
 from serving.planning import Cut
-from serving.proportions import COVERAGE, SMALLEST_ARM, Estimate
+from serving.proportions import Estimate
 from serving.proposals import Proposal
 from serving.retraining import Tools
-from serving.rule_list import WORTH, By, askable, rule_list
+from serving.rule_list import WORTH
 from serving.store import Store, run_of
 from serving.tables import scores
 from training.promote import Accepted, promote
 from training.recipe import Recipe
 from training.tracking import CHAMPION, Tracking
 
-MONTH = 28
-HISTORY = 504  # days before the first list
-SHARE = 0.1  # of a list that is held out
-_SEED = 1  # of the hold-outs
-# The shipped definition over another log, with a horizon and a history that the first training can afford.
-_CHANGED = (
-    ("../.journeycast/simulated.parquet", "simulated.parquet"),
-    ("within: 84d", "within: 56d"),
-    ("history: 112d", "history: 84d"),
-)
-_UNTIL = "2024-06-24T00:00:00Z"
 Report = Callable[[str], None]
-Changes = Sequence[tuple[str, str]]
-Places = NDArray[np.intp]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +111,6 @@ class Acted(NamedTuple):
     cost: float = 0.0
 
 
-class Arms(NamedTuple):
-    """Those whom a list named for the first time, as places in the world, and what everybody was worth before."""
-
-    contacted: Places
-    held_out: Places
-    before: Floats
-
-
 class Business:
     """A simulated business with its definition, its log and its store.
 
@@ -155,7 +130,7 @@ class Business:
         self.world, self.place, self._capacity, self._holdout = world, place, capacity, holdout
         self._changed = changed
         self.file = place.folder / "simulated.yml"
-        self._arms: list[Arms] = []
+        self._named = Named(world.names)
 
     def live(self, months: int, report: Report) -> Iterator[Month]:
         """Let a year's history pass, train the first models, and go on month by month."""
@@ -189,24 +164,8 @@ class Business:
             )
 
     def against_holdouts(self) -> Estimate | None:
-        """What those contacted spent more than those held out since a list first named them; null: too few to tell.
-
-        By intention to treat, with a 95 % interval. A customer who is held out once is held out of every
-        list: the draw is by their id.
-        """
-        spent = [
-            [(self.world.worth - arms.before)[places] for places in arms[:2]]
-            for arms in self._arms
-            if len(arms.contacted) and len(arms.held_out)
-        ]
-        if not spent or min(sum(map(len, arms)) for arms in zip(*spent, strict=True)) < SMALLEST_ARM:
-            return None
-        freedom = sum(len(part) - 1 for arms in spent for part in arms)
-        spread = sum(float(((part - part.mean()) ** 2).sum()) for arms in spent for part in arms) / freedom
-        more = sum(len(one) * float(one.mean() - other.mean()) for one, other in spent)
-        variance = sum(spread * len(one) ** 2 * (1 / len(one) + 1 / len(other)) for one, other in spent)
-        reach = float(stats.t.isf((1 - COVERAGE) / 2, freedom)) * float(np.sqrt(variance))
-        return Estimate(more, more - reach, more + reach)
+        """What those contacted spent more than those held out since a list first named them; null: too few to tell."""
+        return self._named.against(self.world.worth)
 
     def _first(self, journey: Journey, log: EventLog) -> list[str]:
         """Promote what the gate calls no better than a rule where a task has no model at all.
@@ -225,7 +184,7 @@ class Business:
     def read(self) -> tuple[Journey, EventLog]:
         """The journey and its log as they stand this morning, from the files a user would have."""
         # Contacts are not in the file: the store has them, as of any business.
-        definition, base = _written(self.world, self.file, self._changed, contacts=False)
+        definition, base = written(self.world, self.file, self._changed, contacts=False)
         return read(definition, base, self.place.threads, events.stored(self.place.store, definition.journey))
 
     def tools(self, journey: Journey, log: EventLog) -> Tools:
@@ -265,16 +224,16 @@ class Business:
         now, costs = journey.observed_until_microseconds + 8 * HOUR, journey.campaign
         # A capacity counts contacts: those held out come besides.
         worth = Filters(minimum_cltv=self._worth(journey))
-        asked = Proposal(f"month {self.world.today}", worth, costs, Cut(None, self._capacity), self._holdout, _SEED)
+        asked = Proposal(f"month {self.world.today}", worth, costs, Cut(None, self._capacity), self._holdout, SEED)
         try:
             made = proposals.create(self.place.store, journey.journey, asked, now)
             done = sending.send(self.place.store, journey.journey, made.id, now + HOUR, "email", now + HOUR)
         except InputError:  # nobody is left to contact
             return Acted()
         contacted, held_out = (self._arm(done.id, arm) for arm in (CONTACT, HOLDOUT))
-        self._note(contacted, held_out)
+        self._named.note(contacted, held_out, self.world.worth)
         taken = int(self.world.contact(contacted).sum())
-        return Acted(done.id, contacted, held_out, taken, _cost(journey, len(contacted), taken))
+        return Acted(done.id, contacted, held_out, taken, cost(journey, len(contacted), taken))
 
     def _worth(self, journey: Journey) -> float | None:
         """What the most valuable third are expected to bring at least; null: nobody's value is known."""
@@ -287,13 +246,6 @@ class Business:
     def _arm(self, campaign_id: int, arm: Arm) -> list[str]:
         with self.place.store.transaction() as connection:
             return [row.customer_id for row in connection.execute(campaigns.of_campaign(campaign_id, arm))]
-
-    def _note(self, *arms: list[str]) -> None:
-        """Keep who is named for the first time, and what they were worth before."""
-        every = [np.flatnonzero(np.isin(self.world.names.to_numpy(), arm)) for arm in arms]
-        named = np.concatenate([np.empty(0, np.intp), *(part for one in self._arms for part in one[:2])])
-        new = [np.setdiff1d(places, named) for places in every]
-        self._arms.append(Arms(new[0], new[1], self.world.worth.copy()))
 
     def _measured(self, sent: list[int], journey: Journey, log: EventLog) -> dict[str, Any] | None:
         """The outcome of the oldest campaign not measured yet, which leaves the list; null: none is due."""
@@ -313,67 +265,5 @@ class Business:
         return found.model_dump(include={"begins", "verdict", "why", "difference", "saved_value", "more_value", "net"})
 
 
-@dataclass(frozen=True, slots=True)
-class ListMonth:
-    """What the contacts of a month meant."""
-
-    contacted: int
-    accepted: int
-    cost: float
-
-
-def by_rule(
-    world: World, folder: Path, capacity: int, months: int, *, by: By = "worth", holdout: float = SHARE
-) -> Iterator[ListMonth]:
-    """The same year by a list of the best simple rules month by month; the hold-out is that of the models' lists."""
-
-    def chosen(journey: Journey, log: EventLog, _: int) -> list[str]:
-        return rule_list(journey, log, capacity, by, holdout, _SEED)
-
-    return _year(world, folder / "by_rule", months, chosen)
-
-
-def by_oracle(world: World, folder: Path, capacity: int, months: int, *, holdout: float = SHARE) -> Iterator[ListMonth]:
-    """The same year by a list of those whom a contact truly gains most of until the year is over."""
-
-    def chosen(journey: Journey, log: EventLog, left: int) -> list[str]:
-        asked = askable(journey, log, holdout, _SEED)[CUSTOMER]
-        gains = net_gains(world, left * MONTH, journey.campaign)[world.names.is_in(asked.implode()).to_numpy()]
-        return asked.gather(np.argsort(-gains, kind="stable")[:capacity]).to_list()
-
-    return _year(world, folder / "by_oracle", months, chosen)
-
-
-def _year(
-    world: World, folder: Path, months: int, chosen: Callable[[Journey, EventLog, int], list[str]]
-) -> Iterator[ListMonth]:
-    """A year by lists without models; `chosen` names whom to contact with so many months left."""
-    world.advance(HISTORY - world.day)
-    for month in range(months):
-        journey, log = read(*_written(world, folder / "simulated.yml", (), contacts=True), threads=1)
-        named = chosen(journey, log, months - month)
-        taken = int(world.contact(named).sum())
-        world.advance(MONTH)
-        yield ListMonth(len(named), taken, _cost(journey, len(named), taken))
-
-
 def _dated(report: Report, day: str, words: str, *_: int | None) -> None:
     report(f"{day}: {words}")
-
-
-def _cost(journey: Journey, contacted: int, accepted: int) -> float:
-    return contacted * journey.campaign.contact_cost + accepted * journey.campaign.incentive_cost
-
-
-def _written(world: World, file: Path, changed: Changes, *, contacts: bool) -> tuple[Journey, Path]:
-    """The shipped definition over the world's log of this morning, both written to the file's folder."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    world.log(contacts=contacts).write_parquet(file.parent / "simulated.parquet")
-    text = (SHIPPED / "simulated.yml").read_text(encoding="utf-8")
-    until = datetime.combine(world.today, time(), UTC).isoformat().replace("+00:00", "Z")
-    for before, after in (*_CHANGED, (_UNTIL, until), *changed):
-        if before not in text:
-            raise InputError("journeys/simulated.yml", f"has no {before} any more")
-        text = text.replace(before, after)
-    file.write_text(text, encoding="utf-8")
-    return read_journey(file)

@@ -1,7 +1,8 @@
 """How well a run's predictions came true: what was expected of groups of customers beside what happened.
 
 Customers who were contacted are told of apart. A contact is made to change what was predicted: among
-them the realised rate tells of prediction and contact together, so the model is judged by the others.
+them the realised rate tells of prediction and contact together, so the model is judged by the others, of
+whom those that a list held out stand for those whom it had contacted (`serving.standing_for`).
 """
 
 from __future__ import annotations
@@ -19,19 +20,21 @@ from numpy.typing import NDArray
 from features.journey import Journey
 from features.labels import tasks
 from features.schema import CUSTOMER, to_text
-from serving.compared import Asked, groups, part
+from serving.compared import Asked, groups, part, weighted
 from serving.expectations import Followed
+from serving.metric_intervals import covered, intervals
 from serving.proportions import COVERAGE
 from training.assess import metrics
 from training.estimated import estimated
 from training.grades import Grade
-from training.metrics import finite
+from training.metrics import finite, repeated
 
 Array = NDArray[np.float64]
 ARMS = {"not_contacted": False, "contacted": True}
 WHY_APART = (
     "a contact is made to change what was predicted: among the contacted, what happened tells of prediction and "
-    "contact together, so the model is judged by those who were not contacted"
+    "contact together, so the model is judged by those who were not contacted; whoever a list held out stands for "
+    "those it had contacted"
 )
 
 
@@ -42,19 +45,21 @@ def asked(name: str, found: pl.DataFrame, journey: Journey) -> Asked:
     ----------
     found
         The columns of `serving.expectations.read` with one of `churned`, `became`, `value` for each task (null:
-        not known yet), and whether the customer was contacted within its horizon or the campaign's `rest_days` before.
+        not known yet), whether the customer was contacted within its horizon or the campaign's `rest_days` before, and
+        how many customers this one stands for (`serving.standing_for`).
     """
     said, came = _COLUMNS[name]
     rows = found.filter(pl.col(said).is_not_null() & pl.col(came).is_not_null())
     rows = rows.with_columns(pl.col(contacted(name)).alias("contacted"))
+    weight = rows[stands_for(name)].to_numpy()
     if name != "next_stage":
         predicted, labels = (rows[column].cast(pl.Float64).to_numpy() for column in (said, came))
-        return Asked(rows, predicted, labels, predicted, labels)
+        return Asked(rows, predicted, labels, predicted, labels, weight)
     names, predicted = journey.stage_names, chances(rows[said], journey)
     rows = rows.head(len(predicted))
     labels = np.array([names.index(stage) for stage in rows[came]], dtype=np.float64)
     hits = (np.argmax(predicted, axis=1) == labels).astype(np.float64) if len(rows) else np.empty(0)
-    return Asked(rows, predicted.max(axis=1, initial=0.0), hits, predicted, labels)
+    return Asked(rows, predicted.max(axis=1, initial=0.0), hits, predicted, labels, weight[: len(rows)])
 
 
 def chances(told: pl.Series, journey: Journey) -> Array:
@@ -69,14 +74,19 @@ def chances(told: pl.Series, journey: Journey) -> Array:
 
 
 def judged(name: str, found: pl.DataFrame, journey: Journey) -> Asked:
-    """The same of those by whom a model is judged: who was not contacted."""
+    """The same of those by whom a model is judged: who was not contacted, the held-out for all of their list."""
     every = asked(name, found, journey)
-    return part(every, ~every.rows["contacted"].to_numpy())
+    return part(every, ~every.rows["contacted"].to_numpy() & (every.weight > 0))
 
 
 def contacted(name: str) -> str:
     """The column that says who was contacted within a task's horizon, or shortly before."""
     return f"contacted_{name}"
+
+
+def stands_for(name: str) -> str:
+    """The column that says how many customers each stands for when a task is judged."""
+    return f"stands_for_{name}"
 
 
 _COLUMNS = {
@@ -131,23 +141,30 @@ def _task(name: str, every: Asked, journey: Journey, grade: Grade | None) -> dic
         return None
     reached_out = every.rows["contacted"].to_numpy()
     arms = {arm: part(every, reached_out == wanted) for arm, wanted in ARMS.items()}
-    judged = arms["not_contacted"]
-    reached = finite(metrics(name, judged.labels, judged.predicted, journey.stage_names)) if len(judged.rows) else {}
-    if name == "cltv" and len(judged.rows):
-        reached["coverage"] = _covered(judged)
     return {
         "grade": asdict(grade) if grade else None,
-        "metrics": reached,
-        "estimated": {metric: asdict(told) for metric, told in estimated(name, judged.predicted).items()},
-        **{arm: groups(name, part, journey) for arm, part in arms.items()},
+        **_reached(name, part(every, ~reached_out & (every.weight > 0)), journey),
+        **{arm: groups(name, found, journey) for arm, found in arms.items()},
     }
 
 
-def _covered(found: Asked) -> float:
-    """The share of values within their intervals; an interval without a lower end begins at nothing."""
-    high = found.rows["cltv_high"].fill_null(np.inf).to_numpy()
-    low = found.rows["cltv_low"].fill_null(-np.inf).to_numpy()
-    return float(np.mean((found.came >= low) & (found.came <= high)))
+def _reached(name: str, judged: Asked, journey: Journey) -> dict[str, Any]:
+    """The metrics that a model reached, and what the probabilities led to expect of them."""
+    if not len(judged.rows):
+        return {"judged": {"customers": 0}, "metrics": {}, "intervals": {}, "estimated": {}}
+    rows = repeated(judged.weight, judged.said)
+    reached = metrics(name, judged.labels[rows], judged.predicted[rows], journey.stage_names)
+    if name == "cltv":
+        reached["coverage"] = float(np.average(covered(judged), weights=judged.weight))
+    sure = intervals(name, judged, reached)
+    held_out = judged.weight > 1
+    stands = {"held_out": int(held_out.sum()), "stand_for": float(judged.weight[held_out].sum())}
+    return {
+        "judged": {**weighted(judged, name != "cltv"), **stands},
+        "metrics": finite(reached),
+        "intervals": {metric: [told.low, told.high] for metric, told in sure.items()},
+        "estimated": {metric: asdict(told) for metric, told in estimated(name, judged.predicted, rows=rows).items()},
+    }
 
 
 def happened_digest(found: pl.DataFrame) -> str:
@@ -156,6 +173,7 @@ def happened_digest(found: pl.DataFrame) -> str:
     Amounts count to a hundredth of a cent: the last bits of a sum differ from run to run.
     """
     came = [column for _, column in _COLUMNS.values()]
-    columns = [name for name in (CUSTOMER, *came, *map(contacted, _COLUMNS)) if name in found.columns]
+    arms = [column(name) for name in _COLUMNS for column in (contacted, stands_for)]
+    columns = [name for name in (CUSTOMER, *came, *arms) if name in found.columns]
     told = found.select(columns).sort(CUSTOMER).with_columns(pl.col(pl.Float64).round(4))
     return sha256(told.write_csv().encode()).hexdigest()[:16]

@@ -14,7 +14,7 @@ from features.instants import KEYS, mature, microseconds
 from features.journey import Journey
 from features.labels import LABEL, Task, label, tasks
 from features.schema import CONTACTED, CUSTOMER, CUTOFF, DAY, EVENT, TIME
-from serving import expectations, performance
+from serving import expectations, performance, standing_for
 from serving.expectations import Followed
 from serving.store import Store
 from serving.tables import outcomes
@@ -68,9 +68,10 @@ class Lookout:
             runs = expectations.of_journey(connection, journey.journey)
             due = [run for run in runs if self._due(run) and (anew or self._lacks(run))]
             self._expected = {run.run_id: expectations.read(connection, run.run_id) for run in due}
+            followed = [rows[CUSTOMER] for rows in self._expected.values()]
+            self._followed = pl.concat(followed).unique() if followed else pl.Series(dtype=pl.String)
+            self._listed = self._lists(connection, due)
         self._runs = {run.run_id: run for run in due}
-        followed = [rows[CUSTOMER] for rows in self._expected.values()]
-        self._followed = pl.concat(followed).unique() if followed else pl.Series(dtype=pl.String)
         self._parts: dict[int, list[pl.DataFrame]] = {run.run_id: [] for run in due}
 
     def add(self, events: pl.DataFrame) -> None:
@@ -91,6 +92,18 @@ class Lookout:
         for run_id, run in self._runs.items():
             if self._parts[run_id]:
                 yield Realised(run, pl.concat(self._parts[run_id]).sort(CUSTOMER), self.at)
+
+    def _lists(self, connection: Connection, due: list[Followed]) -> pl.DataFrame:
+        spans = [self._span(run, task) for run in due for task in tasks(self._journey).values()]
+        begins, ends = min((begin for begin, _ in spans), default=0), max((end for _, end in spans), default=0)
+        return standing_for.lists(connection, self._journey.journey, begins, ends, self._followed)
+
+    def _span(self, run: Followed, task: Task) -> tuple[int, int]:
+        """When a contact tells on what came of a run: within a horizon, or so little before it that they rest.
+
+        Of each task its own: to leave out whoever was contacted after it would leave out by what came of them.
+        """
+        return run.cutoff - int(self._journey.campaign.rest_days * DAY), run.cutoff + microseconds(task.within)
 
     def _over(self, run: Followed, at: int) -> dict[str, Task]:
         """The tasks whose horizon is over at an instant."""
@@ -128,14 +141,12 @@ class Lookout:
                 columns.append(came.cast(_KINDS[column]).alias(column))
             else:
                 columns.append(pl.Series(column, [None] * len(rows), dtype=_KINDS[column]))
-        rest = int(self._journey.campaign.rest_days * DAY)
-        contacted = {
-            performance.contacted(name): _contacted(
-                contacts, rows, run.cutoff - rest, run.cutoff + microseconds(task.within)
-            )
-            for name, task in tasks(self._journey).items()
-        }
-        return rows.with_columns(*columns, **contacted)
+        for name, task in tasks(self._journey).items():
+            span = self._span(run, task)
+            columns.append(_contacted(contacts, rows, *span).alias(performance.contacted(name)))
+            stands_for = standing_for.weights(self._listed, rows[CUSTOMER], *span)
+            columns.append(stands_for.alias(performance.stands_for(name)))
+        return rows.with_columns(*columns)
 
 
 def _keys(rows: pl.DataFrame, cutoff: int) -> pl.DataFrame:
@@ -143,10 +154,7 @@ def _keys(rows: pl.DataFrame, cutoff: int) -> pl.DataFrame:
 
 
 def _contacted(contacts: pl.DataFrame, rows: pl.DataFrame, begins: int, ends: int) -> pl.Series:
-    """Who was contacted within a horizon, or so little before it that they were left alone at its cutoff.
-
-    Of each task its own: to leave out whoever was contacted after it would leave out by what came of them.
-    """
+    """Who was contacted between two instants."""
     within = contacts.filter((pl.col(TIME) >= begins) & (pl.col(TIME) < ends))
     return rows[CUSTOMER].is_in(within[CUSTOMER].unique().implode())
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from features.errors import InputError
 
-_ALONE = ("ece", "tweedie_deviance", "mae", "spearman", "coverage")  # metrics that nothing leads to expect
+_ALONE = ("ece", "tweedie_deviance", "mae", "spearman", "coverage")  # told though nothing leads to expect them
 _ARMS = (("not_contacted", "not contacted"), ("contacted", "contacted"))
 _PARTS = (("bands", "risk"), ("stages", "stage"), ("reached", "reached"), ("segments", "segment"), ("deciles", "tenth"))
 
@@ -58,8 +58,7 @@ def outcomes_tables(report: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [Text(head, style="bold")]
     for name, task in report["tasks"].items():
         parts.append(Text(f"{name}, version {task['version']}, next {task['horizon_days']:g} days: {_grade(task)}"))
-        if told := list(_metrics(task)):
-            parts.append(Text(f"{', '.join(told)}; in brackets what the probabilities led to expect"))
+        parts.extend(Text(line) for line in (_judged(name, task["judged"]), _metrics(task)) if line)
         parts.append(_table(name, task))
     if any(task["contacted"]["customers"] for task in report["tasks"].values()):
         parts.append(Text(f"Contacted customers stand apart: {report['why_apart']}."))
@@ -76,7 +75,7 @@ def _grade(task: dict[str, Any]) -> str:
 def versions_table(versions: Iterable[dict[str, Any]]) -> Table:
     """Each model version over all of its runs at hand."""
     table = Table(
-        title="Versions over all of their runs at hand, customers who were not contacted", title_justify="left"
+        title="Versions over all of their runs at hand, as if nobody had been contacted", title_justify="left"
     )
     for title in ("task", "version", "runs", "cutoffs", "customers", "expected", "realised", "95 %", ""):
         table.add_column(title, justify="left" if title in ("task", "cutoffs", "") else "right")
@@ -103,12 +102,27 @@ def estimated_lines(found: Iterable[dict[str, Any]]) -> Iterator[str]:
         yield f"That holds as long as {next(iter(found))['conditions']}."
 
 
-def _metrics(task: dict[str, Any]) -> Iterator[str]:
+def _judged(name: str, judged: dict[str, Any]) -> str:
+    """By whom the model is judged, where some of them stand for others."""
+    if not judged.get("held_out"):
+        return ""
+    _, expected, realised, interval, verdict = _numbers(name, judged)
+    stand = f"{judged['held_out']:,} of them, held out, stand for {judged['stand_for']:,.0f}"
+    told = f"{expected} expected, {realised} realised ({interval}){f', {verdict}' if verdict else ''}"
+    return f"Judged by {judged['customers']:,} customers who were not contacted; {stand}: {told}"
+
+
+def _metrics(task: dict[str, Any]) -> str:
     """What happened in the metrics of training, and what they were expected to be, where that can be told."""
+    told = []
     for metric, value in task["metrics"].items():
-        guess = task["estimated"].get(metric)
+        sure, guess = task["intervals"].get(metric), task["estimated"].get(metric)
         if value is not None and (guess or metric in _ALONE):
-            yield f"{metric} {value:.3f}" + (f" ({guess['low']:.3f} to {guess['high']:.3f})" if guess else "")
+            interval = f" ({sure[0]:.3f} to {sure[1]:.3f})" if sure else ""
+            told.append(
+                f"{metric} {value:.3f}{interval}" + (f" [{guess['low']:.3f} to {guess['high']:.3f}]" if guess else "")
+            )
+    return f"{', '.join(told)}; in square brackets what the probabilities led to expect" if told else ""
 
 
 def _table(name: str, task: dict[str, Any]) -> Table:

@@ -229,7 +229,7 @@ class _ServedVectors(TypedColumns):
 
 class _RunDocuments(TypedColumns):
     run_id: Named[int] = Column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-    kind: Named[str] = Column(primary_key=True)  # journey, data, drift
+    kind: Named[str] = Column(primary_key=True)  # serving.documented.Kind
     grouping: Named[str] = Column(primary_key=True)  # of journey: a segment or outcome; empty: everyone
     name: Named[str] = Column(primary_key=True)  # of journey: the group
     document = Column(LargeBinary, nullable=False)  # JSON, deflated

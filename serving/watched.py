@@ -7,7 +7,7 @@ from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from serving import documented, realised
+from serving import documented, estimates, realised
 from serving.documented import DRIFT, Document
 from serving.store import Store
 
@@ -27,15 +27,18 @@ def keep(store: Store, journey: str, report: dict[str, Any]) -> bool:
 
 
 def figures(store: Store, journey: str) -> Iterator[Metric]:
-    """Gauges of the newest drift report and, by task, of the newest run whose outcome is known; none before one is."""
+    """Gauges of the newest drift report and, by task, of the newest run whose outcome is known or open; none before."""
     run = store.latest_run(journey)
     with store.transaction() as connection:
         drift = documented.read(connection, run.id, DRIFT) if run else None
         newest = _newest(realised.reports(connection, journey, _REPORTS))
+        still_open = estimates.newest(connection, journey)
     if drift is not None:
         yield from _of_drift(drift)
     if newest:
         yield from _of_outcomes(newest)
+    if still_open:
+        yield _of_estimates(still_open["tasks"])
 
 
 def _of_drift(report: dict[str, Any]) -> Iterator[Metric]:
@@ -70,16 +73,28 @@ def _newest(reports: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _of_outcomes(tasks: dict[str, dict[str, Any]]) -> Iterator[Metric]:
-    """Of those who were not contacted."""
+    """Of those who were not contacted, and those whom they stand for."""
     labels = ["task", "version"]
     expected = GaugeMetricFamily("journeycast_expected", "Mean expected of the newest judged run.", labels=labels)
     came = GaugeMetricFamily("journeycast_realised", "Mean of what happened to its customers.", labels=labels)
     ahead = GaugeMetricFamily("journeycast_realised_lead", "Lead over the best rule on what happened.", labels=labels)
     for task, told in tasks.items():
         of = [task, str(told["version"])]
-        if every := told["not_contacted"].get("all"):
-            expected.add_metric(of, every["expected"])
-            came.add_metric(of, every["realised"])
+        if (judged := told.get("judged", {"customers": 0}))["customers"]:  # of before: told at the next look
+            expected.add_metric(of, judged["expected"])
+            came.add_metric(of, judged["realised"])
         if told["grade"]:
             ahead.add_metric(of, told["grade"]["ahead"])
     yield from (expected, came, ahead)
+
+
+def _of_estimates(tasks: dict[str, dict[str, Any]]) -> Metric:
+    found = GaugeMetricFamily(
+        "journeycast_estimated",
+        "Metric to be expected of the newest run, whose outcome is open, by its own probabilities.",
+        labels=["task", "version", "metric"],
+    )
+    for task, told in tasks.items():
+        for metric, estimate in told["metrics"].items():
+            found.add_metric([task, str(told["version"]), metric], estimate["value"])
+    return found

@@ -15,11 +15,10 @@ from test_stored_histories import came_in
 from features.errors import InputError
 from features.event_counts import OTHERS, EventCounts
 from features.schema import CONTACTED, DAY, to_datetime, to_text
-from serving import documented, events, expectations, watched
+from serving import documented, estimates, events, expectations, watched
 from serving.beginning import begin
 from serving.beside import Beside
 from serving.documented import Document
-from serving.judging import expected_of
 from serving.realised import Lookout, reports
 from serving.steering import Helm, Steering
 from serving.store import Options, Store
@@ -116,12 +115,11 @@ def test_what_frequent_runs_expected_is_compared_though_two_runs_are_kept(url):
         for number in range(12):
             cutoff = at(0) + 4 * number * DAY
             today = JOURNEY.model_copy(update={"observed_until": to_datetime(cutoff)})
-            beside = Beside(store, today, None, lambda: None, {"churn": cutoff})
+            beside = Beside(store, today, None, lambda: None, {"churn": cutoff}, pages=False)
             beside.part(log(BOUGHT, JOURNEY, customer="a"))
             answers = [answer_of("a", probability=0.9)]
             beside.answered(answers, 1)
-            kept = [one for one in beside.kept() if not isinstance(one, Document)]
-            options = Options(documents=lambda kept=kept: kept)
+            options = Options(documents=beside.kept)
             store.write_run("shop", cutoff, cutoff, {"churn": 1}, answers, options=options)
         with store.transaction() as connection:
             told = reports(connection, "shop")
@@ -131,25 +129,56 @@ def test_what_frequent_runs_expected_is_compared_though_two_runs_are_kept(url):
     assert {report["tasks"]["churn"]["not_contacted"]["all"]["realised"] for report in told} == {1.0}
 
 
-def ahead(store, day, complete=0):
+def ahead(store, day, complete=0, customers=0, knows=None):
     """A run of a log that is complete until a day, after an event that came in ahead of it."""
+    answers = [answer_of(f"c{n}") for n in range(customers)] or [answer_of("a")]
     with store.transaction(writes=True) as connection:
         events.add(connection, [came_in("a", at(day) - 1, f"of {day}")])
-    beside = Beside(store, JOURNEY, None, lambda: None, {"churn": at(complete)})
-    beside.answered([answer_of("a")], 1)
-    kept = [one for one in beside.kept() if not isinstance(one, Document)]
-    options = Options(documents=lambda: kept, begun=begin(store, "shop", at(complete)))
-    store.write_run("shop", at(complete), 0, {"churn": 1}, [answer_of("a")], options=options)
+    knows_until = {"churn": at(complete if knows is None else knows)}
+    beside = Beside(store, JOURNEY, None, lambda: None, knows_until, pages=False)
+    beside.answered(answers, len(answers))
+    options = Options(documents=beside.kept, begun=begin(store, "shop", at(complete)))
+    store.write_run("shop", at(complete), 0, {"churn": 1}, answers, options=options)
     return store.latest_run("shop")
 
 
 def test_runs_are_judged_where_the_log_is_complete_however_far_events_over_http_have_come(store):
     run, bought = ahead(store, 40), log(BOUGHT + "45 | purchase | 1\n", JOURNEY, customer="a")
     assert (run.cutoff, run.complete_until) == (at(40), at(0))
-    assert [one["run_id"] for one in expected_of(store, JOURNEY)] == [run.id]  # it is open, not unheard of
+    assert [one["run_id"] for one in estimates.of_runs(store, JOURNEY)] == [run.id]  # it is open, not unheard of
     for day, judged in ((41, {}), (67, {}), (68, {run.id})):  # the horizon of churn is 28 days
         later = JOURNEY.model_copy(update={"observed_until": to_datetime(at(day))})
         assert realise(store, bought, journey=later).keys() == set(judged)
+
+
+def test_what_the_newest_run_may_be_expected_to_reach_stands_beside_it_until_its_horizon_is_over(store):
+    run = ahead(store, 40, customers=60)
+    told = newest(store)
+    assert (told["run_id"], told["cutoff"], set(told["tasks"])) == (run.id, to_text(at(40)), {"churn"})
+    churn = told["tasks"]["churn"]
+    assert (churn["version"], churn["customers"], churn["open_until"]) == (1, 60, to_text(at(68)))
+    assert churn["metrics"]["churn_rate"] == estimates.of_runs(store, JOURNEY)[0]["tasks"]["churn"]["churn_rate"]
+    assert 0.15 < churn["metrics"]["churn_rate"]["low"] < 0.3 < churn["metrics"]["churn_rate"]["high"] < 0.45
+    found = {(*one.labels.values(), one.value) for family in watched.figures(store, "shop") for one in family.samples}
+    assert {("churn", "1", name, one["value"]) for name, one in churn["metrics"].items()} <= found
+    later = JOURNEY.model_copy(update={"observed_until": to_datetime(at(68))})
+    [(judged, report)] = realise(store, log(BOUGHT, JOURNEY, customer="c0"), journey=later).values()
+    with store.transaction(writes=True) as connection:
+        judged.keep(connection, report)
+    assert newest(store) is None
+
+
+def test_of_a_run_close_to_one_that_is_followed_up_and_of_a_model_that_knew_more_than_its_run(store):
+    first, second = ahead(store, 40, customers=3), ahead(store, 41, customers=3)
+    assert newest(store)["run_id"] == second.id
+    assert [one["run_id"] for one in estimates.of_runs(store, JOURNEY)] == [second.id, first.id]
+    ahead(store, 42, customers=3, knows=43)
+    assert newest(store) is None
+
+
+def newest(store):
+    with store.transaction() as connection:
+        return estimates.newest(connection, "shop")
 
 
 def test_what_was_expected_is_kept_until_the_log_is_complete_for_it_however_late_that_is(store):

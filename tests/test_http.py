@@ -446,7 +446,7 @@ def test_the_catalogue_tells_every_feature(client, shop):
 def test_the_models_are_told_without_nan(client):
     told = client.get("/v1/models").json()
     assert told["serving"] == {"churn": 1, "next_stage": 1, "cltv": 1}
-    nothing = dict.fromkeys(("grade_words", "decision", "decision_words", "warnings")) | {"realised": {}}
+    nothing = dict.fromkeys(("grade_words", "decision", "decision_words", "warnings", "expected")) | {"realised": {}}
     assert told["models"][0] == nothing | VERSIONS[0] | {"metrics": {"auc": None}}
 
 

@@ -182,6 +182,27 @@ def test_the_reasons_of_a_customer_add_up_as_they_are_written(client):
         assert len(amounts) > 2
 
 
+def test_what_open_runs_may_be_expected_to_reach_is_told_over_http_and_on_the_page(journey_and_url):
+    entry = dict.fromkeys(("grade", "grade_words", "decision_words", "warnings"))
+    entry |= {"task": "churn", "aliases": [], "registered_at": 0, "rules": {}, "realised": {}}
+    versions = [entry | {"version": 3, "metrics": {"roc_auc": 0.8125}}, entry | {"version": 2, "metrics": {}}]
+    app = create_app(Settings("shop", journey_and_url[1]), load_scorer=untrained, list_models=lambda: versions)
+    with TestClient(app) as client:
+        newest, before = client.get("/v1/models").json()["models"]
+        page = client.get("/models").text
+    assert before["expected"] is None
+    expected = newest["expected"]
+    assert (expected["run"], expected["customers"]) == (2, 121)
+    assert expected["cutoff"] < expected["open_until"]
+    assert "calibrated" in expected["conditions"]
+    auc = expected["metrics"]["roc_auc"]
+    assert auc["low"] < auc["value"] < auc["high"]
+    assert unescape(expected["conditions"]) in unescape(page)
+    assert f'open until <time datetime="{expected["open_until"]}">' in page
+    assert f"{auc['low']:.3f} to {auc['high']:.3f}" in page
+    assert "0.812" in page  # as in training
+
+
 def test_an_empty_store_says_what_to_do(tmp_path, journey_and_url):
     app = application(journey_and_url[0], f"sqlite:///{tmp_path}/new.db")
     with TestClient(app) as client:

@@ -211,7 +211,7 @@ def test_the_same_recipe_is_promoted_on_newer_data_and_only_then(store, shop):
     decision = decide(store, shop, LATER, number=1)
     assert decision.promoted, decision.words
     assert decision.words.startswith("same recipe; trained up to 2024-11-30T00:00:00Z, the champion up to 2024-10-28T")
-    assert "at 1 cutoffs after all it learned from the champion is not ahead" in decision.words
+    assert "at 1 cutoff after all it learned from the champion is not ahead" in decision.words
     back = promote(store, "shop", unread, "churn", number=3, accepted=GRADE_C)
     assert (back.promoted, champion(store)) == (False, 1)
     assert back.words.endswith("nothing newer")

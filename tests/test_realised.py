@@ -20,10 +20,10 @@ from features.instants import microseconds
 from features.journey import Journey
 from features.log import EventLog
 from features.schema import CONTACTED, DAY, to_datetime, to_text
-from serving import performance
+from serving import estimates, performance
 from serving.beside import Beside
 from serving.expectations import drawn, of_journey
-from serving.judging import expected_of, grades, judge_all
+from serving.judging import grades, judge_all
 from serving.proportions import share
 from serving.realised import Lookout, reports
 from serving.registry import models
@@ -128,12 +128,12 @@ def test_a_task_that_was_taken_out_of_the_journey_is_told_of_no_more(store):
     [one] = lookout.found()
     of_both = one._replace(run=one.run._replace(versions={"churn": 3, "cltv": 1}))
     assert grades(of_both, SHOP, EventLog(log(*BEFORE))) == {"churn": None}
-    assert [set(run["tasks"]) for run in expected_of(store, SHOP)] == [{"churn"}]
+    assert [set(run["tasks"]) for run in estimates.of_runs(store, SHOP)] == [{"churn"}]
 
 
 def test_chances_of_a_stage_that_was_taken_out_are_compared_with_nothing():
     found = pl.DataFrame({"next_stage": ['{"active": 0.8, "new": 0.2}'], "became": ["active"]})
-    found = found.with_columns(contacted_next_stage=False)
+    found = found.with_columns(contacted_next_stage=False, stands_for_next_stage=1.0)
     assert performance.asked("next_stage", found, SHOP).predicted.tolist() == [[0.2, 0.8]]
     before = found.with_columns(next_stage=pl.lit('{"active": 0.5, "lapsed": 0.3, "new": 0.2}'))
     assert performance.asked("next_stage", before, SHOP).predicted.shape == (0, 2)
@@ -242,7 +242,7 @@ def test_rules_learn_from_horizons_the_log_was_complete_for_when_the_run_was_mad
     """Events that came in moved the cutoff thirty days ahead; who was silent since had not left."""
     found = {}
     for complete in (70, 100):
-        said = Answered("churn", 100 * DAY, complete * DAY, pl.Series(list(FORTY)), np.empty(0), np.empty(0))
+        said = Answered("churn", 100 * DAY, complete * DAY, pl.Series(list(FORTY)), *[np.empty(0)] * 3)
         keys, _ = _examples(LONG, EventLog(log(*graded[1])), said)
         found[complete] = keys["cutoff"].max() // DAY
     assert found == {70: 42, 100: 72}  # the horizon is 28 days
@@ -255,7 +255,7 @@ def test_a_model_that_had_learned_from_what_came_is_told_apart_and_neither_grade
     told = judge_all(store, journey, EventLog(log(*rows)), None, lambda _: None)
     churn = told.reports[0]["tasks"]["churn"]
     assert (churn["in_sample"], churn["knows_until"], churn["grade"]) == (True, to_text(70 * DAY + 1), None)
-    assert (told.versions, expected_of(store, journey)[0]["tasks"]) == ([], {})
+    assert (told.versions, estimates.of_runs(store, journey)[0]["tasks"]) == ([], {})
     assert "in sample, which proves nothing: this version knew the log up to 1970-03-12" in shown(told.reports[0])
     expect(store, FORTY, 70 * DAY + 1, 70 * DAY + 1, journey)  # nor does it stand in the way of one that had not
     told = judge_all(store, journey, EventLog(log(*rows)), None, lambda _: None)

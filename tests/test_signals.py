@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from io import StringIO
 
@@ -87,6 +87,15 @@ def test_an_event_type_the_models_never_saw_is_named(business, seen_of_some, tra
     assert report.causes[0].of == "chat"
 
 
+def rounded(told):
+    """The same with numbers to nine digits: several threads add up in no order of their own."""
+    if isinstance(told, float):
+        return float(f"{told:.9g}")
+    if isinstance(told, dict):
+        return {name: rounded(value) for name, value in told.items()}
+    return [rounded(value) for value in told] if isinstance(told, list | tuple) else told
+
+
 def test_a_report_of_a_past_day_sees_nothing_later(business, seen_of_some, trained):
     events, end = seen_of_some
     at = end - 2 * STEP
@@ -95,7 +104,7 @@ def test_a_report_of_a_past_day_sees_nothing_later(business, seen_of_some, train
     journey = about["journey"] | {"observed_until": to_text(at)}
     models = {"churn": of_today, "cltv": replace(of_today, about=about | {"journey": journey})}
     reports = [drift_report(business.journey, EventLog(log), models, at).to_json() for log in (events, then)]
-    assert reports[0] == reports[1]
+    assert rounded(reports[0]) == rounded(reports[1])
     assert reports[0]["later_champions"] == ["churn"]  # which learned from what came later
     assert {one["what"].rpartition(" of ")[2] for one in reports[0]["moved"] if "predictions" in one["what"]} == {
         "cltv"
@@ -107,7 +116,8 @@ def test_signals_of_any_past_day_are_those_that_were_told_on_it(business, seen_o
     events, end = seen_of_some
     at = end - int(days * DAY)
     then = events.filter((pl.col("time") < at) & (pl.col("known_at") < at))
-    assert signals(business.journey, events, at) == signals(business.journey, then, at)
+    found = [[asdict(one) for one in signals(business.journey, log, at)] for log in (events, then)]
+    assert rounded(found[0]) == rounded(found[1])
 
 
 def test_of_very_many_customers_some_are_looked_at_with_all_of_their_events(monkeypatch):

@@ -47,7 +47,14 @@ class Grade:
     words: str
 
 
-def lead(losses: Array, other_losses: Array, customers: NDArray[Any], seed: int = 0, draws: int = 1000) -> Lead:
+def lead(
+    losses: Array,
+    other_losses: Array,
+    customers: NDArray[Any],
+    seed: int = 0,
+    draws: int = 1000,
+    weight: Array | None = None,
+) -> Lead:
     """The lead of `losses` over `other_losses` with a paired bootstrap over customers.
 
     Parameters
@@ -58,6 +65,8 @@ def lead(losses: Array, other_losses: Array, customers: NDArray[Any], seed: int 
         Whose row it is: integers or strings.
     seed, draws : int
         The same seed gives the same interval.
+    weight : array of shape (n,), optional
+        How many rows each stands for; default: itself.
 
     Raises
     ------
@@ -65,7 +74,8 @@ def lead(losses: Array, other_losses: Array, customers: NDArray[Any], seed: int 
         With fewer than `MIN_CUSTOMERS` customers.
     """
     _, customer = np.unique(customers, return_inverse=True)
-    ours, theirs = (np.bincount(customer, weights=found).astype(np.float64) for found in (losses, other_losses))
+    times = np.ones(len(losses)) if weight is None else weight
+    ours, theirs = (np.bincount(customer, weights=found * times).astype(np.float64) for found in (losses, other_losses))
     if len(ours) < MIN_CUSTOMERS:
         raise InputError(
             "test rows",
@@ -100,7 +110,7 @@ def grade(
     rule: str,
     loss: str = "log loss",
     seed: int = 0,
-    draws: int = 1000,
+    weight: Array | None = None,
 ) -> Grade:
     """Grade a model against the best simple rule on the same rows.
 
@@ -109,14 +119,15 @@ def grade(
 
     Parameters
     ----------
-    model_losses, rule_losses, customers, seed, draws
+    model_losses, rule_losses, customers, seed, weight
         As in `lead`.
     rule, loss : str
         Names of the rule and of the loss, for the words.
     """
-    found = lead(model_losses, rule_losses, customers, seed, draws)
+    found = lead(model_losses, rule_losses, customers, seed, weight=weight)
     letter = _letter(found)
-    means = f"{loss} {_number(np.mean(model_losses))} against {_number(np.mean(rule_losses))} of '{rule}'"
+    ours, theirs = (_number(np.average(losses, weights=weight)) for losses in (model_losses, rule_losses))
+    means = f"{loss} {ours} against {theirs} of '{rule}'"
     words = f"{letter}: {means}, {_told(found)}"
     return Grade(letter, found.ahead, found.low, found.high, rule, words)
 

@@ -32,8 +32,8 @@ _CUTOFFS = 3  # the newest, on which the rules are fitted
 class Answered:
     """What a task said at a cutoff, and what came: `customers`, `predicted` and `labels` in one order.
 
-    `predicted` and `labels` are as `training.assess.losses` wants them. The log was complete until
-    `complete_until` when it was said: the cutoff, or before it.
+    `predicted` and `labels` are as `training.assess.losses` wants them, `weight` is how many customers each stands
+    for. The log was complete until `complete_until` when it was said: the cutoff, or before it.
     """
 
     task: str
@@ -42,6 +42,7 @@ class Answered:
     customers: pl.Series
     predicted: Array
     labels: Array
+    weight: Array
 
     @property
     def keys(self) -> pl.DataFrame:
@@ -67,9 +68,9 @@ def hindsight(journey: Journey, log: EventLog, said: Answered) -> Grade | None:
     every = columns(task, journey, log, pl.concat([keys, said.keys]))
     learn, there = every.head(len(keys)), every.tail(len(said.customers))
     found = {rule.name: said.losses(rule.fit(learn, known_labels)(there)) for rule in rules(task, journey)}
-    strongest = best(found)
+    strongest = best({name: losses * said.weight for name, losses in found.items()})
     ours = said.losses(said.predicted)
-    return grade(ours, found[strongest], said.customers.to_numpy(), strongest, LOSS[said.task])
+    return grade(ours, found[strongest], said.customers.to_numpy(), strongest, LOSS[said.task], weight=said.weight)
 
 
 def against(journey: Journey, log: EventLog, said: Answered, other: Model) -> Lead | None:
@@ -83,7 +84,7 @@ def against(journey: Journey, log: EventLog, said: Answered, other: Model) -> Le
     if len(said.customers) < MIN_CUSTOMERS:
         return None
     theirs = said.losses(as_trained.answers(other, journey, log, said.keys))
-    return lead(said.losses(said.predicted), theirs, said.customers.to_numpy())
+    return lead(said.losses(said.predicted), theirs, said.customers.to_numpy(), weight=said.weight)
 
 
 def rule_answers(journey: Journey, log: EventLog, task_name: str, asked: pl.DataFrame) -> Array:
@@ -95,7 +96,7 @@ def rule_answers(journey: Journey, log: EventLog, task_name: str, asked: pl.Data
         Where no outcome is known yet.
     """
     task, cutoff = tasks(journey)[task_name], int(asked[CUTOFF][0])
-    before = _examples(journey, log, Answered(task_name, cutoff, cutoff, asked[CUSTOMER], np.empty(0), np.empty(0)))
+    before = _examples(journey, log, Answered(task_name, cutoff, cutoff, asked[CUSTOMER], *[np.empty(0)] * 3))
     if before is None:
         raise InputError(f"tasks.{task_name}", "no outcome is known yet", "a horizon that is over")
     keys, known_labels = before

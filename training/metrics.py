@@ -55,6 +55,17 @@ def tweedie_deviances(y: Array, mu: Array, power: float = TWEEDIE_POWER) -> Arra
     return np.maximum(2 * (parts + mu ** (2 - power) / (2 - power)), 0.0)
 
 
+def repeated(weight: Array, by: Array) -> NDArray[np.intp]:
+    """Rows as often as each stands for others, in whole numbers; a metric of them is one of the weighted rows.
+
+    What is lost by rounding is carried on to the next row in the order of `by`, so that no part of the order is
+    short of more than half a row. Weights of 1 give the rows as they are.
+    """
+    order = np.argsort(by, kind="stable")
+    times = np.diff(np.round(np.cumsum(weight[order])), prepend=0.0).astype(np.intp)
+    return np.sort(np.repeat(order, times))
+
+
 def tied_means(y: NDArray[Any], by: Array) -> Array:
     """`y` with every value replaced by the mean over the rows with an equal `by`."""
     _, group, size = np.unique(by, return_inverse=True, return_counts=True)
@@ -87,9 +98,28 @@ def expected_calibration_error(y: NDArray[Any], p: Array, bins: int = 10) -> flo
     """Mean distance of predicted and true frequency over bins of equal mass; nan without rows."""
     if len(y) == 0:
         return float("nan")
-    table = equal_mass_bins(y, p, bins)
-    distances = (table["predicted"] - table["true"]).abs()
-    return float(np.average(distances.to_numpy(), weights=table["rows"].to_numpy()))
+    return float(calibration_errors(np.asarray(y, dtype=np.float64)[None, :], p, bins)[0])
+
+
+def calibration_errors(outcomes: Array, p: Array, bins: int = 10) -> Array:
+    """The ECE of one prediction for each of several outcomes, shape (outcomes,).
+
+    The bins are those of `equal_mass_bins`, and rows with equal predictions share their mean outcome as there.
+
+    Parameters
+    ----------
+    outcomes : array of shape (outcomes, n)
+        0 or 1; n is 1 or more.
+    p : array of shape (n,)
+        What was predicted, whichever outcome came.
+    """
+    order = np.argsort(p, kind="stable")
+    predicted = p[order]
+    tied = np.flatnonzero(np.r_[True, predicted[1:] != predicted[:-1]])
+    sizes = np.diff(np.r_[tied, len(p)])
+    true = np.repeat(np.add.reduceat(outcomes[:, order], tied, axis=1) / sizes, sizes, axis=1)
+    starts = [part[0] for part in np.array_split(np.arange(len(p)), bins) if len(part)]
+    return np.asarray(np.abs(np.add.reduceat(true - predicted, starts, axis=1)).sum(axis=1) / len(p))
 
 
 def top_share(y: NDArray[Any], predicted: Array, share: float) -> float:

@@ -51,12 +51,17 @@ def _told(rows: pl.DataFrame, properties: Mapping[str, str]) -> list[Array]:
             continue
         if kind == "category":
             texts = rows[name].cast(pl.String)
-            common = texts.drop_nulls().value_counts(sort=True)[name].head(LEVELS)
-            found += [(texts == level).fill_null(False).to_numpy() for level in common]
+            found += [(texts == level).fill_null(False).to_numpy() for level in commonest(texts)]
         else:
             numbers = rows[name].cast(pl.Float64).fill_null(0.0).to_numpy()
             found += [numbers, np.log1p(np.maximum(numbers, 0.0))]
     return found
+
+
+def commonest(texts: pl.Series) -> list[str]:
+    """The levels of a category that prices are told apart by; of equally many the first by name, on every run."""
+    counts = texts.drop_nulls().rename("level").value_counts().sort("count", "level", descending=[True, False])
+    return counts["level"].head(LEVELS).to_list()
 
 
 def _within(columns: Array, group: NDArray[np.intp]) -> Array:

@@ -106,7 +106,8 @@ def renewed(journey: Journey, log: EventLog, ours: Model, theirs: Model, threads
         refused, told = behind(champion, losses(data.task, labels, predicted), customers, who, data.task)
         if refused:
             return False, f"{state}; {told}"
-    return True, f"{state}; at {len(fresh)} cutoffs after all it learned from the champion is not ahead: {told}"
+    at = "1 cutoff" if len(fresh) == 1 else f"{len(fresh)} cutoffs"
+    return True, f"{state}; at {at} after all it learned from the champion is not ahead: {told}"
 
 
 def behind(champion: Array, ours: Array, customers: NDArray[Any], who: str, task: str) -> tuple[bool, str]:

@@ -19,7 +19,7 @@ from scipy import stats
 from features.instants import microseconds
 from features.journey import Journey
 from features.schema import CHANNEL, CONTACTED, CUSTOMER, DAY, EVENT, KNOWN_AT, TIME, VALUE
-from training.price_levels import LEVELS, price_levels
+from training.price_levels import commonest, price_levels
 
 Array = NDArray[np.float64]
 
@@ -129,7 +129,7 @@ def _series(journey: Journey, rows: pl.DataFrame, steps: int) -> Iterator[Series
     if len(own) and _counts(own, steps).min() >= _LEAST:
         if own[CHANNEL].null_count() < len(own):
             yield _share("known", CHANNEL, "events that tell a channel", own, pl.col(CHANNEL).is_not_null(), steps)
-        for level in _levels(own, CHANNEL):
+        for level in commonest(own[CHANNEL].cast(pl.String)):
             yield _share("channel", level, f"events through {level}", own, pl.col(CHANNEL) == level, steps)
     yield from _of_properties(journey, rows.filter(pl.col(EVENT).is_in(frequent)), steps)
 
@@ -147,7 +147,7 @@ def _of_properties(journey: Journey, rows: pl.DataFrame, steps: int) -> Iterator
         if _counts(told, steps).min() < _LEAST:
             continue
         if kind == "category":
-            for level in _levels(told, name):
+            for level in commonest(told[name].cast(pl.String)):
                 holds = pl.col(name).cast(pl.String) == level
                 yield _share("category", f"{name} {level}", f"{name} {level}", told, holds, steps)
         else:
@@ -196,11 +196,6 @@ def _share(kind: str, of: str, words: str, rows: pl.DataFrame, holds: pl.Expr, s
     part = float((hits[:-1].sum() + 0.5) / (counts[:-1].sum() + 1))
     noise = 1 / np.sqrt(max(1.0, counts[:-1].mean() * part * (1 - part)))
     return Series(kind, of, words, "logit", (hits + 0.5) / (counts + 1), float(noise))
-
-
-def _levels(rows: pl.DataFrame, name: str) -> list[str]:
-    counts = rows[name].drop_nulls().cast(pl.String).value_counts(sort=True)
-    return [str(level) for level in counts[name].head(LEVELS)]
 
 
 def _judged(one: Series, signals_: int) -> Signal:

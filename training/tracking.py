@@ -384,8 +384,10 @@ class Tracking:
 def _realised(told: dict[str, Any]) -> dict[str, float]:
     """The metrics of a task's part of a report on what happened, of customers who were not contacted."""
     found = {name: value for name, value in told["metrics"].items() if value is not None}
-    if every := told["not_contacted"].get("all"):
-        found |= {"expected": every["expected"], "happened": every["realised"], "customers": every["customers"]}
+    for name, (low, high) in told["intervals"].items():
+        found |= {f"{name}_low": low, f"{name}_high": high}
+    if (judged := told["judged"])["customers"]:
+        found |= {"expected": judged["expected"], "happened": judged["realised"], "customers": judged["customers"]}
     if grade := told["grade"]:
         found |= {"ahead": grade["ahead"], "ahead_low": grade["low"], "ahead_high": grade["high"]}
     return found

@@ -58,13 +58,32 @@ def told_apart(one: Array, other: Array, seed: int = 0) -> Apart | None:
     return Apart(float(np.mean(aucs)), error, gains / gains.sum() if gains.sum() > 0 else gains)
 
 
-def delong(positives: Array, negatives: Array) -> tuple[float, float]:
-    """The area under the ROC curve and its variance (DeLong, DeLong and Clarke-Pearson 1988, by midranks)."""
-    n, m = len(positives), len(negatives)
-    every = stats.rankdata(np.concatenate([positives, negatives]))
-    above = (every[:n] - stats.rankdata(positives)) / m
-    below = 1 - (every[n:] - stats.rankdata(negatives)) / n
-    return float(above.mean()), float(above.var(ddof=1) / n + below.var(ddof=1) / m)
+def delong(positives: Array, negatives: Array, *weights: Array) -> tuple[float, float]:
+    """The area under the ROC curve and its variance (DeLong, DeLong and Clarke-Pearson 1988).
+
+    Parameters
+    ----------
+    weights : arrays of the lengths of `positives` and `negatives`, optional
+        How many rows each stands for; default: itself. The variance is then that of ratios of sums.
+    """
+    of_positives, of_negatives = weights or (np.ones(len(positives)), np.ones(len(negatives)))
+    above = _share_below(positives, negatives, of_negatives)
+    below = 1 - _share_below(negatives, positives, of_positives)
+    area = float(np.average(above, weights=of_positives))
+    return area, _variance(above - area, of_positives) + _variance(below - area, of_negatives)
+
+
+def _share_below(values: Array, others: Array, weight: Array) -> Array:
+    """The share of the others that lies below each value; a tie is half below."""
+    order = np.argsort(others)
+    until = np.concatenate([[0.0], np.cumsum(weight[order])])
+    less, no_more = (np.searchsorted(others[order], values, side) for side in ("left", "right"))
+    return np.asarray((until[less] + until[no_more]) / (2 * until[-1]))
+
+
+def _variance(away: Array, weight: Array) -> float:
+    rows = len(away)
+    return float(((weight * away) ** 2).sum() * rows / max(rows - 1, 1) / weight.sum() ** 2)
 
 
 def _folds(label: Array, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -11,7 +11,17 @@ from benchmarks.table import BLOCK, below, target, told
 
 PAGE = Path(__file__).parents[2] / "docs" / "quality.md"
 COLUMNS = ("published", "rule")
-ORDER = ("next_event", "cdnow", "ta_feng", "complete_journey", "simulator", "drift", "loop")
+ORDER = (
+    "next_event",
+    "cdnow",
+    "ta_feng",
+    "complete_journey",
+    "simulator",
+    "drift",
+    "feedback_simulated",
+    "feedback_loans",
+    "loop",
+)
 
 
 def table(file: Path) -> str:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Path, Request
 from starlette.responses import RedirectResponse, Response
 
 from features.errors import InputError
-from serving import realised
+from serving import estimates, realised
 from serving.pages import figures
 from serving.pages.route import PageRoute
 from serving.pages.sessions import Visitor, needs
@@ -49,6 +49,8 @@ def models(request: Request, session: Visitor, state: Shared) -> Response:
         "tasks": tasks,
         "serving": state.loaded.versions if state.loaded else {},
         "steering": steering,
+        "expected": _expected(state),
+        "trained": {(one["task"], one["version"]): one.get("metrics", {}) for one in entries},
         "realised": _realised(state),
         "figures": found,
     }
@@ -146,3 +148,9 @@ def _realised(state: State) -> list[dict[str, Any]]:
     """What came of the newest runs whose horizon is over."""
     with state.store.transaction() as connection:
         return realised.reports(connection, state.journey, _REALISED)
+
+
+def _expected(state: State) -> dict[str, Any] | None:
+    """What the newest run may be expected to reach; null: its horizons are over."""
+    with state.store.transaction() as connection:
+        return estimates.newest(connection, state.journey)

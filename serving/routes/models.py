@@ -8,21 +8,66 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
+from serving import estimates
 from serving.problems import documented
 from serving.state import Shared
+from training.estimated import CONDITIONS
 
 router = APIRouter(tags=["models"])
+
+
+class Estimate(BaseModel):
+    """What a metric may be expected to be; in 95 of 100 cases what happens puts it from `low` to `high`."""
+
+    value: float
+    low: float
+    high: float
+
+
+_EXAMPLE: dict[str, JsonValue] = {
+    "run": 12,
+    "cutoff": "2024-06-01T00:00:00Z",
+    "open_until": "2024-06-29T00:00:00Z",
+    "customers": 2485,
+    "metrics": {
+        "roc_auc": {"value": 0.871, "low": 0.856, "high": 0.886},
+        "ece": {"value": 0.019, "low": 0.011, "high": 0.029},
+    },
+    "conditions": CONDITIONS,
+}
+
+
+class Expected(BaseModel):
+    """What a version's answers in the newest run may be expected to reach, told from their probabilities alone.
+
+    The run saw what was known before `cutoff`; until the log is complete up to `open_until` nobody knows what
+    comes of it. Of `customers`: those who are followed up. It holds on `conditions`; where what a vector says of the
+    future has changed, only outcomes tell. A realised ECE above its `high` says that the probabilities were off.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE})
+
+    run: int
+    cutoff: str
+    open_until: str
+    customers: int
+    metrics: dict[str, Estimate]
+    conditions: str
 
 
 class ModelEntry(BaseModel):
     """One registered version of a task's model, with its metrics beside those of the simple rules.
 
-    `realised` is what happened to the customers whom it scored and who were not contacted: the metrics of its newest
-    scoring run whose horizon is over, and as `all_runs_...` the mean that was expected and the one that came with the
-    ends of its 95 % interval, over all of its runs of which it is still kept what they expected: two of the longest
+    `realised` is what happened to the customers whom it scored and who were not contacted (whoever a list held out
+    stands for those it had contacted): the metrics of its newest scoring run whose horizon is over, with `..._low` and
+    `..._high`, the ends of their 95 % intervals; and as `all_runs_...` the mean that was expected and the one that came
+    with the ends of its interval, over all of its runs of which it is still kept what they expected: two of the longest
     horizons after the last of them is over (empty: none is over, or `journeycast outcomes` was not run since).
+
+    `expected` is what may be expected of its answers in the newest run, as long as that run's horizon is open (null: it
+    did not answer there, the horizon is over, or the task has no probabilities, as CLTV).
 
     `grade_words` say how far it is ahead of the best rule, `decision_words` why it was promoted or not;
     null: nothing was decided yet.
@@ -39,6 +84,7 @@ class ModelEntry(BaseModel):
     decision_words: str | None = None
     warnings: str | None = None
     realised: dict[str, float | None] = {}
+    expected: Expected | None = None
 
 
 class Models(BaseModel):
@@ -54,6 +100,11 @@ def models(state: Shared) -> Models:
     """Versions with aliases, grade and metrics, newest first."""
     loaded = state.loaded
     entries = [ModelEntry.model_validate(_finite(entry)) for entry in state.models()]
+    with state.store.transaction() as connection:
+        newest = estimates.newest(connection, state.journey)
+    if newest is not None:
+        for entry in entries:
+            entry.expected = _expected(entry, newest)
     return Models(journey=state.journey, serving=loaded.versions if loaded else {}, models=entries)
 
 
@@ -92,6 +143,15 @@ def card(
 def plot(state: Shared, task: Task, version: Version, plot: Plot) -> Response:
     """A plot of the judged model on the held-out cutoffs."""
     return Response(state.model_file(task, version, f"{plot}.png"), media_type="image/png")
+
+
+def _expected(entry: ModelEntry, newest: dict[str, Any]) -> Expected | None:
+    """What is told of a version's answers in the newest run; null: it gave none there."""
+    told = newest["tasks"].get(entry.task)
+    if told is None or told["version"] != entry.version:
+        return None
+    shared = {name: newest[name] for name in ("cutoff", "conditions")}
+    return Expected(run=newest["run_id"], **shared, **told)
 
 
 def _finite(value: Any) -> Any:

@@ -1,0 +1,173 @@
+"""Held-out customers stand for those of their list who were contacted, when a model is judged."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+from test_realised import SHOP, expect, log, printed
+
+from features.schema import CONTACTED, DAY
+from serving import proposals, standing_for
+from serving.compared import Asked
+from serving.filters import Filters
+from serving.metric_intervals import intervals
+from serving.planning import Cut
+from serving.proposals import Proposal
+from serving.realised import Lookout
+from serving.sending import send
+from serving.show_outcomes import outcomes_tables
+from training.estimated import estimated
+from training.grades import lead
+from training.metrics import churn_metrics, log_losses, repeated
+from training.two_samples import delong
+
+LISTED = pl.DataFrame(
+    [
+        ("held", "holdout", 0.1, 1, 20),
+        ("called", "contact", 0.1, 1, 20),
+        ("of two", "holdout", 0.5, 1, 20),
+        ("of two", "contact", 0.2, 2, 21),
+        ("of two alike", "holdout", 0.1, 3, 20),
+        ("of two alike", "holdout", 0.2, 3, 40),
+        ("later", "holdout", 0.1, 1, 50),
+    ],
+    schema=standing_for._SCHEMA,
+    orient="row",
+)
+CUSTOMERS = pl.Series(["later", "nobody's", "held", "called", "of two", "of two alike"])
+
+
+def test_a_held_out_customer_stands_for_as_many_as_the_chance_of_being_held_out_says():
+    assert standing_for.weights(LISTED, CUSTOMERS, 20, 50).to_list() == pytest.approx([1, 1, 10, 0, 1 / 0.6, 5])
+
+
+def campaign(store, at: float, *, sent: float | None = None, name: str = "spring", rehearsal: bool = False, **draw):
+    """A campaign of everyone at high risk, half held out unless said, made on a day and sent on one."""
+    of_high = Filters(risk="high")
+    asked = Proposal(name, of_high, SHOP.campaign, Cut(capacity=100), **{"holdout": 0.5, "seed": 3} | draw)
+    made = proposals.create(store, "shop", asked, int(at * DAY))
+    if sent is not None:
+        now = int(max(at, sent) * DAY)
+        send(store, "shop", made.id, int(sent * DAY), "email", now, rehearsal=rehearsal)
+    return made
+
+
+HALF = {f"c{n:02}": 0.8 if n < 20 else 0.1 for n in range(40)}
+
+
+def arms(store, begins: float = 0, ends: float = 100) -> set[str]:
+    listed = standing_for.lists(store, "shop", int(begins * DAY), int(ends * DAY), pl.Series(list(HALF)))
+    return set(listed["arm"])
+
+
+def test_only_lists_that_were_really_sent_and_held_some_out_count(store):
+    expect(store, HALF)
+    campaign(store, 11)
+    campaign(store, 12, name="on paper", sent=11, rehearsal=True)
+    with store.transaction() as connection:
+        assert arms(connection) == set()
+    campaign(store, 11, name="all of them", sent=11, holdout=0.0)
+    with store.transaction() as connection:
+        assert arms(connection) == set()
+
+
+def judged(store, came_back) -> dict:
+    lookout = Lookout(store, SHOP, anew=True)
+    lookout.add(log(*((name, 5, "buy") for name in HALF), *came_back))
+    [found] = lookout.found()
+    return found.report(SHOP)
+
+
+def test_a_model_is_judged_as_if_nobody_had_been_contacted(store):
+    """All at high risk would leave but for the contact, which keeps everyone; those at low risk stay."""
+    expect(store, HALF)
+    made = campaign(store, 11, sent=11)
+    with store.transaction() as connection:
+        listed = standing_for.lists(connection, "shop", 11 * DAY, 12 * DAY, pl.Series(list(HALF)))
+    held = set(listed.filter(arm="holdout")["customer_id"])
+    called = set(HALF) - held - {f"c{n:02}" for n in range(20, 40)}
+    assert len(held) == made.plan.held_out == 11  # of this seed
+    stayed = [name for name in HALF if name not in held]
+    report = judged(store, [(name, 11.5, CONTACTED) for name in called] + [(name, 20, "buy") for name in stayed])
+    churn = report["tasks"]["churn"]
+    assert churn["not_contacted"]["all"]["customers"] == 31
+    found = churn["judged"]
+    assert (found["customers"], found["held_out"], found["stand_for"]) == (31, 11, 22)
+    assert found["expected"] == pytest.approx((22 * 0.8 + 20 * 0.1) / 42)
+    assert found["realised"] == pytest.approx(22 / 42)
+    assert churn["metrics"]["brier"] == pytest.approx((22 * 0.2**2 + 20 * 0.1**2) / 42)
+    assert churn["intervals"]["brier"][0] < churn["metrics"]["brier"] < churn["intervals"]["brier"][1]
+    shown = printed(outcomes_tables(report))
+    assert "Judged by 31 customers who were not contacted; 11 of them, held out, stand for 22: 46.7 % expected" in shown
+
+
+def test_whom_a_list_wanted_and_could_not_reach_judges_no_model(store):
+    expect(store, HALF)
+    campaign(store, 11, sent=11)
+    churn = judged(store, [])["tasks"]["churn"]  # the log has none of the contacts
+    assert (churn["not_contacted"]["all"]["customers"], churn["judged"]["customers"]) == (40, 31)
+
+
+def test_a_model_whose_lists_held_nobody_out_is_judged_by_whoever_was_not_contacted(store):
+    expect(store, HALF)
+    campaign(store, 11, sent=11, holdout=0.0)
+    churn = judged(store, [("c00", 12, CONTACTED)])["tasks"]["churn"]
+    assert (churn["judged"]["customers"], churn["judged"]["held_out"]) == (39, 0)
+
+
+TIMES = st.lists(st.integers(1, 5), min_size=12, max_size=40).map(np.array)
+
+
+@given(TIMES, st.integers(0, 10_000))
+def test_a_metric_of_customers_who_stand_for_others_is_that_of_all_of_them(times, seed):
+    rng = np.random.default_rng(seed)
+    said, came = rng.uniform(0.05, 0.95, len(times)), rng.integers(0, 2, len(times)).astype(float)
+    came[:2] = (0, 1)
+    rows = repeated(times.astype(float), said)
+    assert rows.tolist() == np.repeat(np.arange(len(times)), times).tolist()
+    left, weight = came == 1, times.astype(float)
+    area, _ = delong(said[left], said[~left], weight[left], weight[~left])
+    assert area == pytest.approx(roc_auc_score(came[rows], said[rows]))
+    losses, others = log_losses(came, said), log_losses(came, np.full(len(came), 0.5))
+    found = lead(losses, others, np.arange(len(came)), weight=weight)
+    assert found.ahead == pytest.approx(1 - losses[rows].sum() / others[rows].sum())
+
+
+@given(st.lists(st.floats(0.3, 9), min_size=1, max_size=50))
+def test_shares_of_a_customer_are_rounded_so_that_no_part_of_the_order_is_short_of_one(weights):
+    by = np.arange(len(weights))
+    counted = np.bincount(repeated(np.array(weights), by.astype(float)), minlength=len(weights))
+    assert np.abs(np.cumsum(counted) - np.cumsum(weights)).max() <= 0.5 + 1e-9
+
+
+def test_intervals_of_metrics_hold_the_truth_about_as_often_as_they_say():
+    rng = np.random.default_rng(5)
+
+    def drawn(size: int) -> Asked:
+        """Customers of whom one in four stands for four, and whose churn is what was said."""
+        said = 1 / (1 + np.exp(-rng.normal(-1, 1.2, size)))
+        came = (rng.random(size) < said).astype(float)
+        kept = (said < 0.3) | (rng.random(size) < 0.25)
+        said, came = said[kept], came[kept]
+        rows = pl.DataFrame({"customer_id": pl.arange(0, len(said), eager=True).cast(pl.String)})
+        return Asked(rows, said, came, said, came, np.where(said < 0.3, 1.0, 4.0))
+
+    every = drawn(400_000)
+    rows = repeated(every.weight, every.said)
+    truth = churn_metrics(every.came[rows], every.said[rows])
+    held = dict.fromkeys(("roc_auc", "log_loss", "brier", "top_decile_lift"), 0)
+    for _ in range(60):
+        for name, told in intervals("churn", drawn(400), {}).items():
+            held[name] += told.low <= truth[name] <= told.high
+    assert min(held.values()) >= 52, held  # of 57 at 95 %
+
+
+def test_what_is_to_be_expected_of_few_customers_is_no_surer_for_their_standing_for_many():
+    said = np.linspace(0.05, 0.6, 200)
+    alone, many = (estimated("churn", said, rows=np.repeat(np.arange(200), n))["churn_rate"] for n in (1, 4))
+    assert many.value == pytest.approx(alone.value, abs=0.01)
+    assert many.high - many.low == pytest.approx(alone.high - alone.low, rel=0.2)
