@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _YOUNG = 10_000  # objects between two looks for garbage; Python's own 700 are a few requests
 _ARENA_MAX = -8  # malloc.h: M_ARENA_MAX
 _ARENAS = 4
+_MANY = 1_000  # from here on, making answers takes long enough for garbage collection to matter
 
 
 def bound() -> None:
@@ -35,3 +38,16 @@ def set_aside() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+
+
+@contextmanager
+def uncollected(answers: int) -> Iterator[None]:
+    """Look for no garbage while many answers are made or written: they hold no cycles, and looking takes long."""
+    pause = answers >= _MANY and gc.isenabled()
+    if pause:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pause:
+            gc.enable()

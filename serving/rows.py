@@ -20,6 +20,7 @@ from serving.answers import Answer, to_json
 from serving.bands import Band, moved, settled
 from serving.bulk import among, put
 from serving.kept_out import barred
+from serving.memory import uncollected
 from serving.overlap import one_ahead
 from serving.runs import check
 from serving.segments import Segments
@@ -85,7 +86,9 @@ def write(
             with transaction() as connection:
                 known = _known(connection, before, [answer.customer_id for answer in chunk])
             # Rows are made between two transactions: on SQLite, others may write meanwhile.
-            sent(partial(send, _made(to.run_id, to.scored_at, chunk, known, held)))
+            with uncollected(len(chunk)):
+                made = _made(to.run_id, to.scored_at, chunk, known, held)
+            sent(partial(send, made))
             total = _with(total, chunk)
     return total._replace(customers=total.customers - len(gone))
 

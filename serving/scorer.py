@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -28,6 +26,7 @@ from features.plan import Plan
 from features.schema import CONTACTED, CUSTOMER, CUTOFF, EVENT, to_text
 from serving.answers import Answer, TaskAnswer
 from serving.effects import effects
+from serving.memory import uncollected
 from serving.reasons import Teller
 from serving.shapes import Columns, Shape, last_activity, numbers_of, stage_of
 from training.encoding import Encodings
@@ -39,7 +38,6 @@ Flags = NDArray[np.bool_]
 
 ROWS_AT_ONCE = 12_500  # SHAP values cost least in bulk; 100 MB of them for five stages and 200 features
 FEW_EVENTS = 5_000
-MANY_ROWS = 1_000  # from here on, making answers takes long enough for garbage collection to matter
 _NOT_ELIGIBLE = "the journey's rule for this task does not hold at the cutoff"
 _NOT_KNOWN = "no event of this customer was known before the cutoff"
 
@@ -175,7 +173,7 @@ class Scorer:
         rows = cutoffs[list(KEYS)]
         for start in range(0, len(rows), ROWS_AT_ONCE):
             some = rows.slice(start, ROWS_AT_ONCE)
-            with _uncollected(len(some)):
+            with uncollected(len(some)):
                 found += self._some(events, some, reasons, stamp + "Z", served)
         return found
 
@@ -279,19 +277,6 @@ def _of_customers(events: pl.DataFrame, customers: pl.Series) -> pl.DataFrame:
     if len(events) < FEW_EVENTS and set(events[CUSTOMER].to_list()) <= set(customers.to_list()):
         return events
     return events.join(customers.unique().to_frame(), on=CUSTOMER, how="semi", maintain_order="left")
-
-
-@contextmanager
-def _uncollected(rows: int) -> Iterator[None]:
-    """Look for no garbage while many answers are made: they hold no cycles, and looking takes a third of the time."""
-    pause = rows >= MANY_ROWS and gc.isenabled()
-    if pause:
-        gc.disable()
-    try:
-        yield
-    finally:
-        if pause:
-            gc.enable()
 
 
 def _one_journey(models: Mapping[str, Served]) -> Journey:
