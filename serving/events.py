@@ -34,13 +34,14 @@ _LOCK = 0x6A6F7575  # PostgreSQL: held, with the journey's number, by whoever wr
 _IN_ORDER = text(
     f"SELECT pg_advisory_xact_lock_shared(:writers), pg_advisory_xact_lock(:arrivals, :journey), {DURABLE}"
 )
-# One statement for any number of events, whose columns go as arrays.
-_UNNEST = text(
+# One statement for any number of events, which go as one text: the driver writes arrays value by value.
+_FROM_JSON = text(
     "INSERT INTO events"
     " (journey, customer_id, time, event, value, channel, known_at, event_id, received_at, properties)"
-    " SELECT :journey, * FROM unnest(CAST(:customer_id AS text[]), CAST(:time AS bigint[]), CAST(:event AS text[]),"
-    " CAST(:value AS float8[]), CAST(:channel AS text[]), CAST(:known_at AS bigint[]), CAST(:event_id AS text[]),"
-    " CAST(:received_at AS bigint[]), CAST(:properties AS json[]))"
+    " SELECT journey, customer_id, time, event, value, channel, known_at, event_id, received_at,"
+    " CAST(properties AS json) FROM json_to_recordset(CAST(:rows AS json)) AS told (journey text, customer_id text,"
+    " time bigint, event text, value float8, channel text, known_at bigint, event_id text, received_at bigint,"
+    " properties text)"
     " ON CONFLICT (journey, event_id) DO NOTHING RETURNING event_id"
 )
 
@@ -62,7 +63,7 @@ class Added(NamedTuple):
     refused: Set[str] = frozenset()
 
 
-def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Added:
+def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> Added:
     """Write events whose `event_id` is new.
 
     Parameters
@@ -74,12 +75,15 @@ def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Added:
         return Added(set())
     in_order(connection, rows[0]["journey"])
     if connection.dialect.name == "postgresql":
-        columns = {name: [row[name] for row in rows] for name in (*COLUMNS, "received_at")}
-        told = [None if row["properties"] is None else json.dumps(row["properties"]) for row in rows]
-        found = connection.execute(_UNNEST, {"journey": rows[0]["journey"], **columns, "properties": told})
-        return Added(set(found.scalars()))
+        told = json.dumps([_told(row) for row in rows], ensure_ascii=False)
+        return Added(set(connection.execute(_FROM_JSON, {"rows": told}).scalars()))
     statement = insert_new(connection).returning(events.c.event_id)
     return Added(set(connection.execute(statement, list(rows)).scalars()))
+
+
+def _told(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row as JSON may tell it: properties as a text, which their column takes as it is."""
+    return row if row["properties"] is None else {**row, "properties": json.dumps(row["properties"])}
 
 
 def owners(connection: Connection, journey: str, event_ids: Collection[str]) -> dict[str, str]:
