@@ -126,12 +126,13 @@ def parity(
 
 def _score_log(definition: Journey, base: Path, asked: Asked | None) -> None:
     """Score everyone of a log that fits in memory; `asked` is the run that was asked for (null: none was)."""
-    from serving import batch
+    from serving import batch, memory
     from serving.beginning import beginning
 
     with opened.store() as store, beginning(store, definition.journey, asked) as begin:
         resolved, log = opened.read(definition, base, begin)
         scorer = opened.scorer(resolved, log.profile)
+        memory.set_aside()
         with progress(None) as report:
             told = partial(report, "scoring and explaining")
             scored = batch.score(resolved, log, scorer, store, told, begin.run)
@@ -142,13 +143,14 @@ def _score_parts(definition: Journey, base: Path, asked: Asked | None) -> None:
     """Score a log of many events, some of the customers at a time."""
     from features import parts
     from features.profile import read_profile
-    from serving import batch, scratch
+    from serving import batch, memory, scratch
     from serving.beginning import beginning
     from training.cpus import usable_cpus
 
     erased = opened.erased(definition)
     profile = read_profile(definition, base, erased=erased)
     scorer = opened.scorer(definition, profile)
+    memory.set_aside()
     with (
         opened.store() as store,
         scratch.folder(current().parts) as folder,

@@ -364,7 +364,12 @@ class RiskBands(_Model):
 
     def _passed(self, probability: float, margin: float) -> int:
         """How many bounds, moved up by this margin, a probability reaches."""
-        return sum(probability >= bound + margin * min(bound, 1 - bound) for bound in (self.medium, self.high))
+        return (probability >= _moved(self.medium, margin)) + (probability >= _moved(self.high, margin))
+
+
+def _moved(bound: float, margin: float) -> float:
+    """A bound, moved up by a share of its distance from 0 or 1, whichever is nearer."""
+    return bound + margin * min(bound, 1 - bound)
 
 
 class Abandoned(_Model):

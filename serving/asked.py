@@ -51,7 +51,9 @@ def _since(text: str) -> str:
 
 def storable(value: str) -> bool:
     """Whether text is neither a NUL, which PostgreSQL does not store, nor half a character, which nobody can write."""
-    return "\x00" not in value and not any("\ud800" <= one <= "\udfff" for one in value if not one.isascii())
+    if value.isascii():  # nearly every text is, and a look at each of its characters is a tenth of reading an event
+        return "\x00" not in value
+    return "\x00" not in value and not any("\ud800" <= one <= "\udfff" for one in value)
 
 
 def _storable(value: _T) -> _T:
