@@ -25,7 +25,7 @@ from training.price_levels import price_levels
 from training.signals import ALARM, Signal, _beside, _expected, _judged, signals
 from training.stability import psi
 from training.two_samples import delong, told_apart
-from training.vector_drift import FeatureDrift, VectorDrift, _of_some
+from training.vector_drift import FeatureDrift, VectorDrift, _moves, _of_some
 
 STEP = 28 * DAY
 
@@ -284,3 +284,14 @@ def test_the_area_under_the_curve_and_its_error_are_those_of_many_draws():
     drawn = [delong(rng.normal(1, 1, 200), rng.normal(0, 1, 300))[0] for _ in range(400)]
     assert auc == pytest.approx(np.mean(drawn), abs=0.08)
     assert np.sqrt(variance) == pytest.approx(np.std(drawn), rel=0.25)
+
+
+def test_a_column_that_moves_values_by_the_line_alone_matters_too(seen_of_some, trained):
+    model = trained["cltv"].model
+    gains = sum(booster.feature_importance("gain") for booster in model.boosters)
+    by_line = np.any([np.array(line.slopes) != 0 for line in model.lines if line is not None], axis=0) & (gains == 0)
+    assert by_line.any()
+    matrix = np.random.default_rng(0).gamma(2, 3, (50, len(model.encoding.names)))
+    shares = _moves(model, matrix)
+    assert (shares[by_line] > 0).all()
+    assert shares.sum() == pytest.approx(1)

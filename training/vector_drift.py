@@ -35,10 +35,11 @@ Comparison = tuple[int, tuple[int, ...]]  # a cutoff and those it is compared wi
 TRAINED = 3  # cutoffs of the training data that stand for all of it, the newest
 LOOKS = 7  # earlier cutoffs that tell what is usual, at most
 EARLIER = 3  # ... and at least
-MATTERS = 0.9  # share of the gain of the features that the classifier looks at
+MATTERS = 0.9  # share in moving the model of the features that the classifier looks at
 _COLUMNS = 40  # ... at most so many
 _ROWS = 4_000  # of a cutoff, drawn: more change no number that a reader would see
 _CUSTOMERS = 20_000  # whom they are drawn from, and whose outcomes are looked at: no more of a log are gone through
+_EXPLAINED = 1_000  # of the rows of training: more change no share that a reader would see
 _TOLD_APART = 0.55  # no area under the curve below this is called unusual ...
 _FAR_APART, _FARTHER = 0.75, 0.1  # ... and any beyond these is: few earlier ones would allow for anything
 
@@ -106,7 +107,9 @@ def vector_drift(journey: Journey, log: EventLog, at: int, models: Mapping[str, 
     step, log = microseconds(journey.cutoffs.every), _of_some(log)
     rows = _asked(journey, log, [at - n * step for n in range(compared[-1][1][-1] + 1)])
     side = ((at - rows[CUTOFF].to_numpy()) // step).astype(np.intp)
-    seen = [_seen(name, models[name], built, side) for name, built in _vectors(journey, log, rows, models)]
+    of_training = np.flatnonzero(np.isin(side, compared[0][1]))
+    some = of_training[np.linspace(0, len(of_training) - 1, min(len(of_training), _EXPLAINED)).astype(np.intp)]
+    seen = [_seen(name, models[name], built, side, some) for name, built in _vectors(journey, log, rows, models)]
     distances = _distances(seen, side, compared)
     apart, tested = _two_samples(seen, rows, side, compared)
     moved = [*tested, *_moved(seen, side, compared, distances), *outcomes_moved(journey, log, at)]
@@ -156,16 +159,24 @@ def _vectors(
         yield name, built[features]
 
 
-def _seen(task: str, model: Model, rows: pl.DataFrame, side: Sides) -> _Seen:
+def _seen(task: str, model: Model, rows: pl.DataFrame, side: Sides, of_training: NDArray[np.intp]) -> _Seen:
     """A model's matrix; a column that is the same for everyone at a cutoff tells the date, and weighs nothing."""
     matrix = model.encoding.matrix(rows)
     newest = matrix[side == 0]
     tells = np.array([len(np.unique(column)) > 1 for column in newest.T])
-    gains = np.zeros(matrix.shape[1])
-    for booster in model.boosters:
-        gains += booster.feature_importance("gain")
-    gains = gains * tells if (gains * tells).sum() > 0 else tells.astype(np.float64)
-    return _Seen(task, model, matrix, model.encoding.names, gains / max(gains.sum(), 1e-12))
+    moves = _moves(model, matrix[of_training])
+    moves = moves * tells if (moves * tells).sum() > 0 else tells.astype(np.float64)
+    return _Seen(task, model, matrix, model.encoding.names, moves / max(moves.sum(), 1e-12))
+
+
+def _moves(model: Model, matrix: Array) -> Array:
+    """Each column's share of the mean |SHAP value|, that of its line too; of CLTV's two parts half each.
+
+    Classes of the next stage share a unit and are one part, as in the model's card.
+    """
+    effects = np.abs(model.contributions(matrix)[0]).mean(axis=0)
+    parts = effects if model.task == "cltv" else effects.sum(axis=0, keepdims=True)
+    return np.asarray((parts / np.maximum(parts.sum(axis=1, keepdims=True), 1e-12)).mean(axis=0))
 
 
 def _distances(seen: list[_Seen], side: Sides, compared: list[Comparison]) -> dict[str, Array]:
