@@ -24,6 +24,7 @@ from serving.compared import Asked, groups, part, weighted
 from serving.expectations import Followed
 from serving.metric_intervals import covered, intervals
 from serving.proportions import COVERAGE
+from serving.standing_for import Standing, standing
 from training.assess import metrics
 from training.estimated import estimated
 from training.grades import Grade
@@ -46,20 +47,19 @@ def asked(name: str, found: pl.DataFrame, journey: Journey) -> Asked:
     found
         The columns of `serving.expectations.read` with one of `churned`, `became`, `value` for each task (null:
         not known yet), whether the customer was contacted within its horizon or the campaign's `rest_days` before, and
-        how many customers this one stands for (`serving.standing_for`).
+        what its draw was, if it was on a list (`serving.standing_for.drawn`).
     """
     said, came = _COLUMNS[name]
     rows = found.filter(pl.col(said).is_not_null() & pl.col(came).is_not_null())
     rows = rows.with_columns(pl.col(contacted(name)).alias("contacted"))
-    weight = rows[stands_for(name)].to_numpy()
     if name != "next_stage":
         predicted, labels = (rows[column].cast(pl.Float64).to_numpy() for column in (said, came))
-        return Asked(rows, predicted, labels, predicted, labels, weight)
+        return Asked(rows, predicted, labels, predicted, labels, _standing(name, rows).weight)
     names, predicted = journey.stage_names, chances(rows[said], journey)
     rows = rows.head(len(predicted))
     labels = np.array([names.index(stage) for stage in rows[came]], dtype=np.float64)
     hits = (np.argmax(predicted, axis=1) == labels).astype(np.float64) if len(rows) else np.empty(0)
-    return Asked(rows, predicted.max(axis=1, initial=0.0), hits, predicted, labels, weight[: len(rows)])
+    return Asked(rows, predicted.max(axis=1, initial=0.0), hits, predicted, labels, _standing(name, rows).weight)
 
 
 def chances(told: pl.Series, journey: Journey) -> Array:
@@ -76,7 +76,11 @@ def chances(told: pl.Series, journey: Journey) -> Array:
 def judged(name: str, found: pl.DataFrame, journey: Journey) -> Asked:
     """The same of those by whom a model is judged: who was not contacted, the held-out for all of their list."""
     every = asked(name, found, journey)
-    return part(every, ~every.rows["contacted"].to_numpy() & (every.weight > 0))
+    return part(every, every.weight > 0)
+
+
+def _standing(name: str, rows: pl.DataFrame) -> Standing:
+    return standing(rows[drawn(name)].to_numpy(), rows["contacted"].to_numpy())
 
 
 def contacted(name: str) -> str:
@@ -84,9 +88,9 @@ def contacted(name: str) -> str:
     return f"contacted_{name}"
 
 
-def stands_for(name: str) -> str:
-    """The column that says how many customers each stands for when a task is judged."""
-    return f"stands_for_{name}"
+def drawn(name: str) -> str:
+    """The column that says what a customer's draw was, as `serving.standing_for.drawn` has it."""
+    return f"drawn_{name}"
 
 
 _COLUMNS = {
@@ -143,24 +147,23 @@ def _task(name: str, every: Asked, journey: Journey, grade: Grade | None) -> dic
     arms = {arm: part(every, reached_out == wanted) for arm, wanted in ARMS.items()}
     return {
         "grade": asdict(grade) if grade else None,
-        **_reached(name, part(every, ~reached_out & (every.weight > 0)), journey),
+        **_reached(name, part(every, every.weight > 0), _standing(name, every.rows), journey),
         **{arm: groups(name, found, journey) for arm, found in arms.items()},
     }
 
 
-def _reached(name: str, judged: Asked, journey: Journey) -> dict[str, Any]:
+def _reached(name: str, judged: Asked, stand: Standing, journey: Journey) -> dict[str, Any]:
     """The metrics that a model reached, and what the probabilities led to expect of them."""
+    lists = {"listed": stand.listed, "held_out": stand.held_out, "stand_for_lists": stand.enough}
     if not len(judged.rows):
-        return {"judged": {"customers": 0}, "metrics": {}, "intervals": {}, "estimated": {}}
+        return {"judged": {"customers": 0, **lists}, "metrics": {}, "intervals": {}, "estimated": {}}
     rows = repeated(judged.weight, judged.said)
     reached = metrics(name, judged.labels[rows], judged.predicted[rows], journey.stage_names)
     if name == "cltv":
         reached["coverage"] = float(np.average(covered(judged), weights=judged.weight))
     sure = intervals(name, judged, reached)
-    held_out = judged.weight > 1
-    stands = {"held_out": int(held_out.sum()), "stand_for": float(judged.weight[held_out].sum())}
     return {
-        "judged": {**weighted(judged, name != "cltv"), **stands},
+        "judged": {**weighted(judged, name != "cltv"), **lists},
         "metrics": finite(reached),
         "intervals": {metric: [told.low, told.high] for metric, told in sure.items()},
         "estimated": {metric: asdict(told) for metric, told in estimated(name, judged.predicted, rows=rows).items()},
@@ -173,7 +176,7 @@ def happened_digest(found: pl.DataFrame) -> str:
     Amounts count to a hundredth of a cent: the last bits of a sum differ from run to run.
     """
     came = [column for _, column in _COLUMNS.values()]
-    arms = [column(name) for name in _COLUMNS for column in (contacted, stands_for)]
+    arms = [column(name) for name in _COLUMNS for column in (contacted, drawn)]
     columns = [name for name in (CUSTOMER, *came, *arms) if name in found.columns]
     told = found.select(columns).sort(CUSTOMER).with_columns(pl.col(pl.Float64).round(4))
     return sha256(told.write_csv().encode()).hexdigest()[:16]

@@ -144,8 +144,8 @@ class Lookout:
         for name, task in tasks(self._journey).items():
             span = self._span(run, task)
             columns.append(_contacted(contacts, rows, *span).alias(performance.contacted(name)))
-            stands_for = standing_for.weights(self._listed, rows[CUSTOMER], *span)
-            columns.append(stands_for.alias(performance.stands_for(name)))
+            drawn = standing_for.drawn(self._listed, rows[CUSTOMER], *span)
+            columns.append(drawn.alias(performance.drawn(name)))
         return rows.with_columns(*columns)
 
 

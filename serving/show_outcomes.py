@@ -103,13 +103,17 @@ def estimated_lines(found: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def _judged(name: str, judged: dict[str, Any]) -> str:
-    """By whom the model is judged, where some of them stand for others."""
-    if not judged.get("held_out"):
+    """By whom the model is judged, where lists were made."""
+    listed, held_out = judged["listed"], judged["held_out"]
+    if not listed:
         return ""
+    if not judged["stand_for_lists"]:
+        few = f"{held_out:,} of {listed:,} customers on lists were held out, too few to stand for the others"
+        return f"{few}: judged by those who were not contacted"
     _, expected, realised, interval, verdict = _numbers(name, judged)
-    stand = f"{judged['held_out']:,} of them, held out, stand for {judged['stand_for']:,.0f}"
     told = f"{expected} expected, {realised} realised ({interval}){f', {verdict}' if verdict else ''}"
-    return f"Judged by {judged['customers']:,} customers who were not contacted; {stand}: {told}"
+    whom = f"{judged['customers']:,} customers who were not contacted; {held_out:,} of them, held out"
+    return f"Judged by {whom}, stand for {listed:,} on lists: {told}"
 
 
 def _metrics(task: dict[str, Any]) -> str:

@@ -2,18 +2,25 @@
 
 Customers who were contacted say nothing of what was predicted, and a list takes those at most risk. By the
 others alone a model is judged where it matters least. Whoever was held out of a list was drawn by chance,
-so of a share of 0.1 each stands for ten of the list (D. G. Horvitz, D. J. Thompson, 1952, JASA 47:663-685).
+so of a share of 0.1 each stands for ten of the list (D. G. Horvitz, D. J. Thompson, 1952, JASA 47:663-685),
+and all together for as many as were on lists (J. Hájek, in Foundations of Statistical Inference, 1971, p. 236).
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from features.schema import CUSTOMER
 from serving.campaigns import HOLDOUT
+from serving.proportions import SMALLEST_ARM
 from serving.tables import campaigns, members
 
+Array = NDArray[np.float64]
 _SENT = "sent_at"
 _SCHEMA = {CUSTOMER: pl.String, "arm": pl.String, "holdout": pl.Float64, "seed": pl.Int64, _SENT: pl.Int64}
 
@@ -38,17 +45,41 @@ def lists(connection: Connection, journey: str, begins: int, ends: int, followed
     return rows.filter(pl.col(CUSTOMER).is_in(followed.implode()))
 
 
-def weights(listed: pl.DataFrame, customers: pl.Series, begins: int, ends: int) -> pl.Series:
-    """How many customers each stands for, of lists sent between two instants: their own and those contacted.
+def drawn(listed: pl.DataFrame, customers: pl.Series, begins: int, ends: int) -> pl.Series:
+    """One over each customer's chance of being held out of the lists sent between two instants; 0: was not, 1: on none.
 
-    1 for whoever was on no list. Who is held out of one is contacted by none of them, so with the shares h that is one
-    chance of 1 - (1 - h)(1 - h')..., lists of one seed being one draw, and each stands for as many as it takes. 0 for
-    the others of a list, whether they could be contacted or not: those who could not be reached are no fair draw, and
-    the held-out stand for them.
+    Who is held out of one list is contacted by none of them, so with the shares h that is one chance of
+    1 - (1 - h)(1 - h')..., lists of one seed being one draw.
     """
     sent = listed.filter((pl.col(_SENT) >= begins) & (pl.col(_SENT) < ends))
     draws = sent.group_by(CUSTOMER, "seed").agg((pl.col("arm") == HOLDOUT).any(), pl.col("holdout").max())
     spared, chance = pl.col("arm").any(), 1 - (1 - pl.col("holdout")).product()
-    told = draws.group_by(CUSTOMER).agg(pl.when(spared).then(1 / chance).otherwise(0.0).alias("weight"))
+    told = draws.group_by(CUSTOMER).agg(pl.when(spared).then(1 / chance).otherwise(0.0).alias("drawn"))
     found = pl.DataFrame({CUSTOMER: customers}).join(told, on=CUSTOMER, how="left", maintain_order="left")
-    return found["weight"].fill_null(1.0)
+    return found["drawn"].fill_null(1.0)
+
+
+class Standing(NamedTuple):
+    """How many customers each stands for (0: is not judged by), how many were on lists, and held out of them.
+
+    `enough` were held out to stand for their lists; otherwise everybody who was not contacted stands for themselves.
+    """
+
+    weight: Array
+    listed: int
+    held_out: int
+    enough: bool
+
+
+def standing(drawn: Array, contacted: NDArray[np.bool_]) -> Standing:
+    """Those held out stand for all who were on lists, in proportion to what `drawn` gives (J. Hájek, 1971).
+
+    The others of a list count nothing, whether they could be contacted or not: those who could not be reached are no
+    fair draw. Of fewer than `SMALLEST_ARM` held out, a few customers would be the whole list.
+    """
+    listed, held_out = drawn != 1, (drawn > 1) & ~contacted
+    enough = int(held_out.sum()) >= SMALLEST_ARM
+    weight = np.where(contacted | (listed & ~held_out & enough), 0.0, 1.0)
+    if enough:
+        weight[held_out] = drawn[held_out] * (listed.sum() / drawn[held_out].sum())
+    return Standing(weight, int(listed.sum()), int(held_out.sum()), enough)

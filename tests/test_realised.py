@@ -133,7 +133,7 @@ def test_a_task_that_was_taken_out_of_the_journey_is_told_of_no_more(store):
 
 def test_chances_of_a_stage_that_was_taken_out_are_compared_with_nothing():
     found = pl.DataFrame({"next_stage": ['{"active": 0.8, "new": 0.2}'], "became": ["active"]})
-    found = found.with_columns(contacted_next_stage=False, stands_for_next_stage=1.0)
+    found = found.with_columns(contacted_next_stage=False, drawn_next_stage=1.0)
     assert performance.asked("next_stage", found, SHOP).predicted.tolist() == [[0.2, 0.8]]
     before = found.with_columns(next_stage=pl.lit('{"active": 0.5, "lapsed": 0.3, "new": 0.2}'))
     assert performance.asked("next_stage", before, SHOP).predicted.shape == (0, 2)

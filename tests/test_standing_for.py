@@ -42,7 +42,7 @@ CUSTOMERS = pl.Series(["later", "nobody's", "held", "called", "of two", "of two 
 
 
 def test_a_held_out_customer_stands_for_as_many_as_the_chance_of_being_held_out_says():
-    assert standing_for.weights(LISTED, CUSTOMERS, 20, 50).to_list() == pytest.approx([1, 1, 10, 0, 1 / 0.6, 5])
+    assert standing_for.drawn(LISTED, CUSTOMERS, 20, 50).to_list() == pytest.approx([1, 1, 10, 0, 1 / 0.6, 5])
 
 
 def campaign(store, at: float, *, sent: float | None = None, name: str = "spring", rehearsal: bool = False, **draw):
@@ -96,13 +96,16 @@ def test_a_model_is_judged_as_if_nobody_had_been_contacted(store):
     churn = report["tasks"]["churn"]
     assert churn["not_contacted"]["all"]["customers"] == 31
     found = churn["judged"]
-    assert (found["customers"], found["held_out"], found["stand_for"]) == (31, 11, 22)
-    assert found["expected"] == pytest.approx((22 * 0.8 + 20 * 0.1) / 42)
-    assert found["realised"] == pytest.approx(22 / 42)
-    assert churn["metrics"]["brier"] == pytest.approx((22 * 0.2**2 + 20 * 0.1**2) / 42)
+    assert (found["customers"], found["held_out"], found["listed"]) == (31, 11, 20)
+    assert found["expected"] == pytest.approx((20 * 0.8 + 20 * 0.1) / 40)
+    assert found["realised"] == pytest.approx(20 / 40)
+    assert churn["metrics"]["brier"] == pytest.approx((20 * 0.2**2 + 20 * 0.1**2) / 40)
     assert churn["intervals"]["brier"][0] < churn["metrics"]["brier"] < churn["intervals"]["brier"][1]
     shown = printed(outcomes_tables(report))
-    assert "Judged by 31 customers who were not contacted; 11 of them, held out, stand for 22: 46.7 % expected" in shown
+    assert (
+        "Judged by 31 customers who were not contacted; 11 of them, held out, stand for 20 on lists: 45.0 % expected"
+        in shown
+    )
 
 
 def test_whom_a_list_wanted_and_could_not_reach_judges_no_model(store):
@@ -117,6 +120,27 @@ def test_a_model_whose_lists_held_nobody_out_is_judged_by_whoever_was_not_contac
     campaign(store, 11, sent=11, holdout=0.0)
     churn = judged(store, [("c00", 12, CONTACTED)])["tasks"]["churn"]
     assert (churn["judged"]["customers"], churn["judged"]["held_out"]) == (39, 0)
+
+
+def test_of_a_few_held_out_nobody_is_made_the_whole_list(store):
+    expect(store, HALF)
+    made = campaign(store, 11, sent=11, holdout=0.2)
+    assert made.plan.held_out < 10
+    report = judged(store, [("c00", 12, CONTACTED)])
+    found = report["tasks"]["churn"]["judged"]
+    assert (found["customers"], found["stand_for_lists"]) == (39, False)
+    assert "of 20 customers on lists were held out, too few to stand for the others" in printed(outcomes_tables(report))
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, 2.0, 10.0]), st.booleans()), max_size=60))
+def test_all_together_stand_for_everyone_who_was_on_a_list_or_left_alone(customers):
+    drawn, contacted = (np.array(column) for column in zip(*customers, strict=True)) if customers else ([], [])
+    drawn, contacted = np.asarray(drawn, float), np.asarray(contacted, bool)
+    found = standing_for.standing(drawn, contacted)
+    assert not found.weight[contacted].any()
+    alone = int(((drawn == 1) & ~contacted).sum())
+    everyone = alone + found.listed if found.enough else int((~contacted).sum())
+    assert found.weight.sum() == pytest.approx(everyone)
 
 
 TIMES = st.lists(st.integers(1, 5), min_size=12, max_size=40).map(np.array)
