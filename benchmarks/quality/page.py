@@ -35,7 +35,8 @@ def table(file: Path) -> str:
 
 def _row(line: dict[str, Any]) -> str:
     known = [str(line["detail"].get(name, "—")) for name in COLUMNS]
-    ours = f"{line['value']:.4g} {line['unit'] if line['unit'] != 'share of events' else ''}".strip()
+    value, unit = line["value"], line["unit"] if line["unit"] != "share of events" else ""
+    ours = f"{value:,.0f} {unit}" if abs(value) >= 1000 else f"{value:.4g} {unit}".strip()
     return f"| {line['name']} | {known[0]} | {known[1]} | {ours} | {target(line)} |"
 
 
