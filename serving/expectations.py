@@ -7,7 +7,6 @@ first.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from features.instants import microseconds
 from features.journey import Journey
 from features.labels import tasks
 from features.schema import CUSTOMER
+from features.some_customers import is_drawn
 from serving.answers import Answer
 from serving.kept_out import barred
 from serving.runs import COMPLETE_UNTIL
@@ -72,8 +72,7 @@ class Followed(NamedTuple):
 
 def drawn(customer_id: str, customers: int) -> bool:
     """Whether a customer is followed up, of a run with so many."""
-    place = zlib.crc32(customer_id.encode("utf-8", "surrogatepass")) / 2**32
-    return customers <= SAMPLE or place < SAMPLE / customers
+    return is_drawn(customer_id, customers, SAMPLE)
 
 
 def row_of(answer: Answer, segments: dict[str, str] | None) -> dict[str, Any]:

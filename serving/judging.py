@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from serving.catching_up import follow_stored
 from serving.performance import happened_digest
 from serving.realised import Grades, Lookout, Realised, reports
 from serving.store import Store
-from training.hindsight import Answered, hindsight
+from training.hindsight import Answered, hindsight, ungradable
 from training.model import knows_until
 from training.tracking import Tracking
 
@@ -76,15 +76,33 @@ def _judged(
     for found in every:
         digest = happened_digest(found.found)
         report = stored.get(found.run.run_id) if digest == found.run.digest else None
-        if report is None or not all(task["grade"] or task["in_sample"] for task in report["tasks"].values()):
+        if report is None or not _stands(report, found, journey, log):
             told(f"run {found.run.run_id} of {to_text(found.run.cutoff)[:10]}")
             report = found.report(journey, grades(found, journey, log))
+            for name, task in _without_grade(report):
+                task["not_graded"] = ungradable(journey, log, answered(found, name, journey))
             if keep:
                 with store.transaction(writes=True) as connection:
                     found.keep(connection, report)
         if tracking is not None:
             tracking.log_realised(journey.journey, report)
         yield report
+
+
+def _stands(report: Mapping[str, Any], found: Realised, journey: Journey, log: EventLog) -> bool:
+    """Whether a stored report has all the grades there can be, as far as what happened since does not change it.
+
+    A task without one says why; that is asked again, as the log may have got a past to fit rules on.
+    """
+    return all(
+        task.get("not_graded", "") == ungradable(journey, log, answered(found, name, journey))
+        for name, task in _without_grade(report)
+    )
+
+
+def _without_grade(report: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The tasks that could have earned a grade and have none."""
+    return [(name, task) for name, task in report["tasks"].items() if not (task["grade"] or task["in_sample"])]
 
 
 def _stored(store: Store, journey: Journey) -> dict[int, dict[str, Any]]:

@@ -69,7 +69,9 @@ def _grade(task: dict[str, Any]) -> str:
     if task["in_sample"]:
         known = f"this version knew the log up to {task['knows_until'][:10]}"
         return f"in sample, which proves nothing: {known}, so it had learned from what came; neither graded nor pooled"
-    return str(task["grade"]["words"]) if task["grade"] else "not graded: too few customers or no earlier outcomes"
+    if task["grade"]:
+        return str(task["grade"]["words"])
+    return f"not graded: {task.get('not_graded', 'too few customers or no earlier outcomes')}"
 
 
 def versions_table(versions: Iterable[dict[str, Any]]) -> Table:

@@ -30,7 +30,7 @@ from serving.registry import models
 from serving.show_outcomes import outcomes_shown, outcomes_tables
 from serving.store import Options, Store
 from serving.tables import expectations, runs
-from training.hindsight import Answered, _examples
+from training.hindsight import Answered, _cutoffs, _examples, hindsight, rule_answers
 
 SHOP = Journey.model_validate(
     {
@@ -243,9 +243,50 @@ def test_rules_learn_from_horizons_the_log_was_complete_for_when_the_run_was_mad
     found = {}
     for complete in (70, 100):
         said = Answered("churn", 100 * DAY, complete * DAY, pl.Series(list(FORTY)), *[np.empty(0)] * 3)
-        keys, _ = _examples(LONG, EventLog(log(*graded[1])), said)
-        found[complete] = keys["cutoff"].max() // DAY
+        found[complete] = _cutoffs(LONG, EventLog(log(*graded[1])), said)[-1] // DAY
     assert found == {70: 42, 100: 72}  # the horizon is 28 days
+
+
+def test_rules_are_fitted_on_some_of_very_many_customers_the_same_ones_on_every_run(graded, monkeypatch):
+    events = EventLog(log(*graded[1]))
+    labels = np.arange(40) % 2.0
+    said = Answered("churn", 100 * DAY, 100 * DAY, pl.Series(list(FORTY)), np.full(40, 0.5), labels, np.ones(40))
+    asked, cutoffs = said.keys, _cutoffs(LONG, events, said)
+    found = {}
+    for most in (20_000, 40, 15):
+        monkeypatch.setattr("training.hindsight._CUSTOMERS", most)
+        keys, came = _examples(LONG, events, said, cutoffs)
+        answers = rule_answers(LONG, events, "churn", asked).tolist()
+        found[most] = keys.with_columns(came=came), hindsight(LONG, events, said), answers
+        again = _examples(LONG, EventLog(events.events.reverse()), said, cutoffs)[0]
+        assert again.equals(keys)
+    (every, *told), (forty, *as_told), (some, grade, answers) = found.values()
+    assert every.equals(forty)
+    assert told == as_told
+    assert 5 < some["customer_id"].n_unique() < 25
+    assert some.equals(every.filter(pl.col("customer_id").is_in(some["customer_id"].unique().implode())))
+    assert grade is not None
+    assert len(answers) == 40
+    assert answers != told[1]
+
+
+def test_a_run_without_a_grade_is_judged_anew_only_where_what_happened_or_the_past_changed(store):
+    def judged(*more, who=tuple(FORTY)[:8]) -> tuple[list[str], str | None]:
+        anew: list[str] = []
+        events = EventLog(log(*((name, 5, "buy") for name in who), *more))
+        [report] = judge_all(store, SHOP, events, None, anew.append).reports
+        with store.transaction() as connection:
+            assert reports(connection, "shop") == [report]
+        return anew, report["tasks"]["churn"].get("not_graded")
+
+    run = [f"run 1 of {to_text(CUTOFF)[:10]}"]
+    expect(store, FORTY)
+    few, enough = "fewer than 10 customers", "no earlier outcome was known"
+    assert [judged() for _ in range(2)] == [(run, few), ([], few)]
+    assert [judged(("c00", 20, "buy")) for _ in range(2)] == [(run, few), ([], few)]
+    assert [judged(who=FORTY) for _ in range(2)] == [(run, enough), ([], enough)]
+    ancient = ("c00", -400, "buy")  # a past that came in late
+    assert [judged(ancient, who=FORTY) for _ in range(2)] == [(run, None), ([], None)]
 
 
 def test_a_model_that_had_learned_from_what_came_is_told_apart_and_neither_graded_nor_pooled_nor_estimated(graded):

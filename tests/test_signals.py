@@ -25,7 +25,7 @@ from training.price_levels import price_levels
 from training.signals import ALARM, Signal, _beside, _expected, _judged, signals
 from training.stability import psi
 from training.two_samples import delong, told_apart
-from training.vector_drift import FeatureDrift, VectorDrift, _moves, _of_some
+from training.vector_drift import FeatureDrift, VectorDrift, _moves
 
 STEP = 28 * DAY
 
@@ -118,16 +118,6 @@ def test_signals_of_any_past_day_are_those_that_were_told_on_it(business, seen_o
     then = events.filter((pl.col("time") < at) & (pl.col("known_at") < at))
     found = [[asdict(one) for one in signals(business.journey, log, at)] for log in (events, then)]
     assert rounded(found[0]) == rounded(found[1])
-
-
-def test_of_very_many_customers_some_are_looked_at_with_all_of_their_events(monkeypatch):
-    monkeypatch.setattr("training.vector_drift._CUSTOMERS", 100)
-    log = EventLog(pl.DataFrame({"customer_id": [f"c{n % 1000}" for n in range(3000)], "time": range(3000)}))
-    some = _of_some(log).events["customer_id"].value_counts()
-    assert 60 < len(some) < 150
-    assert set(some["count"]) == {3}
-    few = EventLog(log.events.filter(pl.col("time") < 100))
-    assert _of_some(few) is few
 
 
 def test_the_page_of_a_report_stands_alone(business, seen_of_some, trained):

@@ -23,6 +23,7 @@ from features.journey import Journey
 from features.labels import eligible, population
 from features.log import EventLog
 from features.schema import CUSTOMER, CUTOFF, TIME, to_microseconds
+from features.some_customers import of_some
 from training import as_trained
 from training.model import Model
 from training.moved import ALARM, Moved, outcomes_moved, unusual_beyond
@@ -104,7 +105,7 @@ def vector_drift(journey: Journey, log: EventLog, at: int, models: Mapping[str, 
     compared = _comparisons(journey, log, at, models)
     if len(compared) <= EARLIER:
         return VectorDrift((), ())
-    step, log = microseconds(journey.cutoffs.every), _of_some(log)
+    step, log = microseconds(journey.cutoffs.every), replace(log, events=of_some(log.events, _CUSTOMERS))
     rows = _asked(journey, log, [at - n * step for n in range(compared[-1][1][-1] + 1)])
     side = ((at - rows[CUTOFF].to_numpy()) // step).astype(np.intp)
     of_training = np.flatnonzero(np.isin(side, compared[0][1]))
@@ -127,14 +128,6 @@ def _comparisons(journey: Journey, log: EventLog, at: int, models: Mapping[str, 
     steps = (at - first - microseconds(journey.cutoffs.history)) // step
     looks = min(LOOKS, steps - lag - TRAINED + 1)
     return [(n, tuple(range(n + lag, n + lag + TRAINED))) for n in range(int(looks) + 1)]
-
-
-def _of_some(log: EventLog) -> EventLog:
-    """The events of about so many of the customers, with all of theirs; the same customers at all cutoffs."""
-    part = -(-log.events[CUSTOMER].n_unique() // _CUSTOMERS)
-    if part == 1:
-        return log
-    return replace(log, events=log.events.filter(pl.col(CUSTOMER).hash(seed=7) % part == 0))
 
 
 def _asked(journey: Journey, log: EventLog, cutoffs: list[int]) -> pl.DataFrame:
