@@ -91,8 +91,11 @@ def retrain(journey: Journey, log: EventLog, tools: Tools, report: Report, *, al
         report("judging outcomes")
         judged = judging.judge_all(tools.store, journey, log, tools.tracking, lambda _: None)
         champions = _champions(tools)
-        story.rolled_back = roll_back(journey, log, judged.found, tools.tracking, champions)
-        champions = _champions(tools) if story.rolled_back else champions
+        moved = False
+        for done, words in roll_back(journey, log, judged.found, tools.tracking, champions):
+            (story.rolled_back if done else story.decisions).append(words)
+            moved = True
+        champions = _champions(tools) if moved else champions
         report("looking for drift")
         models = {name: served.model for name, served in champions.items()}
         drift, untold = _drift(journey, log, models)

@@ -15,7 +15,7 @@ from trained import RECIPE, tracking_at
 from features.journey import Retrain
 from features.log import EventLog
 from features.schema import DAY
-from serving import batch, registry, retraining
+from serving import batch, registry, retraining, rolling_back
 from serving.alone import BusyError, alone
 from serving.judging import judge_all
 from serving.realised import Lookout, reports
@@ -24,6 +24,7 @@ from serving.rolling_back import _behind, roll_back
 from serving.store import Store
 from training.due import rules_of
 from training.grades import Lead
+from training.hindsight import against
 from training.recipe import Recipe
 from training.train import train
 
@@ -140,7 +141,7 @@ def of_broken_feed(business):
 
 
 def test_a_champion_that_was_trained_on_a_broken_feed_is_rolled_back_in_the_world_as_it_is(
-    place, business, later, of_broken_feed
+    place, business, later, of_broken_feed, monkeypatch
 ):
     store, tracking, _ = place
     log = replace(later.log, events=later.log.events.filter(SOME))
@@ -149,6 +150,22 @@ def test_a_champion_that_was_trained_on_a_broken_feed_is_rolled_back_in_the_worl
     tracking.set_champion("simulated", "churn", 2)
     models = tools(place, business).load()
     batch.score(then, log, models, store, lambda done, of: None)
+
+    def compared(*given):
+        """Slowly: somebody promotes another version meanwhile."""
+        tracking.set_champion("simulated", "churn", 3)
+        return against(*given)
+
+    tracking.register(business.journey, [of_broken_feed])
+    with monkeypatch.context() as patched:
+        patched.setattr(rolling_back, "against", compared)
+        [words] = rolled_back(now, log, store, tracking, models.models)
+    assert words.endswith("; left as it is: the champion was changed by hand meanwhile")
+    assert tracking.champions("simulated", "churn") == (3, 2)
+    left = tracking.version("simulated", "churn", 2)
+    assert {"decision", "rolled_back", "roll_back_looked"} & set(left.tags) == set()
+    tracking.set_champion("simulated", "churn", 1)
+    tracking.set_champion("simulated", "churn", 2)
     [words] = rolled_back(now, log, store, tracking, models.models)
     assert "version 2 was" in words
     assert "behind version 1 on what happened" in words
@@ -207,7 +224,7 @@ def test_each_look_at_a_champion_asks_for_more(look, behind):
 def rolled_back(journey, log, store, tracking, champions) -> list[str]:
     lookout = Lookout(store, journey, anew=True)
     lookout.add(log.events)
-    return roll_back(journey, log, lookout.found(), tracking, champions)
+    return [words for _, words in roll_back(journey, log, lookout.found(), tracking, champions)]
 
 
 def asking_of_two_weeks(journey):
