@@ -40,6 +40,7 @@ CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous_champion"
 ROLLED_BACK = "rolled_back"  # the tag of a version that was left by a roll-back: to which version
 _LOOKED = "roll_back_looked"  # the tag of a champion: how often, and up to which cutoff, it was asked whether to stay
 _OPEN = "story_open"  # the tag of a retraining's run until it is told to the end: register() ends runs by itself
+_INTENT = "rolling_back_"  # with the task: the tag of a retraining's run that keeps a roll-back it is about to do
 _TAG_AT_MOST = 4_000  # letters
 _REQUIREMENTS = (
     "mlflow",
@@ -277,6 +278,25 @@ class Tracking:
         """The runs of retrainings that were begun and never ended."""
         asked = f"tags.story = 'retrain' and tags.{_OPEN} = 'yes'"
         return [str(run.info.run_id) for run in self.client.search_runs([self._experiment(journey)], asked)]
+
+    def keep_intent(self, run_id: str, task: str, numbers: tuple[int, int], words: str) -> None:
+        """Keep in a story, before it is done, which version is about to give way to which, and why."""
+        self.client.set_tag(run_id, f"{_INTENT}{task}", json.dumps([*numbers, words[:_TAG_AT_MOST]]))
+
+    def intents_done(self, journey: str, run_id: str) -> list[str]:
+        """The words of a story's intents that were done: a kill may have come before or after."""
+        done = []
+        for key, told in sorted(self.client.get_run(run_id).data.tags.items()):
+            if not key.startswith(_INTENT):
+                continue
+            task, (number, before, words) = key.removeprefix(_INTENT), json.loads(told)
+            left, (champion, _) = self.version(journey, task, number), self.champions(journey, task)
+            if left is not None and left.tags.get(ROLLED_BACK) == str(before) and champion != number:
+                done.append(words)
+                if champion == before:
+                    self._unmark(model_name(journey, task), before)
+                    self.tell(journey, task, before, True, words)
+        return done
 
     def end_story(self, run_id: str, story: dict[str, Any], status: str = "FINISHED") -> None:
         """Close the run with what was done and why: `story.json`, and its words as tags; what it left open, too."""
