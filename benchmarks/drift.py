@@ -172,7 +172,7 @@ def _if_any(name: str, seeds: dict[int, str]) -> dict[str, list[str]]:
 def main() -> None:
     """Look at every seed and write what all of them say."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("seeds", 20), ("first", 200), ("customers", 1000), ("days", 540)):
+    for name, default in (("seeds", 100), ("first", 200), ("customers", 1000), ("days", 540)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--looked", type=Path, default=LOOKS, help="the file with a line per seed")
     parser.add_argument("--out", type=Path, default=RESULTS / "drift.jsonl", help="the file of JSON lines")

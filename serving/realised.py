@@ -96,7 +96,8 @@ class Lookout:
     def _lists(self, connection: Connection, due: list[Followed]) -> pl.DataFrame:
         spans = [self._span(run, task) for run in due for task in tasks(self._journey).values()]
         begins, ends = min((begin for begin, _ in spans), default=0), max((end for _, end in spans), default=0)
-        return standing_for.lists(connection, self._journey.journey, begins, ends, self._followed)
+        at = self.at if self._travels else None
+        return standing_for.lists(connection, self._journey.journey, begins, ends, self._followed, at)
 
     def _span(self, run: Followed, task: Task) -> tuple[int, int]:
         """When a contact tells on what came of a run: within a horizon, or so little before it that they rest.

@@ -7,7 +7,7 @@ undone by the next attempt, which begins by looking.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -18,8 +18,9 @@ from features.labels import tasks
 from features.log import EventLog
 from serving import judging, registry, watched
 from serving.alone import alone
-from serving.rolling_back import roll_back
-from serving.scorer import Scorer
+from serving.realised import Realised
+from serving.rolling_back import RollBack, roll_back, rolled_back
+from serving.scorer import Scorer, Served
 from serving.store import Store
 from training.drift_report import DriftReport, drift_report
 from training.due import Rule, rules_of
@@ -86,13 +87,13 @@ def retrain(journey: Journey, log: EventLog, tools: Tools, report: Report, *, al
     BusyError
         Where another one holds the lease.
     """
-    with alone(tools.store, f"retraining of {journey.journey}") as still_alone:
-        story = Story(decisions=_taken_up(journey, log, tools))
+    what = f"retraining of {journey.journey}"
+    story = Story(asked=always)
+    with alone(tools.store, what) as still_alone, _told(tools.tracking, journey.journey, story) as telling:
+        story.decisions += _taken_up(journey, log, tools)
         report("judging outcomes")
         judged = judging.judge_all(tools.store, journey, log, tools.tracking, lambda _: None)
-        champions = _champions(tools)
-        story.rolled_back = roll_back(journey, log, judged.found, tools.tracking, champions)
-        champions = _champions(tools) if story.rolled_back else champions
+        champions = _rolled_back(journey, log, judged.found, tools, story, telling)
         report("looking for drift")
         models = {name: served.model for name, served in champions.items()}
         drift, untold = _drift(journey, log, models)
@@ -101,20 +102,36 @@ def retrain(journey: Journey, log: EventLog, tools: Tools, report: Report, *, al
         versions = {name: served.version for name, served in champions.items()}
         rules = rules_of(journey, log, models, drift, reversed(judged.reports), versions, _tried(journey, tools))
         story.rules = [*rules, *untold]
-        story.asked, story.due = always, always or any(rule.due for rule in story.rules)
-        with _told(tools.tracking, journey.journey, story) as run_id:
-            if story.due:
-                report("training")
-                trained = train(journey, log, list(tasks(journey)), tools.recipe, tools.threads, report)
-                still_alone()
-                made = tools.tracking.register(journey, trained, run_id)
-                numbers = {one.task: new.version for one, new in zip(trained, made, strict=True)}
-                story.decisions += [_decided(journey, log, tools, *one) for one in numbers.items()]
-            if _stale(tools, journey, story.due):
-                report("scoring")
-                tools.score()
-                story.scored = True
-        return story
+        story.due = always or any(rule.due for rule in story.rules)
+        if story.due or story.decisions:
+            telling.begin()
+        if story.due:
+            report("training")
+            trained = train(journey, log, list(tasks(journey)), tools.recipe, tools.threads, report)
+            still_alone()
+            made = tools.tracking.register(journey, trained, telling.begin())
+            numbers = {one.task: new.version for one, new in zip(trained, made, strict=True)}
+            story.decisions += [_decided(journey, log, tools, *one) for one in numbers.items()]
+        if _stale(tools, journey, story.due):
+            report("scoring")
+            tools.score()
+            story.scored = True
+    return story
+
+
+def _rolled_back(
+    journey: Journey, log: EventLog, runs: Iterable[Realised], tools: Tools, story: Story, telling: _Telling
+) -> dict[str, Served]:
+    """The champions after those that got worse gave way, which the story tells; it is begun before anything changes."""
+    moved, champions = False, _champions(tools)
+
+    def intend(change: RollBack) -> None:
+        tools.tracking.keep_intent(telling.begin(), change.task, (change.version, change.before), rolled_back(change))
+
+    for done, words in roll_back(journey, log, runs, tools.tracking, champions, intend):
+        (story.rolled_back if done else story.decisions).append(words)
+        moved = True
+    return _champions(tools) if moved else champions
 
 
 def _drift(journey: Journey, log: EventLog, models: Mapping[str, Model]) -> tuple[DriftReport | None, list[Rule]]:
@@ -128,19 +145,35 @@ def _drift(journey: Journey, log: EventLog, models: Mapping[str, Model]) -> tupl
         return None, [Rule(False, f"drift could not be told: {problem or type(problem).__name__}")]
 
 
+class _Telling:
+    """The one run that tells a story, begun as soon as there is something to tell."""
+
+    def __init__(self, tracking: Tracking, journey: str) -> None:
+        self._tracking, self._journey = tracking, journey
+        self._run_id: str | None = None
+
+    def begin(self) -> str:
+        """The run's id."""
+        if self._run_id is None:
+            self._run_id = self._tracking.begin_story(self._journey)
+        return self._run_id
+
+    def end(self, story: dict[str, Any], status: str) -> None:
+        """Tell the story where it was begun."""
+        if self._run_id is not None:
+            self._tracking.end_story(self._run_id, story, status)
+
+
 @contextmanager
-def _told(tracking: Tracking, journey: str, story: Story) -> Iterator[str | None]:
-    """One run that tells the story, also where it fails; None: there is nothing to tell."""
-    if not (story.due or story.rolled_back or story.decisions):
-        yield None
-        return
-    run_id = tracking.begin_story(journey)
+def _told(tracking: Tracking, journey: str, story: Story) -> Iterator[_Telling]:
+    """Tell the story, also where it fails; nothing where there was nothing to tell."""
+    telling = _Telling(tracking, journey)
     try:
-        yield run_id
+        yield telling
     except BaseException as error:
-        tracking.end_story(run_id, story.to_json() | {"failed": str(error) or type(error).__name__}, "FAILED")
+        telling.end(story.to_json() | {"failed": str(error) or type(error).__name__}, "FAILED")
         raise
-    tracking.end_story(run_id, story.to_json())
+    telling.end(story.to_json(), "FINISHED")
 
 
 def _decided(journey: Journey, log: EventLog, tools: Tools, task: str, number: int) -> str:
@@ -158,7 +191,9 @@ def _taken_up(journey: Journey, log: EventLog, tools: Tools) -> list[str]:
         if number is not None:
             decisions.append(_decided_or_why_not(journey, log, tools, name, number))
     for run_id in tools.tracking.open_stories(journey.journey):
-        told = {"failed": "killed; the next decides on what it had registered"}
+        told: dict[str, Any] = {"failed": "killed; the next decides on what it had registered"}
+        if rolled := tools.tracking.intents_done(journey.journey, run_id):
+            told["rolled_back"] = rolled
         tools.tracking.end_story(run_id, told, "KILLED")
     return decisions
 
@@ -182,7 +217,7 @@ def _tried(journey: Journey, tools: Tools) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _champions(tools: Tools) -> dict[str, Any]:
+def _champions(tools: Tools) -> dict[str, Served]:
     try:
         return dict(tools.load().models)
     except NoModelError:

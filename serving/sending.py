@@ -49,11 +49,13 @@ def send(
         if campaign.sent_at is not None:
             return campaign
         _refuse_time(campaign, at, now, rehearsal=rehearsal)
-        contacted = 0
+        contacted, known = 0, now
         if not rehearsal:
-            contacted = _contact(connection, campaign, at, channel, now)
+            events.in_order(connection, journey)
+            known = known_from(connection, journey, at)
+            contacted = _contact(connection, campaign, at, channel, known, now)
             hold_out(connection, campaign, at + campaign.horizon, now)
-        sent = {"sent_at": at, "channel": channel, "contacted": contacted}
+        sent = {"sent_at": at, "sent_known_at": known, "channel": channel, "contacted": contacted}
         connection.execute(update(stored_campaigns).where(stored_campaigns.c.id == campaign_id).values(sent))
         return campaigns.of_id(connection, journey, campaign_id)
 
@@ -69,8 +71,8 @@ def _refuse_time(campaign: Stored, at: int, now: int, *, rehearsal: bool) -> Non
         raise InputError("time", to_text(at), allowed, do)
 
 
-def _contact(connection: Connection, campaign: Stored, at: int, channel: str | None, now: int) -> int:
-    """Write the contacts; how many there are."""
+def _contact(connection: Connection, campaign: Stored, at: int, channel: str | None, known_at: int, now: int) -> int:
+    """Write the contacts, known since `known_at`; how many there are."""
     journey = campaign.journey
     here = and_(worklist.c.journey == journey, worklist.c.customer_id == members.c.customer_id)
     barred = exists().where(here, suppressed(Moment(now, campaign.costs.rest_days)))
@@ -81,8 +83,7 @@ def _contact(connection: Connection, campaign: Stored, at: int, channel: str | N
         raise InputError(f"campaign {campaign.id}", why, "someone to contact", "make a new campaign")
     event_id = literal(f"campaign {campaign.id} to ", Text).concat(cast(members.c.customer_id, String))
     said = (literal(journey, Text), event_id, members.c.customer_id, instant(at), literal(CONTACTED, Text))
-    events.in_order(connection, journey)
-    where = (literal(channel, Text), instant(known_from(connection, journey, at)), instant(now))
+    where = (literal(channel, Text), instant(known_at), instant(now))
     written = select(*said, *where).where(*reached).order_by(members.c.place)
     marks = {"status": literal("contacted", Text), "contacted_at": instant(at)}
     done = case((worklist.c.status.in_(["won", "lost"]), worklist.c.status), else_="contacted")

@@ -21,23 +21,27 @@ from serving.proportions import SMALLEST_ARM
 from serving.tables import campaigns, members
 
 Array = NDArray[np.float64]
-_SENT = "sent_at"
-_SCHEMA = {CUSTOMER: pl.String, "arm": pl.String, "holdout": pl.Float64, "seed": pl.Int64, _SENT: pl.Int64}
+_SENT, _MADE = "sent_at", "campaign_id"
+_SCHEMA = {CUSTOMER: pl.String, "arm": pl.String, "holdout": pl.Float64, _MADE: pl.Int64, _SENT: pl.Int64}
 
 
-def lists(connection: Connection, journey: str, begins: int, ends: int, followed: pl.Series) -> pl.DataFrame:
+def lists(
+    connection: Connection, journey: str, begins: int, ends: int, followed: pl.Series, at: int | None = None
+) -> pl.DataFrame:
     """Which customers stood on which lists that were sent between two instants and held some out.
 
-    A list that was sent on paper, before it was made, contacted nobody.
+    A list that was sent on paper, before it was made, contacted nobody. With `at` a list counts whose sending
+    was known before it, as its contacts were.
 
     Returns
     -------
     polars.DataFrame
-        customer_id, arm, holdout (the share), seed, sent_at (microseconds), a row per customer and list.
+        customer_id, arm, holdout (the share), campaign_id, sent_at (microseconds), a row per customer and list.
     """
-    sent = (campaigns.c.sent_at >= begins, campaigns.c.sent_at < ends, campaigns.c.sent_at >= campaigns.c.created_at)
+    sent = [campaigns.c.sent_at >= begins, campaigns.c.sent_at < ends, campaigns.c.sent_at >= campaigns.c.created_at]
+    sent += [] if at is None else [campaigns.c.sent_known_at < at]
     wanted = (
-        select(members.c.customer_id, members.c.arm, campaigns.c.holdout, campaigns.c.seed, campaigns.c.sent_at)
+        select(members.c.customer_id, members.c.arm, campaigns.c.holdout, campaigns.c.id, campaigns.c.sent_at)
         .join(campaigns, campaigns.c.id == members.c.campaign_id)
         .where(campaigns.c.journey == journey, campaigns.c.holdout > 0, *sent)
     )
@@ -48,13 +52,13 @@ def lists(connection: Connection, journey: str, begins: int, ends: int, followed
 def drawn(listed: pl.DataFrame, customers: pl.Series, begins: int, ends: int) -> pl.Series:
     """One over each customer's chance of being held out of the lists sent between two instants; 0: was not, 1: on none.
 
-    Who is held out of one list is contacted by none of them, so with the shares h that is one chance of
-    1 - (1 - h)(1 - h')..., lists of one seed being one draw.
+    The list that was made first decides. Its hold-out is left alone from then on, so that the lists after it are made
+    of those whom it spared not: who is held out of one of these stands for customers that the first has stand-ins of.
     """
-    sent = listed.filter((pl.col(_SENT) >= begins) & (pl.col(_SENT) < ends))
-    draws = sent.group_by(CUSTOMER, "seed").agg((pl.col("arm") == HOLDOUT).any(), pl.col("holdout").max())
-    spared, chance = pl.col("arm").any(), 1 - (1 - pl.col("holdout")).product()
-    told = draws.group_by(CUSTOMER).agg(pl.when(spared).then(1 / chance).otherwise(0.0).alias("drawn"))
+    sent = listed.filter((pl.col(_SENT) >= begins) & (pl.col(_SENT) < ends)).sort(_MADE)
+    first = sent.group_by(CUSTOMER, maintain_order=True).first()
+    each = pl.when(pl.col("arm") == HOLDOUT).then(1 / pl.col("holdout")).otherwise(0.0).alias("drawn")
+    told = first.select(CUSTOMER, each)
     found = pl.DataFrame({CUSTOMER: customers}).join(told, on=CUSTOMER, how="left", maintain_order="left")
     return found["drawn"].fill_null(1.0)
 

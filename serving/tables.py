@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from features.schema import CONTACTED
 
-SCHEMA = "0011"
+SCHEMA = "0012"
 
 metadata = MetaData()
 # Ids sort by code point on every database, so that a list has one order everywhere.
@@ -200,6 +200,7 @@ class _Campaigns(TypedColumns):
     seed = Column(BigInteger, nullable=False)
     plan = Column(JSON, nullable=False)  # serving.campaigns.Plan
     sent_at = Column(BigInteger)  # null: not yet
+    sent_known_at = Column(BigInteger)  # since when that is known, as of an event; null: not sent
     channel: Named[str | None]
     contacted: Named[int | None]  # how many were: members of the contact arm that may be
     outcome = Column(_JSON)  # serving.outcomes.Outcome; null: not measured

@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 from features.definition import read as read_journey
 from features.journey import Journey
+from features.labels import tasks
 from features.log import EventLog, read
 from features.schema import to_datetime
 from serving import batch, registry
@@ -19,6 +20,7 @@ from serving.retraining import Story, Tools, retrain
 from serving.store import Store
 from training.recipe import Recipe
 from training.tracking import Tracking
+from training.train import train
 
 FIRST, LAST, MONTH = datetime(2024, 9, 9, tzinfo=UTC), datetime(2024, 12, 30, tzinfo=UTC), timedelta(days=28)
 RECIPE = Recipe(learning_rate=0.25, leaves=7, rounds_at_most=8)
@@ -46,6 +48,17 @@ def definition_of(url: str, store: Store) -> tuple[Journey, Path]:
 def shop_of(url: str, store: Store) -> tuple[Journey, EventLog]:
     """The journey resolved with its log, and that log."""
     return read(*definition_of(url, store), threads=1)
+
+
+def begun(url: str) -> None:
+    """The first month: every task has a champion, whatever its grade, and everyone is scored."""
+    with closing(Store(url)) as store:
+        journey, log = shop_of(url, store)
+        tracking = tracking_of(url)
+        for made in tracking.register(journey, train(journey, log, list(tasks(journey)), RECIPE, 1, lambda _: None)):
+            tracking.set_champion("shop", made.name.removeprefix("shop."), made.version)
+        scorer = registry.load("shop", tracking.uri, folder_of(url) / "models", log.profile)
+        batch.score(journey, log, scorer, store, lambda done, of: None)
 
 
 def renewed(url: str, report: Callable[[str], None]) -> Story:

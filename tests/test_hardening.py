@@ -16,7 +16,7 @@ from shutil import copyfile
 import pytest
 from killed import CUSTOMERS
 from killing import Killing
-from renewing import renewed, shop_of, tracking_of
+from renewing import begun, renewed, shop_of, tracking_of
 from servers import untrained
 from shop import DEFINITION, read_shop, write_log
 from sqlalchemy import event, func, select, text
@@ -24,16 +24,20 @@ from starlette.testclient import TestClient
 from stores import VERSIONS, answer_of, execute, ids, write
 from test_migrations import make_first
 
-from features.journey import RiskBands
+from features.journey import Campaign, RiskBands
 from features.schema import DAY
 from serving import changes, clock, runs
 from serving.alone import BusyError
 from serving.app import create_app
 from serving.clock import now
 from serving.database import StoreError
+from serving.filters import Filters
 from serving.judging import judge_all
 from serving.leases import Lease
+from serving.planning import Cut
+from serving.proposals import Proposal, create
 from serving.realised import reports
+from serving.sending import send
 from serving.state import Settings
 from serving.store import Options, Store
 from serving.tables import SCHEMA, expectations, outcomes, scores, stored_answers
@@ -104,8 +108,8 @@ def test_an_upgrade_that_is_killed_is_done_again(url, moments):
             assert len(found) == 2, found
 
 
-STAGES = "tasks:\n  next_stage: {in: 28d}\n"
-OTHERS = "  churn: {no: purchase, within: 28d}\n  cltv: {sum: purchase, within: 56d}\n"
+CHURN = "tasks:\n  churn: {no: purchase, within: 28d}\n"
+OTHERS = "  next_stage: {in: 28d}\n  cltv: {sum: purchase, within: 56d}\n"
 
 
 def shop_in(folder: Path, database: Path, tasks: str) -> str:
@@ -117,19 +121,32 @@ def shop_in(folder: Path, database: Path, tasks: str) -> str:
     return f"sqlite:///{folder}/scores.db"
 
 
+def contact_half(shop: str) -> None:
+    """Send a list of the newest run the day after it, a fifth of it held out."""
+    with closing(Store(shop)) as store:
+        at = store.latest_run("shop").cutoff + DAY
+        proposal = Proposal("autumn", Filters(), Campaign(), Cut(capacity=100), holdout=0.2, seed=1)
+        send(store, "shop", create(store, "shop", proposal, at).id, at, "mail", at)
+
+
 def test_outcomes_retraining_and_scores_that_are_killed_lose_nothing_and_count_nothing_twice(tmp_path, blank, moments):
-    """Three kills to a shop, while others ask for the same, after a month at peace; of one kill, in its first month."""
+    """Three kills to a shop of whose first month a list was sent: from a month's first step, and in its training.
+
+    While it trains, others ask for the same.
+    """
     found = moments(4.0)
-    peace, tasks = (0, STAGES) if len(found) == 1 else (1, STAGES + OTHERS)
     with closing(Killing("renew")) as killing:
         for first in range(0, len(found), 3):
-            shop = shop_in(tmp_path / str(first), blank, tasks)
-            for number, seconds in enumerate(found[first : first + 3]):
+            shop = shop_in(tmp_path / str(first), blank, CHURN if len(found) == 1 else CHURN + OTHERS)
+            begun(shop)
+            contact_half(shop)
+            for number, seconds in enumerate(found[first : first + 3], first):
                 process = killing.begin(shop)
-                killing.wait_for("renewed", 0 if number else peace)
-                killing.wait_for("training")
-                with pytest.raises(BusyError, match="is under way elsewhere"):
-                    renewed(shop, lambda _: None)
+                killing.wait_for("judging")
+                if number % 2:
+                    killing.wait_for("training")
+                    with pytest.raises(BusyError, match="is under way elsewhere"):
+                        renewed(shop, lambda _: None)
                 time.sleep(seconds)
                 killing.end(process)
             renewed(shop, lambda _: None)
@@ -149,6 +166,7 @@ def check_renewed(url: str, store: Store) -> None:
         followed = dict(connection.execute(select(outcomes.c.run_id, outcomes.c.customers)).all())
         kept = select(expectations.c.run_id, func.count()).group_by(expectations.c.run_id)
         assert dict(connection.execute(kept).all()) == followed
+    assert max(one["tasks"]["churn"]["judged"]["listed"] for one in told) > 0  # the list was judged, too
     # What is stored is what anybody finds who judges everything anew, each run once.
     anew = judge_all(store, journey, log, None, lambda _: None, run.cutoff).reports
     assert [one["run_id"] for one in reversed(told)] == [one["run_id"] for one in anew]

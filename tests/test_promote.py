@@ -331,6 +331,19 @@ def test_a_decision_is_kept_in_words_with_the_version(store, shop):
     assert (listed[4]["decision"], listed[4]["decision_words"]) == ("rolled back", rolled_back)
 
 
+def test_a_champion_that_is_moved_while_it_is_compared_is_decided_on_anew(store, shop):
+    store.set_champion("shop", "churn", 1)
+    asked = []
+
+    def read_slowly():
+        """The log; somebody makes the wanted version champion meanwhile."""
+        asked.append(store.set_champion("shop", "churn", 4))
+        return shop(LATER)
+
+    decision = promote(store, "shop", read_slowly, "churn", number=4)
+    assert (len(asked), decision.idle, decision.words) == (1, True, "version 4 is the champion already")
+
+
 def test_a_version_rolled_back_is_promoted_again_only_by_its_number(store, shop):
     store.set_champion("shop", "churn", 1)
     assert decide(store, shop, LATER, number=4).promoted

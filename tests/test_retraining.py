@@ -15,7 +15,7 @@ from trained import RECIPE, tracking_at
 from features.journey import Retrain
 from features.log import EventLog
 from features.schema import DAY
-from serving import batch, registry, retraining
+from serving import batch, registry, retraining, rolling_back
 from serving.alone import BusyError, alone
 from serving.judging import judge_all
 from serving.realised import Lookout, reports
@@ -24,6 +24,7 @@ from serving.rolling_back import _behind, roll_back
 from serving.store import Store
 from training.due import rules_of
 from training.grades import Lead
+from training.hindsight import against
 from training.recipe import Recipe
 from training.train import train
 
@@ -140,7 +141,7 @@ def of_broken_feed(business):
 
 
 def test_a_champion_that_was_trained_on_a_broken_feed_is_rolled_back_in_the_world_as_it_is(
-    place, business, later, of_broken_feed
+    place, business, later, of_broken_feed, monkeypatch
 ):
     store, tracking, _ = place
     log = replace(later.log, events=later.log.events.filter(SOME))
@@ -149,13 +150,31 @@ def test_a_champion_that_was_trained_on_a_broken_feed_is_rolled_back_in_the_worl
     tracking.set_champion("simulated", "churn", 2)
     models = tools(place, business).load()
     batch.score(then, log, models, store, lambda done, of: None)
+
+    def compared(*given):
+        """Slowly: somebody promotes another version meanwhile."""
+        tracking.set_champion("simulated", "churn", 3)
+        return against(*given)
+
+    tracking.register(business.journey, [of_broken_feed])
+    with monkeypatch.context() as patched:
+        patched.setattr(rolling_back, "against", compared)
+        [words] = rolled_back(now, log, store, tracking, models.models)
+    assert words.endswith("; left as it is: the champion was changed by hand meanwhile")
+    assert tracking.champions("simulated", "churn") == (3, 2)
+    left = tracking.version("simulated", "churn", 2)
+    assert {"decision", "rolled_back", "roll_back_looked"} & set(left.tags) == set()
+    tracking.set_champion("simulated", "churn", 1)
+    tracking.set_champion("simulated", "churn", 2)
     [words] = rolled_back(now, log, store, tracking, models.models)
     assert "version 2 was" in words
     assert "behind version 1 on what happened" in words
     assert int(tracking.version("simulated", "churn", "champion").version) == 1
 
 
-def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, later, trained, of_broken_feed):
+def test_a_champion_that_got_worse_in_the_world_is_rolled_back(
+    place, business, later, trained, of_broken_feed, monkeypatch
+):
     """A competitor opens on the day of the run, and half of the customers buy there from then on."""
     store, tracking, _ = place
     log = replace(later.log, events=later.log.events.filter(SOME))  # who are enough, and judged sooner
@@ -180,15 +199,27 @@ def test_a_champion_that_got_worse_in_the_world_is_rolled_back(place, business, 
     # Neither by the outcomes of another question, nor to what cannot be served beside the other champions.
     for journey, found in ((asking_of_two_weeks(now), at.load().models), (now, with_cltv_of_a_week(at.load().models))):
         assert rolled_back(journey, with_competitor(log, then), store, tracking, found) == []
-    story = retrain(now, with_competitor(log, then), at, lambda _: None)
+    begun, rollback = [], tracking.rollback
+
+    def after_its_story(*given):
+        begun.extend(tracking.open_stories("simulated"))
+        assert tracking.intents_done("simulated", *begun) == []
+        number = rollback(*given)
+        begun.extend(tracking.intents_done("simulated", *begun))  # as the next finds it, were this one killed now
+        return number
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tracking, "rollback", after_its_story)
+        story = retrain(now, with_competitor(log, then), at, lambda _: None)
     [words] = story.rolled_back
+    assert begun[1:] == [words]
     assert words.startswith("churn: version 3 was")
     assert "behind version 2 on what happened" in words
     assert int(tracking.version("simulated", "churn", "champion").version) == 2
     assert tracking.version("simulated", "churn", 2).tags["decision_words"] == words
     assert (story.due, story.scored, scored) == (False, True, [1])
     [run] = told(tracking)
-    assert run.data.tags["rolled_back"] == words
+    assert (run.info.run_id, run.data.tags["rolled_back"]) == (begun[0], words)
     # The version that was left does not come back, whatever it would have said of that month.
     assert rolled_back(now, with_competitor(log, then), store, tracking, at.load().models) == []
     # Nor does the same run undo it where somebody brings it back by hand.
@@ -207,7 +238,7 @@ def test_each_look_at_a_champion_asks_for_more(look, behind):
 def rolled_back(journey, log, store, tracking, champions) -> list[str]:
     lookout = Lookout(store, journey, anew=True)
     lookout.add(log.events)
-    return roll_back(journey, log, lookout.found(), tracking, champions)
+    return [words for _, words in roll_back(journey, log, lookout.found(), tracking, champions)]
 
 
 def asking_of_two_weeks(journey):
@@ -268,6 +299,23 @@ def test_what_a_retraining_had_registered_before_it_ended_is_decided_by_the_next
     assert (before.info.run_id, before.info.status) == (story, ended)
     assert (after.info.status, after.data.tags["decisions"]) == ("FINISHED", words)
     assert retrain(under(business, NEVER), business.log, at, lambda _: None).decisions == []
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_roll_back_is_told_although_its_retraining_was_killed(place, business, trained, done):
+    at = tools(place, business)
+    at.tracking.register(business.journey, [trained["churn"]])
+    at.tracking.set_champion("simulated", "churn", 2)
+    story = at.tracking.begin_story("simulated")
+    at.tracking.keep_intent(story, "churn", (2, 1), "churn: version 2 was behind")
+    if done:
+        at.tracking.rollback("simulated", "churn", (2, 1))  # and then the machine was gone
+    assert retrain(under(business, NEVER), business.log, at, lambda _: None).rolled_back == []
+    [run] = told(at.tracking)
+    assert (run.info.run_id, run.info.status) == (story, "KILLED")
+    assert run.data.tags.get("rolled_back") == ("churn: version 2 was behind" if done else None)
+    words = at.tracking.version("simulated", "churn", 1).tags.get("decision_words")
+    assert (words == "churn: version 2 was behind") is done
 
 
 def test_what_the_gate_cannot_decide_on_keeps_nobody_from_training(place, business, trained, monkeypatch):

@@ -7,7 +7,9 @@ import json
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from collections import Counter
+from contextlib import closing, suppress
+from copy import copy
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +30,7 @@ from serving.model_files import keep
 from serving.remembered import Remembered
 from serving.state import Settings
 from training.model import Model, digest
-from training.tracking import CHALLENGER, CHAMPION, PREVIOUS
+from training.tracking import CHALLENGER, CHAMPION, PREVIOUS, ROLLED_BACK, ChampionMovedError
 
 TEXT = {".txt", ".json", ".yaml", ".yml", ".py", ".md", ""}  # "": MLmodel
 
@@ -304,6 +306,52 @@ def test_a_rollback_makes_the_champion_before_champion_again(business, trained, 
     assert versions(empty)["simulated.churn"] == {CHALLENGER: 2, CHAMPION: 2, PREVIOUS: 1}
     assert empty.rollback("simulated", "churn") == 1
     assert versions(empty)["simulated.churn"] == {CHALLENGER: 2, CHAMPION: 1, PREVIOUS: 2}
+
+
+class Meanwhile:
+    """A client of the registry; before its so many-eth call of all, somebody promotes version 4 by hand."""
+
+    def __init__(self, client, call: int, promote) -> None:
+        self._client, self._left, self._promote, self.came = client, call, promote, False
+
+    def __getattr__(self, name: str):
+        def called(*given):
+            self._left -= 1
+            if not self._left:
+                self._promote()
+                self.came = True
+            return getattr(self._client, name)(*given)
+
+        return called
+
+
+def test_a_promotion_by_hand_during_a_rollback_is_not_lost(champions, tmp_path):
+    """Wherever it comes, but between the last look and the call after it, which MLflow cannot make one."""
+    hand = tracking_at(tmp_path, Path(champions.uri.removeprefix("sqlite:///")))
+    add_versions(hand, 3)
+    found, meanwhile = [], None
+    while meanwhile is None or meanwhile.came:
+        for number in (2, 3):
+            hand.set_champion("simulated", "churn", number)
+        meanwhile = Meanwhile(hand.client, len(found) + 1, lambda: hand.set_champion("simulated", "churn", 4))
+        store = copy(hand)
+        store.client = meanwhile
+        with suppress(ChampionMovedError):
+            store.rollback("simulated", "churn", (3, 2))
+        marked = ROLLED_BACK in hand.version("simulated", "churn", 3).tags
+        found.append((*hand.champions("simulated", "churn"), marked))
+    assert found.pop() == (2, 3, True)  # nobody came
+    assert found[0] == (4, 3, False)  # at first it is the roll-back that gives up; at last it was over
+    assert found[-1] == (4, 2, True)
+    assert Counter(found)[2, 3, True] == Counter(found)[4, 3, True] == 1  # the two calls that nobody guards
+    assert set(found) == {(4, 3, False), (2, 3, True), (4, 2, True), (4, 3, True)}
+
+
+def add_versions(store, more: int) -> None:
+    """As many more versions of the churn champion."""
+    one = store.version("simulated", "churn", CHAMPION)
+    for _ in range(more):
+        store.client.create_model_version(one.name, one.source, one.run_id, {"digest": one.tags["digest"]})
 
 
 def test_a_version_that_is_not_there_is_none(champions):

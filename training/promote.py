@@ -78,9 +78,13 @@ def promote(
     `read` gives the resolved journey and its log; it is called only where there is a champion to compare
     with. What answers another question than the champion is promoted by its grade alone, where that is
     accepted. A version that was rolled back is promoted only by its number. The decision is kept in words as tags
-    of the version.
+    of the version. Where the champion is another by the time it was compared with, it is decided anew.
     """
-    decision = _decide(tracking, journey, read, task, number, accepted, threads)
+    while True:
+        champion, _ = tracking.champions(journey, task)
+        decision = _decide(tracking, journey, read, task, number, accepted, threads)
+        if not decision.promoted or tracking.champions(journey, task)[0] == champion:
+            break
     if decision.promoted and decision.version is not None:
         tracking.set_champion(journey, task, decision.version)
     if decision.version is not None and not (decision.idle or decision.standing):

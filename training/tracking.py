@@ -40,6 +40,7 @@ CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous_champion"
 ROLLED_BACK = "rolled_back"  # the tag of a version that was left by a roll-back: to which version
 _LOOKED = "roll_back_looked"  # the tag of a champion: how often, and up to which cutoff, it was asked whether to stay
 _OPEN = "story_open"  # the tag of a retraining's run until it is told to the end: register() ends runs by itself
+_INTENT = "rolling_back_"  # with the task: the tag of a retraining's run that keeps a roll-back it is about to do
 _TAG_AT_MOST = 4_000  # letters
 _REQUIREMENTS = (
     "mlflow",
@@ -73,6 +74,14 @@ class _Logged:
     run_id: str
     model_id: str
     tags: dict[str, str]
+
+
+class ChampionMovedError(InputError):
+    """Somebody changed the champion, or the one before it, meanwhile."""
+
+    def __init__(self, journey: str, task: str) -> None:
+        found, do = "the champion was changed meanwhile", "look at both versions and do it again if it is still wanted"
+        super().__init__(model_name(journey, task), found, do=do)
 
 
 class Tracking:
@@ -270,6 +279,25 @@ class Tracking:
         asked = f"tags.story = 'retrain' and tags.{_OPEN} = 'yes'"
         return [str(run.info.run_id) for run in self.client.search_runs([self._experiment(journey)], asked)]
 
+    def keep_intent(self, run_id: str, task: str, numbers: tuple[int, int], words: str) -> None:
+        """Keep in a story, before it is done, which version is about to give way to which, and why."""
+        self.client.set_tag(run_id, f"{_INTENT}{task}", json.dumps([*numbers, words[:_TAG_AT_MOST]]))
+
+    def intents_done(self, journey: str, run_id: str) -> list[str]:
+        """The words of a story's intents that were done: a kill may have come before or after."""
+        done = []
+        for key, told in sorted(self.client.get_run(run_id).data.tags.items()):
+            if not key.startswith(_INTENT):
+                continue
+            task, (number, before, words) = key.removeprefix(_INTENT), json.loads(told)
+            left, (champion, _) = self.version(journey, task, number), self.champions(journey, task)
+            if left is not None and left.tags.get(ROLLED_BACK) == str(before) and champion != number:
+                done.append(words)
+                if champion == before:
+                    self._unmark(model_name(journey, task), before)
+                    self.tell(journey, task, before, True, words)
+        return done
+
     def end_story(self, run_id: str, story: dict[str, Any], status: str = "FINISHED") -> None:
         """Close the run with what was done and why: `story.json`, and its words as tags; what it left open, too."""
         run = self.client.get_run(run_id)
@@ -337,8 +365,7 @@ class Tracking:
         if before is not None and int(before.version) != number:
             self.client.set_registered_model_alias(name, PREVIOUS, before.version)
         self.client.set_registered_model_alias(name, CHAMPION, str(number))
-        if ROLLED_BACK in self.client.get_model_version(name, str(number)).tags:
-            self.client.delete_model_version_tag(name, str(number), ROLLED_BACK)
+        self._unmark(name, number)
 
     def tell(self, journey: str, task: str, number: int, promoted: bool, words: str) -> None:
         """Keep the last decision on a version, with its reason, as the tags `decision` and `decision_words`."""
@@ -359,26 +386,69 @@ class Tracking:
         """Keep what `looked` gives; the cutoff in microseconds."""
         self._tag(journey, task, number, {_LOOKED: json.dumps([looks, cutoff])})
 
-    def rollback(self, journey: str, task: str) -> int:
+    def champions(self, journey: str, task: str) -> tuple[int | None, int | None]:
+        """The versions of the champion and of the one before it, as one look at the registry found them."""
+        try:
+            aliases = self.client.get_registered_model(model_name(journey, task)).aliases
+        except MlflowException as problem:
+            if problem.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None, None
+        present, before = aliases.get(CHAMPION), aliases.get(PREVIOUS)
+        return (int(present) if present else None), (int(before) if before else None)
+
+    def rollback(self, journey: str, task: str, expected: tuple[int, int] | None = None) -> int:
         """Make the previous champion the champion again and give its version.
 
-        The version left is marked: `promote` takes it again only by its number.
+        The version left is marked: `promote` takes it again only by its number. `expected`: the champion and the one
+        before it that the roll-back was decided on.
+
+        Raises
+        ------
+        ChampionMovedError
+            Where they are others, or somebody changes them meanwhile; nothing is changed then.
+        InputError
+            Where no champion came before.
         """
-        before, left = self.version(journey, task, PREVIOUS), self.version(journey, task, CHAMPION)
+        found = left, number = self.champions(journey, task)
+        if expected not in (None, found):
+            raise ChampionMovedError(journey, task)
         # A promotion that was killed may have named the champion it did not replace.
-        if before is None or (left is not None and left.version == before.version):
+        if number is None or left == number:
             raise InputError(
                 f"{journey}.{task}", "no champion came before the present one", "a task promoted at least twice"
             )
-        number = int(before.version)
-        # The mark first: killed in between, the next attempt finds the champion still there.
-        if left is not None and int(left.version) != number:
-            words = f"rolled back: version {number} is champion again"
-            tags = {"decision": "rolled back", "decision_words": words, ROLLED_BACK: str(number)}
-            self._tag(journey, task, int(left.version), tags)
-        self.set_champion(journey, task, number)
-        self.tell(journey, task, number, True, f"rolled back to from version {left.version if left else '-'}")
+        name = model_name(journey, task)
+        if left is not None:
+            self._mark_left(journey, task, left, number)
+        # MLflow cannot compare and set: what is between this look and the next call is all that nobody guards.
+        self.client.set_registered_model_alias(name, CHAMPION, str(number))
+        # After it: killed in between, the roll-back stands. Before it, nothing would be left to roll back to.
+        if left is not None and self.champions(journey, task)[0] == number:
+            self.client.set_registered_model_alias(name, PREVIOUS, str(left))
+        self._unmark(name, number)
+        self.tell(journey, task, number, True, f"rolled back to from version {left or '-'}")
         return number
+
+    def _mark_left(self, journey: str, task: str, left: int, number: int) -> None:
+        """Mark a champion as rolled back to a version, or leave it as it was where they are moved meanwhile.
+
+        The mark comes before the roll-back: killed in between, the next attempt finds the champion still there.
+        """
+        was = self.client.get_model_version(model_name(journey, task), str(left)).tags
+        words = f"rolled back: version {number} is champion again"
+        marks = {"decision": "rolled back", "decision_words": words, ROLLED_BACK: str(number)}
+        self._tag(journey, task, left, marks)
+        if self.champions(journey, task) != (left, number):
+            for key in marks.keys() - was.keys():
+                self.client.delete_model_version_tag(model_name(journey, task), str(left), key)
+            self._tag(journey, task, left, {key: was[key] for key in marks if key in was})
+            raise ChampionMovedError(journey, task)
+
+    def _unmark(self, name: str, number: int) -> None:
+        """A champion is not marked as rolled back."""
+        if ROLLED_BACK in self.client.get_model_version(name, str(number)).tags:
+            self.client.delete_model_version_tag(name, str(number), ROLLED_BACK)
 
 
 def _realised(told: dict[str, Any]) -> dict[str, float]:
