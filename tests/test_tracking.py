@@ -348,7 +348,8 @@ def test_a_promotion_by_hand_during_a_rollback_is_not_lost(champions, tmp_path):
 
 
 def add_versions(store, more: int) -> None:
-    """As many more versions of the churn champion."""
+    """As many more versions of the churn champion; MLflow asks after its model by the address that is set for all."""
+    mlflow.set_tracking_uri(store.uri)
     one = store.version("simulated", "churn", CHAMPION)
     for _ in range(more):
         store.client.create_model_version(one.name, one.source, one.run_id, {"digest": one.tags["digest"]})
