@@ -104,12 +104,17 @@ def weighted_share(hits: Array, sizes: Array, rows: int) -> Estimate:
     """A share with Wilson's interval of as many independent rows as these are worth; both by customer.
 
     The effective sample size as E. L. Korn and B. I. Graubard have it (1998, Survey Methodology 24:193-201); where
-    all came alike, that of the weights alone (L. Kish, Survey Sampling, 1965, 11.7).
+    all came alike, that of the weights alone.
     """
     rate, error = with_error(hits, sizes)
-    worth = min(max(rate * (1 - rate) / error**2, 1.0), rows) if error else float(sizes.sum() ** 2 / (sizes**2).sum())
+    worth = min(max(rate * (1 - rate) / error**2, 1.0), rows) if error else effective_size(sizes)
     told = share(rate * worth, worth)
     return Estimate(rate, told.low, told.high)
+
+
+def effective_size(weight: Array) -> float:
+    """How many equal weights these are worth (L. Kish, Survey Sampling, 1965, 11.7)."""
+    return float(weight.sum() ** 2 / (weight**2).sum())
 
 
 def compared(customers: int, expected: float, found: Estimate, binary: bool) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from serving.compared import Asked, weighted_share
+from serving.compared import Asked, effective_size, weighted_share
 from serving.means import mean
 from serving.proportions import SMALLEST_ARM, Estimate
 from training.assess import losses
@@ -89,7 +89,7 @@ def _lift(found: Asked, share: float = 0.1) -> Estimate:
 
 def _spearman(told: float, weight: Array) -> dict[str, Estimate]:
     """Of as many customers as the weights are worth (D. G. Bonett, T. A. Wright, 2000, Psychometrika 65:23-28)."""
-    worth = float(weight.sum() ** 2 / (weight**2).sum())
+    worth = effective_size(weight)
     if worth <= SMALLEST_ARM or not abs(told) < 1:
         return {}
     reach = _Z * sqrt((1 + told**2 / 2) / (worth - 3))

@@ -75,7 +75,10 @@ def chances(told: pl.Series, journey: Journey) -> Array:
 
 def judged(name: str, found: pl.DataFrame, journey: Journey) -> Asked:
     """The same of those by whom a model is judged: who was not contacted, the held-out for all of their list."""
-    every = asked(name, found, journey)
+    return _judging(asked(name, found, journey))
+
+
+def _judging(every: Asked) -> Asked:
     return part(every, every.weight > 0)
 
 
@@ -147,7 +150,7 @@ def _task(name: str, every: Asked, journey: Journey, grade: Grade | None) -> dic
     arms = {arm: part(every, reached_out == wanted) for arm, wanted in ARMS.items()}
     return {
         "grade": asdict(grade) if grade else None,
-        **_reached(name, part(every, every.weight > 0), _standing(name, every.rows), journey),
+        **_reached(name, _judging(every), _standing(name, every.rows), journey),
         **{arm: groups(name, found, journey) for arm, found in arms.items()},
     }
 

@@ -91,7 +91,15 @@ class Lookout:
         """Every run that is due, oldest first, with the customers the log has."""
         for run_id, run in self._runs.items():
             if self._parts[run_id]:
-                yield Realised(run, pl.concat(self._parts[run_id]).sort(CUSTOMER), self.at)
+                yield Realised(run, self._with_draws(run, pl.concat(self._parts[run_id]).sort(CUSTOMER)), self.at)
+
+    def _with_draws(self, run: Followed, rows: pl.DataFrame) -> pl.DataFrame:
+        """What became of customers with their draws, which say how many each stands for."""
+        draws = {
+            performance.drawn(name): standing_for.drawn(self._listed, rows[CUSTOMER], *self._span(run, task))
+            for name, task in tasks(self._journey).items()
+        }
+        return rows.with_columns(**draws)
 
     def _lists(self, connection: Connection, due: list[Followed]) -> pl.DataFrame:
         spans = [self._span(run, task) for run in due for task in tasks(self._journey).values()]
@@ -143,10 +151,8 @@ class Lookout:
             else:
                 columns.append(pl.Series(column, [None] * len(rows), dtype=_KINDS[column]))
         for name, task in tasks(self._journey).items():
-            span = self._span(run, task)
-            columns.append(_contacted(contacts, rows, *span).alias(performance.contacted(name)))
-            drawn = standing_for.drawn(self._listed, rows[CUSTOMER], *span)
-            columns.append(drawn.alias(performance.drawn(name)))
+            reached = _contacted(contacts, rows, *self._span(run, task))
+            columns.append(reached.alias(performance.contacted(name)))
         return rows.with_columns(*columns)
 
 
